@@ -1,0 +1,163 @@
+//! What does a checked configuration say? Types that cannot be wrong.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+pub use crate::core::election::Version;
+
+/// A whole file, checked: every group is complete, nothing is left to default later.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// `[cluster]`, if the file has one.
+    pub cluster: Option<Cluster>,
+    /// `[node]`.
+    pub node: Node,
+    /// The groups in the order of the file; at least one.
+    pub groups: Vec<Arc<GroupConfig>>,
+}
+
+/// `[cluster]`: the same on every node.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cluster {
+    /// The cluster's name.
+    pub name: String,
+    /// The nodes that may hold addresses.
+    pub nodes: Vec<String>,
+}
+
+/// `[node]`: this host.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node {
+    /// Default: the host name.
+    pub name: String,
+    /// `control.sock` lives here.
+    pub runtime_dir: PathBuf,
+    /// What survives a restart lives here.
+    pub state_dir: PathBuf,
+    /// SCHED_FIFO and locked memory for the heartbeat thread.
+    pub realtime: bool,
+}
+
+/// One `[[group]]`: addresses that move together, with everything it inherits filled in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GroupConfig {
+    /// Unique in the file.
+    pub name: String,
+    /// The VRID, 1 to 255.
+    pub id: u8,
+    /// 1 to 254; 255: the addresses are the host's own.
+    pub priority: u8,
+    /// The service interface.
+    pub interface: String,
+    /// VRRPv2 or VRRPv3.
+    pub version: Version,
+    /// Between two adverts.
+    pub interval: Duration,
+    /// Silent intervals until the MASTER counts as lost.
+    pub misses: u32,
+    /// Where adverts go: the first path is on `interface`, further ones are redundant lines.
+    pub paths: Vec<PathConfig>,
+    /// Advertised addresses in the order of the file (what fits one advert for each family).
+    pub addresses: Vec<VirtualAddress>,
+    /// Addresses that move along without being advertised (`unadvertised`, and what did not fit).
+    pub unadvertised: Vec<VirtualAddress>,
+    /// Whether a better node takes over from a living MASTER.
+    pub preempt: bool,
+    /// How long a better node waits before it does.
+    pub preempt_delay: Duration,
+    /// How long after the start of the agent the node does not stand.
+    pub start_delay: Duration,
+    /// VRRPv2 plain-text authentication, zero-padded; `None`: type 0.
+    pub auth_pass: Option<[u8; 8]>,
+    /// The form of the VRRPv3 checksum over IPv4 that is sent.
+    pub checksum: Checksum,
+    /// Gratuitous ARP and unsolicited NA.
+    pub announce: Announce,
+}
+
+impl GroupConfig {
+    /// All addresses that move: advertised, then unadvertised.
+    pub fn all_addresses(&self) -> impl Iterator<Item = &VirtualAddress> {
+        self.addresses.iter().chain(&self.unadvertised)
+    }
+
+    /// The families that the group speaks, the leading one (which decides between equal
+    /// priorities) first: IPv4 where it has an advertised IPv4 address, else IPv6.
+    #[must_use]
+    pub fn families(&self) -> Vec<Family> {
+        let has = |v4: bool| self.addresses.iter().any(|a| a.net.addr().is_ipv4() == v4);
+        let both = [(Family::V4, has(true)), (Family::V6, has(false))];
+        both.into_iter()
+            .filter_map(|(family, there)| there.then_some(family))
+            .collect()
+    }
+}
+
+/// IPv4 or IPv6.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl Family {
+    /// The family of an address.
+    #[must_use]
+    pub const fn of(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(_) => Family::V4,
+            IpAddr::V6(_) => Family::V6,
+        }
+    }
+}
+
+/// One line between the nodes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PathConfig {
+    /// The interface that it goes out of and comes in by.
+    pub interface: String,
+    /// Unicast peers of this path; empty: multicast. With peers, a family without any peer is
+    /// not spoken on this path.
+    pub peers: Vec<IpAddr>,
+    /// The explicit source; at most one a family. Default: the interface's first address that
+    /// belongs to no group (IPv6: its link-local address).
+    pub source: Vec<IpAddr>,
+}
+
+/// One floating address.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct VirtualAddress {
+    /// The address with the prefix length of its network, as in the file. It goes on as /32 or
+    /// /128, so that it never becomes the primary address of its network.
+    pub net: IpNet,
+    /// The interface that it goes on.
+    pub interface: String,
+}
+
+/// Forms of the VRRPv3 checksum over IPv4 that can be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Checksum {
+    /// With the pseudo-header: keepalived's default.
+    PseudoHeader,
+    /// Without: RFC 9568, section 5.2.8.
+    Plain,
+}
+
+/// `[group.announce]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Announce {
+    /// Frames for each address, at once and again after `repeat_after`.
+    pub count: u32,
+    /// When the second burst comes; zero: never.
+    pub repeat_after: Duration,
+    /// While MASTER, one frame for each address this often; zero: off.
+    pub refresh: Duration,
+    /// The most frames a second, all groups of this setting together counted one by one.
+    pub rate: u32,
+}

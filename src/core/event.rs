@@ -1,0 +1,276 @@
+//! What does the core hear, and what does it say? Events in, effects out.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// Numbers one claim on the addresses: a result that names an older term changes nothing.
+pub type Term = u64;
+
+/// What a group is told.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Event {
+    /// A well-formed, authentic advert of this virtual router.
+    Advert(Heard),
+    /// A well-formed frame of this virtual router that disagrees on what the election rests on
+    /// (version, interval): nobody is promoted while such frames arrive.
+    Conflict {
+        /// Who sent it.
+        from: IpAddr,
+        /// What it disagrees on.
+        field: ConflictField,
+    },
+    /// A frame from a possible peer that failed authentication: it delays a promotion once.
+    Unauthentic {
+        /// Who sent it.
+        from: IpAddr,
+    },
+    /// What is true of this host now, whenever it changes.
+    Facts(Facts),
+    /// The answer to [`Effect::Acquire`].
+    Acquired(Term, Outcome),
+    /// The answer to [`Effect::Release`].
+    Released(Term, Outcome),
+    /// Somebody else took at least one of our addresses off while we hold them.
+    AddressLost,
+    /// The addresses that the group is about have changed (reload).
+    AddressesChanged,
+    /// New settings (reload).
+    Settings(super::Settings),
+    /// Hand over and end.
+    Stop,
+    /// Nothing but the time: call at [`super::Group::deadline`].
+    Tick,
+}
+
+/// An advert as the election sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heard {
+    /// The address that it came from.
+    pub from: IpAddr,
+    /// 0 resigns, 1 to 254, 255 owns the addresses.
+    pub priority: u8,
+    /// The interval that the sender advertises.
+    pub interval: Duration,
+    /// Whether it came on the line that decides between equal priorities: the group's own
+    /// interface and its leading family. A group with two families or several paths has several
+    /// source addresses, and their orders may contradict each other; one line must decide.
+    pub lead: bool,
+}
+
+/// What two well-formed routers disagree on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConflictField {
+    /// One speaks VRRPv2, the other VRRPv3.
+    Version,
+    /// VRRPv2 routers must be configured with the same interval (RFC 3768, section 7.1).
+    Interval,
+}
+
+/// What must be true of this host before it may stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Facts {
+    /// The group's interface exists, is up and has its carrier.
+    pub link: bool,
+    /// The address that the leading line sends from; none while the interface has none.
+    pub source: Option<IpAddr>,
+}
+
+/// Whether the addresses are (all on | all off), as read back from the kernel.
+pub type Outcome = Result<(), AddressFault>;
+
+/// Why an address could not be changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AddressFault {
+    /// The first address that failed.
+    pub address: Option<IpAddr>,
+    /// In what way.
+    pub kind: AddressFaultKind,
+}
+
+/// The ways in which an address change fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddressFaultKind {
+    /// The kernel said no: the errno.
+    Refused(i32),
+    /// The kernel said yes, but the address was not there (or still there) when read back.
+    NotSeen,
+    /// The interface does not exist.
+    NoInterface,
+    /// No answer in time.
+    Late,
+}
+
+/// What a group wants done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Send one advert of this priority on every line.
+    Advertise {
+        /// 0 resigns.
+        priority: u8,
+    },
+    /// Put the addresses on and read them back; answer with [`Event::Acquired`].
+    Acquire(Term),
+    /// Take the addresses off and verify it; answer with [`Event::Released`].
+    Release(Term),
+    /// Tell the neighbours (gratuitous ARP, unsolicited NA): at once, again later, and as often
+    /// as configured until [`Effect::Hush`].
+    Announce(Term),
+    /// Cancel what is still to be announced.
+    Hush,
+    /// Tell the operator.
+    Report(Report),
+}
+
+/// One line for the log and the event journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Report {
+    /// The role changed.
+    Role {
+        /// From this one.
+        from: RoleName,
+        /// To this one.
+        to: RoleName,
+        /// For this reason.
+        cause: Cause,
+    },
+    /// Something an operator should look at, without a change of role.
+    Alarm(Alarm),
+}
+
+/// The roles by the names that operators use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RoleName {
+    /// Clearing what a dead agent may have left.
+    Init,
+    /// Listening.
+    Backup,
+    /// Claiming: adverts go out, the addresses are not all on yet.
+    Candidate,
+    /// Holding the addresses.
+    Master,
+    /// Taking the addresses off.
+    Releasing,
+    /// Not able to hold the addresses.
+    Fault,
+    /// Ended.
+    Stopped,
+}
+
+impl RoleName {
+    /// The name as shown: `MASTER`, `BACKUP`, ...
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            RoleName::Init => "INIT",
+            RoleName::Backup => "BACKUP",
+            RoleName::Candidate => "CANDIDATE",
+            RoleName::Master => "MASTER",
+            RoleName::Releasing => "RELEASING",
+            RoleName::Fault => "FAULT",
+            RoleName::Stopped => "STOPPED",
+        }
+    }
+}
+
+/// Why a role changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The agent has just started.
+    Started,
+    /// The addresses are this host's own (priority 255).
+    Owner,
+    /// No MASTER was heard for so long; `from` is the last one heard, if any.
+    Silence {
+        /// The last MASTER heard.
+        from: Option<IpAddr>,
+        /// For how long nothing came.
+        lasting: Duration,
+    },
+    /// The MASTER resigned (priority 0).
+    Resigned {
+        /// Who did.
+        from: IpAddr,
+    },
+    /// A living MASTER is worse than this node, and `preempt` says to take over.
+    Preempting {
+        /// The living MASTER.
+        from: IpAddr,
+        /// Its priority.
+        priority: u8,
+    },
+    /// The addresses are on and were read back.
+    AddressesOn,
+    /// The addresses are off and verified off.
+    AddressesOff,
+    /// A better router advertises.
+    Outranked {
+        /// Who.
+        from: IpAddr,
+        /// Its priority.
+        priority: u8,
+    },
+    /// A living MASTER goes on although this node is better: it does not hear us.
+    NotHeard {
+        /// Who.
+        from: IpAddr,
+    },
+    /// This host lacks something.
+    Blocked(Blocked),
+    /// What was lacking is there again.
+    Recovered,
+    /// The agent ran too late for so long that others may have taken over.
+    Away(Duration),
+    /// A stop was asked for.
+    Stop,
+}
+
+/// What keeps a node from holding the addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blocked {
+    /// The interface is down, without carrier, or gone.
+    Link,
+    /// The interface has no address to send from.
+    Source,
+    /// The addresses will not go on.
+    Addresses(AddressFault),
+    /// The addresses will not come off.
+    Stuck(AddressFault),
+    /// Somebody else keeps taking the addresses off.
+    Fight,
+}
+
+/// What an operator should look at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Alarm {
+    /// Someone disagrees on what the election rests on.
+    Conflict {
+        /// Who.
+        from: IpAddr,
+        /// On what.
+        field: ConflictField,
+    },
+    /// Someone who may be a peer fails authentication.
+    Unauthentic {
+        /// Who.
+        from: IpAddr,
+    },
+    /// An address was taken off by someone else and is being put back: the how-manieth time.
+    AddressRestored {
+        /// Since the agent started.
+        times: u64,
+    },
+    /// An attempt to change addresses failed and is repeated.
+    Retry(AddressFault),
+    /// An advert with our own source address: a loop, or a duplicate of this host.
+    OwnAdvert {
+        /// The address.
+        from: IpAddr,
+    },
+    /// Another MASTER was seen while this node is MASTER, and it is worse.
+    SecondMaster {
+        /// Who.
+        from: IpAddr,
+        /// Its priority.
+        priority: u8,
+    },
+}

@@ -1,0 +1,16 @@
+//! Decisions, and nothing else: no socket, clock, thread, file or logger.
+//!
+//! Events and `now` go in, effects come out. The same code runs in production and in every test,
+//! because nothing here can tell the difference.
+
+pub mod election;
+pub mod event;
+pub mod group;
+pub mod time;
+
+pub use event::{
+    AddressFault, AddressFaultKind, Alarm, Blocked, Cause, Effect, Event, Facts, Heard, Outcome,
+    Report, RoleName, Term,
+};
+pub use group::{Group, Settings};
+pub use time::Instant;

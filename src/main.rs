@@ -1,0 +1,3 @@
+//! The `floatlock` binary.
+
+fn main() {}

@@ -220,6 +220,8 @@ pub enum Cause {
     Recovered,
     /// The agent ran too late for so long that others may have taken over.
     Away(Duration),
+    /// Somebody disagrees on what the election rests on.
+    Disagreement,
     /// A stop was asked for.
     Stop,
 }

@@ -1,0 +1,187 @@
+//! When does a BACKUP stand? Silence, resignations, worse MASTERs, and frames that disagree.
+
+use std::net::IpAddr;
+
+use super::role::{Claim, Role};
+use super::{Group, Rival};
+use crate::core::election::{self, RESIGN};
+use crate::core::event::{Alarm, Cause, Effect, Heard};
+use crate::core::time::Instant;
+
+impl Group {
+    /// RFC 9568, section 6.4.2: what a BACKUP makes of an advert.
+    pub(super) fn listen(&mut self, stand_at: Instant, heard: Heard) {
+        let stand_at = if heard.priority == RESIGN {
+            self.hear_resignation(stand_at, heard.from)
+        } else if heard.priority >= self.settings.priority || !self.preempts() {
+            self.preempt_at = None;
+            self.follow(heard)
+        } else {
+            self.hear_worse(stand_at, heard)
+        };
+        self.role = Role::Backup {
+            stand_at: stand_at.max(self.start_at()),
+        };
+    }
+
+    /// "Set the Active_Down_Timer to Skew_Time": earlier, never later, since copies of one
+    /// resignation come on several lines.
+    fn hear_resignation(&mut self, stand_at: Instant, from: IpAddr) -> Instant {
+        let interval = self
+            .rival
+            .map_or(self.settings.interval, |r| self.interval_of(r.heard));
+        self.rival = None;
+        self.preempt_at = None;
+        self.resigned = Some(from);
+        let skew = election::skew(self.settings.version, self.settings.priority, interval);
+        let wait = if self.settings.pair {
+            std::time::Duration::ZERO
+        } else {
+            skew
+        };
+        stand_at.min(self.now + wait)
+    }
+
+    /// A MASTER to follow: the wait for its silence starts again.
+    fn follow(&mut self, heard: Heard) -> Instant {
+        self.remember(heard);
+        self.now + self.master_down(self.interval_of(heard))
+    }
+
+    /// A worse MASTER is not followed: the wait that runs goes on to its end, and a
+    /// `preempt-delay`, which starts with the first such advert, may prolong it.
+    fn hear_worse(&mut self, stand_at: Instant, heard: Heard) -> Instant {
+        let preempt_at = *self
+            .preempt_at
+            .get_or_insert(self.now + self.settings.preempt_delay);
+        if self.now >= preempt_at {
+            self.remember(heard);
+            return stand_at;
+        }
+        self.follow(heard).min(preempt_at)
+    }
+
+    pub(super) fn remember(&mut self, heard: Heard) {
+        self.resigned = None;
+        self.rival = (heard.priority != RESIGN).then_some(Rival {
+            heard,
+            at: self.now,
+        });
+    }
+
+    /// A node on which the addresses would not go on does not push a living MASTER aside.
+    fn preempts(&self) -> bool {
+        (self.settings.preempt && self.failures == 0) || self.is_owner()
+    }
+
+    fn start_at(&self) -> Instant {
+        self.born + self.settings.start_delay
+    }
+
+    /// The instant at which a BACKUP that hears nothing from now on stands.
+    ///
+    /// RFC 9568, section 6.4.1: the owner (priority 255) becomes MASTER at once.
+    pub(super) fn stand_at(&self) -> Instant {
+        if self.is_owner() {
+            return self.now.max(self.start_at());
+        }
+        let away = matches!(self.cause, Cause::Away(_));
+        let interval = self
+            .rival
+            .map_or(self.settings.interval, |r| self.interval_of(r.heard));
+        let wait = if away {
+            // Anyone who took over meanwhile is heard within one interval.
+            let settings = &self.settings;
+            interval + election::skew(settings.version, settings.priority, interval)
+        } else {
+            self.master_down(interval)
+        };
+        (self.now + wait).max(self.start_at())
+    }
+
+    /// The wait is over.
+    pub(super) fn stand(&mut self, out: &mut Vec<Effect>) {
+        self.advertise(out);
+        let advert_at = self.now + self.settings.interval;
+        match self.living_rival() {
+            Some(rival) => {
+                let cause = Cause::Preempting {
+                    from: rival.heard.from,
+                    priority: rival.heard.priority,
+                };
+                let give_up_at = self.now + self.master_down(self.settings.interval);
+                let claim = Claim::Asking {
+                    clear_at: self.clear_at(rival),
+                    give_up_at,
+                };
+                self.become_role(Role::Candidate { advert_at, claim }, cause, out);
+            }
+            None => {
+                let cause = self.why_alone();
+                self.acquire(advert_at, cause, out);
+            }
+        }
+    }
+
+    fn living_rival(&self) -> Option<Rival> {
+        self.rival.filter(|&rival| self.now < self.clear_at(rival))
+    }
+
+    /// When a MASTER that said nothing more has gone: the next advert would have come after one
+    /// interval, and may be a quarter late.
+    pub(super) fn clear_at(&self, rival: Rival) -> Instant {
+        rival.at + self.interval_of(rival.heard) * 5 / 4
+    }
+
+    fn why_alone(&self) -> Cause {
+        if self.is_owner() {
+            Cause::Owner
+        } else if let Some(from) = self.resigned {
+            Cause::Resigned { from }
+        } else {
+            let last = self.rival.map_or(self.since, |rival| rival.at);
+            let from = self.rival.map(|rival| rival.heard.from);
+            Cause::Silence {
+                from,
+                lasting: self.now.since(last),
+            }
+        }
+    }
+
+    /// Law 10: a well-formed frame that disagrees on what the election rests on is not silence.
+    /// Nobody is promoted while such frames arrive; who serves, goes on serving.
+    pub(super) fn on_conflict(&mut self, alarm: Alarm, out: &mut Vec<Effect>) {
+        self.raise(alarm, out);
+        let cause = Cause::Disagreement;
+        match self.role {
+            Role::Backup { stand_at } => {
+                self.role = Role::Backup {
+                    stand_at: self.later(stand_at),
+                }
+            }
+            Role::Candidate {
+                claim: Claim::Asking { .. },
+                ..
+            } => self.settle(cause, out),
+            Role::Candidate { .. } => self.release(cause, out),
+            _ => {}
+        }
+    }
+
+    /// Law 10: a frame that fails authentication delays a promotion once, and never demotes.
+    pub(super) fn on_unauthentic(&mut self, from: IpAddr, out: &mut Vec<Effect>) {
+        self.raise(Alarm::Unauthentic { from }, out);
+        if let Role::Backup { stand_at } = self.role
+            && !self.delayed
+        {
+            self.delayed = true;
+            self.role = Role::Backup {
+                stand_at: self.later(stand_at),
+            };
+        }
+    }
+
+    fn later(&self, stand_at: Instant) -> Instant {
+        stand_at.max(self.now + self.master_down(self.settings.interval))
+    }
+}

@@ -1,0 +1,533 @@
+//! What does a group of addresses do next? The state machine, told what happens and when.
+//!
+//! ```text
+//!            scrubbed          silence, or a worse MASTER           addresses on
+//!   INIT ---------------> BACKUP -----------------------> CANDIDATE -------------> MASTER
+//!                          ^  ^          outranked            |                       |
+//!                          |  |                               | will not go on,       | outranked,
+//!            recovered     |  +------- addresses off -----+   | outranked             | link down, stop
+//!   FAULT -----------------+                              |   v                       |
+//!     ^                                                   RELEASING <-----------------+
+//!     +--------------- link down, no address -----------------+----> STOPPED
+//! ```
+//!
+//! Laws kept here, each where it is named: time passes before an event is taken
+//! ([`Group::step`]); a result of an old term changes nothing; MASTER is said only after the
+//! addresses were read back; BACKUP is said only after they were verified off, and only then are
+//! the peers told; every role has a deadline and a way out.
+
+mod hold;
+mod listen;
+mod role;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use super::election::{self, OWNER, RESIGN, Version};
+use super::event::{
+    AddressFault, AddressFaultKind, Alarm, Blocked, Cause, Effect, Event, Facts, Heard, Report,
+    RoleName, Term,
+};
+use super::time::Instant;
+use role::{Attempt, Role, Verdict, Wait};
+
+/// A change of addresses that has no answer by then counts as failed.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// Between two attempts to change addresses.
+const ATTEMPT_PAUSE: Duration = Duration::from_millis(200);
+/// After so many failed attempts the group gives way.
+const ATTEMPTS: u32 = 3;
+/// Between two attempts to clear what is in the way of everything else.
+const SCRUB_PAUSE: Duration = Duration::from_secs(1);
+/// A release that is not done by then is reported as stuck.
+const RELEASE_WITHIN: Duration = Duration::from_secs(15);
+/// The first pause after the addresses would not go on; it doubles with every failure ...
+const HOLD_OFF: Duration = Duration::from_secs(10);
+/// ... up to this.
+const HOLD_OFF_MAX: Duration = Duration::from_secs(300);
+/// The pause after a fight over the addresses.
+const FIGHT_HOLD_OFF: Duration = Duration::from_secs(60);
+/// More restored deletions than this within [`FIGHT_WINDOW`] are a fight.
+const FIGHT_BUDGET: u32 = 10;
+/// See [`FIGHT_BUDGET`].
+const FIGHT_WINDOW: Duration = Duration::from_secs(10);
+/// The same alarm is not repeated within this time.
+const ALARM_EVERY: Duration = Duration::from_secs(60);
+
+/// What an operator chose for a group.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Settings {
+    /// VRRPv2 or VRRPv3: they differ in the skew, and in who sets the interval.
+    pub version: Version,
+    /// 1 to 254; 255: the addresses are the host's own.
+    pub priority: u8,
+    /// Between two adverts.
+    pub interval: Duration,
+    /// Silent intervals until the MASTER counts as lost.
+    pub misses: u32,
+    /// Whether to take over from a living, worse MASTER.
+    pub preempt: bool,
+    /// How long to wait before doing so.
+    pub preempt_delay: Duration,
+    /// How long after the start not to stand.
+    pub start_delay: Duration,
+    /// The cluster has exactly two nodes: when the other resigns, nobody else can be standing,
+    /// so that the skew time, which sorts out several, is not waited for.
+    pub pair: bool,
+}
+
+/// The MASTER that was heard last.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rival {
+    /// Its advert.
+    pub heard: Heard,
+    /// When it came.
+    pub at: Instant,
+}
+
+/// A group as an observer sees it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct View {
+    /// The role by its name.
+    pub role: RoleName,
+    /// When it began.
+    pub since: Instant,
+    /// Why.
+    pub cause: Cause,
+    /// What keeps the node from holding the addresses, if anything.
+    pub blocked: Option<Blocked>,
+    /// The MASTER that was heard last, unless it resigned since.
+    pub rival: Option<Rival>,
+    /// How often the role became MASTER.
+    pub promotions: u64,
+    /// How often an address had to be put back.
+    pub restored: u64,
+}
+
+/// The state of one group.
+#[derive(Clone, Debug)]
+pub struct Group {
+    settings: Settings,
+    facts: Facts,
+    role: Role,
+    now: Instant,
+    born: Instant,
+    since: Instant,
+    cause: Cause,
+    term: Term,
+    stopping: bool,
+    rival: Option<Rival>,
+    resigned: Option<std::net::IpAddr>,
+    preempt_at: Option<Instant>,
+    /// A frame that failed authentication has delayed the promotion already.
+    delayed: bool,
+    /// What time must mend before the group stands again.
+    hold: Option<(Blocked, Instant)>,
+    /// Failures to put the addresses on, in a row; while there are any, no preemption.
+    failures: u32,
+    fight: Fight,
+    answered_at: Option<Instant>,
+    alarm: Option<(Alarm, Instant)>,
+    promotions: u64,
+    restored: u64,
+}
+
+/// How many deletions were mended in the current window.
+#[derive(Clone, Copy, Debug, Default)]
+struct Fight {
+    began: Instant,
+    rounds: u32,
+}
+
+impl Group {
+    /// A group that starts now: it first clears what a dead agent may have left of it.
+    #[must_use]
+    pub fn new(settings: Settings, facts: Facts, now: Instant, out: &mut Vec<Effect>) -> Self {
+        let scrub = Attempt {
+            term: 0,
+            failed: 0,
+            wait: Wait::Pause { again_at: now },
+        };
+        let mut group = Self {
+            settings,
+            facts,
+            role: Role::Init { scrub },
+            now,
+            born: now,
+            since: now,
+            cause: Cause::Started,
+            term: 0,
+            stopping: false,
+            rival: None,
+            resigned: None,
+            preempt_at: None,
+            delayed: false,
+            hold: None,
+            failures: 0,
+            fight: Fight::default(),
+            answered_at: None,
+            alarm: None,
+            promotions: 0,
+            restored: 0,
+        };
+        group.pass(out);
+        group
+    }
+
+    /// The only way to change a group: `event` happens at `now`; what follows is added to `out`.
+    ///
+    /// Law 1: time passes first, then the event is taken. An advert that comes after the instant
+    /// at which silence became a promotion does not undo it.
+    pub fn step(&mut self, now: Instant, event: Event, out: &mut Vec<Effect>) {
+        self.now = self.now.max(now);
+        self.pass(out);
+        match event {
+            Event::Advert(heard) => self.on_advert(heard, out),
+            Event::Conflict { from, field } => {
+                self.on_conflict(Alarm::Conflict { from, field }, out);
+            }
+            Event::Unauthentic { from } => self.on_unauthentic(from, out),
+            Event::Facts(facts) => self.on_facts(facts, out),
+            Event::Acquired(term, outcome) => self.on_acquired(term, outcome, out),
+            Event::Released(term, outcome) => self.on_released(term, outcome, out),
+            Event::AddressLost => self.on_address_lost(out),
+            Event::AddressesChanged => self.on_addresses_changed(out),
+            Event::Settings(settings) => self.on_settings(settings, out),
+            Event::Stop => self.on_stop(out),
+            Event::Tick => {}
+        }
+        self.pass(out);
+    }
+
+    /// When to call [`Group::step`] next, if nothing happens before.
+    #[must_use]
+    pub fn deadline(&self) -> Instant {
+        self.role.deadline()
+    }
+
+    /// What an observer may know.
+    #[must_use]
+    pub fn view(&self) -> View {
+        View {
+            role: self.role.name(),
+            since: self.since,
+            cause: self.cause,
+            blocked: match self.role {
+                Role::Fault { why, .. } => Some(why),
+                _ => None,
+            },
+            rival: self.rival,
+            promotions: self.promotions,
+            restored: self.restored,
+        }
+    }
+
+    /// The settings in force.
+    #[must_use]
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Whether the addresses may be on this host because of this group.
+    #[must_use]
+    pub const fn may_hold(&self) -> bool {
+        !matches!(self.role, Role::Backup { .. } | Role::Stopped)
+    }
+
+    fn pass(&mut self, out: &mut Vec<Effect>) {
+        while self.deadline() <= self.now {
+            self.fire(out);
+        }
+    }
+
+    /// The deadline of the role has come; every arm moves it on.
+    fn fire(&mut self, out: &mut Vec<Effect>) {
+        match self.role {
+            Role::Init { scrub } => self.scrub(scrub, out),
+            Role::Backup { .. } => self.stand(out),
+            Role::Candidate { advert_at, claim } => self.fire_candidate(advert_at, claim, out),
+            Role::Master { advert_at, restore } => self.fire_master(advert_at, restore, out),
+            Role::Releasing {
+                advert_at,
+                attempt,
+                until,
+                cause,
+            } => {
+                self.fire_releasing(advert_at, attempt, until, cause, out);
+            }
+            Role::Fault {
+                why: Blocked::Stuck(_),
+                ..
+            } => self.release_again(out),
+            Role::Fault { .. } => self.settle(Cause::Recovered, out),
+            Role::Stopped => {}
+        }
+    }
+
+    // --- what several roles share -------------------------------------------------------------
+
+    fn on_advert(&mut self, heard: Heard, out: &mut Vec<Effect>) {
+        if Some(heard.from) == self.facts.source {
+            return self.raise(Alarm::OwnAdvert { from: heard.from }, out);
+        }
+        self.delayed = false;
+        match self.role {
+            Role::Backup { stand_at } => self.listen(stand_at, heard),
+            Role::Candidate { advert_at, claim } => {
+                self.hear_as_candidate(advert_at, claim, heard, out);
+            }
+            Role::Master { .. } => self.hear_as_master(heard, out),
+            Role::Releasing { .. } => self.hear_while_releasing(heard),
+            Role::Fault { .. } => self.remember(heard),
+            Role::Init { .. } | Role::Stopped => {}
+        }
+    }
+
+    fn on_facts(&mut self, facts: Facts, out: &mut Vec<Effect>) {
+        self.facts = facts;
+        match (self.role, self.blocked()) {
+            (Role::Backup { .. }, Some(why)) => self.fault(why, Instant::NEVER, out),
+            (Role::Candidate { .. } | Role::Master { .. }, Some(why)) => {
+                self.release(Cause::Blocked(why), out);
+            }
+            (
+                Role::Fault {
+                    why: Blocked::Link | Blocked::Source,
+                    ..
+                },
+                None,
+            ) => {
+                self.settle(Cause::Recovered, out);
+            }
+            (
+                Role::Fault {
+                    why: Blocked::Link | Blocked::Source,
+                    ..
+                },
+                Some(why),
+            ) => {
+                self.fault(why, Instant::NEVER, out);
+            }
+            _ => {}
+        }
+    }
+
+    fn on_stop(&mut self, out: &mut Vec<Effect>) {
+        self.stopping = true;
+        match self.role {
+            Role::Candidate { .. } | Role::Master { .. } => self.release(Cause::Stop, out),
+            Role::Backup { .. } => self.become_role(Role::Stopped, Cause::Stop, out),
+            Role::Fault { why, .. } if !matches!(why, Blocked::Stuck(_)) => {
+                self.become_role(Role::Stopped, Cause::Stop, out);
+            }
+            _ => {}
+        }
+    }
+
+    fn on_settings(&mut self, settings: Settings, out: &mut Vec<Effect>) {
+        self.settings = settings;
+        match &mut self.role {
+            Role::Backup { .. } => {
+                let stand_at = self.stand_at();
+                self.role = Role::Backup { stand_at };
+            }
+            Role::Candidate { advert_at, .. } | Role::Master { advert_at, .. } => {
+                *advert_at = self.now + settings.interval;
+                out.push(Effect::Advertise {
+                    priority: settings.priority,
+                });
+            }
+            _ => {}
+        }
+    }
+
+    fn on_acquired(
+        &mut self,
+        term: Term,
+        outcome: Result<(), AddressFault>,
+        out: &mut Vec<Effect>,
+    ) {
+        match self.role {
+            Role::Candidate {
+                advert_at,
+                claim: role::Claim::Acquiring(attempt),
+            } if attempt.awaits(term) => {
+                self.acquired_as_candidate(advert_at, attempt, outcome, out);
+            }
+            Role::Master {
+                advert_at,
+                restore: Some(restore),
+            } if restore.attempt.awaits(term) => {
+                self.restored_as_master(advert_at, restore, outcome, out);
+            }
+            // Law 5: a result of an old term changes nothing.
+            _ => {}
+        }
+    }
+
+    fn on_released(
+        &mut self,
+        term: Term,
+        outcome: Result<(), AddressFault>,
+        out: &mut Vec<Effect>,
+    ) {
+        match self.role {
+            Role::Init { scrub } if scrub.awaits(term) => match outcome {
+                Ok(()) => self.settle(Cause::Started, out),
+                Err(fault) => {
+                    let scrub = self.failed(scrub, SCRUB_PAUSE, fault, out);
+                    self.role = Role::Init { scrub };
+                }
+            },
+            Role::Releasing { attempt, .. } if attempt.awaits(term) => {
+                self.release_answered(attempt, outcome, out);
+            }
+            _ => {}
+        }
+    }
+
+    /// Whatever was going on has ended, and no address is on: where to?
+    fn settle(&mut self, cause: Cause, out: &mut Vec<Effect>) {
+        if self.stopping {
+            return self.become_role(Role::Stopped, Cause::Stop, out);
+        }
+        if let Some(why) = self.blocked() {
+            return self.fault(why, Instant::NEVER, out);
+        }
+        if let Some((why, retry_at)) = self.hold.take().filter(|hold| hold.1 > self.now) {
+            return self.fault(why, retry_at, out);
+        }
+        self.delayed = false;
+        self.resigned = None;
+        self.preempt_at = None;
+        let stand_at = self.stand_at();
+        self.become_role(Role::Backup { stand_at }, cause, out);
+    }
+
+    fn fault(&mut self, why: Blocked, retry_at: Instant, out: &mut Vec<Effect>) {
+        self.become_role(Role::Fault { why, retry_at }, Cause::Blocked(why), out);
+    }
+
+    /// Level-triggered: what is true now, not what has happened.
+    fn blocked(&self) -> Option<Blocked> {
+        if !self.facts.link {
+            Some(Blocked::Link)
+        } else if self.facts.source.is_none() {
+            Some(Blocked::Source)
+        } else {
+            None
+        }
+    }
+
+    fn become_role(&mut self, role: Role, cause: Cause, out: &mut Vec<Effect>) {
+        let (from, to) = (self.role.name(), role.name());
+        let news = from != to || cause != self.cause;
+        self.role = role;
+        if !news {
+            return;
+        }
+        self.since = self.now;
+        self.cause = cause;
+        out.push(Effect::Report(Report::Role { from, to, cause }));
+    }
+
+    fn scrub(&mut self, scrub: Attempt, out: &mut Vec<Effect>) {
+        let scrub = match scrub.wait {
+            Wait::Pause { .. } => {
+                let again = self.ask(scrub.failed);
+                out.push(Effect::Release(again.term));
+                again
+            }
+            Wait::Answer { .. } => self.failed(scrub, SCRUB_PAUSE, LATE, out),
+        };
+        self.role = Role::Init { scrub };
+    }
+
+    /// A new request with a term of its own.
+    fn ask(&mut self, failed: u32) -> Attempt {
+        self.term += 1;
+        let wait = Wait::Answer {
+            late_at: self.now + ANSWER_WITHIN,
+        };
+        Attempt {
+            term: self.term,
+            failed,
+            wait,
+        }
+    }
+
+    fn failed(
+        &mut self,
+        attempt: Attempt,
+        pause: Duration,
+        fault: AddressFault,
+        out: &mut Vec<Effect>,
+    ) -> Attempt {
+        self.raise(Alarm::Retry(fault), out);
+        let wait = Wait::Pause {
+            again_at: self.now + pause,
+        };
+        Attempt {
+            term: attempt.term,
+            failed: attempt.failed + 1,
+            wait,
+        }
+    }
+
+    fn judge(&mut self, attempt: Attempt, fault: AddressFault, out: &mut Vec<Effect>) -> Verdict {
+        if attempt.failed + 1 >= ATTEMPTS {
+            return Verdict::Enough(fault);
+        }
+        Verdict::Again(self.failed(attempt, ATTEMPT_PAUSE, fault, out))
+    }
+
+    fn master_down(&self, interval: Duration) -> Duration {
+        let Settings {
+            version,
+            priority,
+            misses,
+            ..
+        } = self.settings;
+        election::master_down(version, priority, interval, misses)
+    }
+
+    /// RFC 9568, section 6.4.2: VRRPv3 backups adopt the MASTER's interval; VRRPv2 has one for all.
+    fn interval_of(&self, heard: Heard) -> Duration {
+        match self.settings.version {
+            Version::V2 => self.settings.interval,
+            Version::V3 => heard.interval,
+        }
+    }
+
+    fn is_owner(&self) -> bool {
+        self.settings.priority == OWNER
+    }
+
+    fn advertise(&self, out: &mut Vec<Effect>) {
+        out.push(Effect::Advertise {
+            priority: self.settings.priority,
+        });
+    }
+
+    fn resign(out: &mut Vec<Effect>) {
+        out.push(Effect::Advertise { priority: RESIGN });
+    }
+
+    /// Reports an alarm, unless it is the same as the last one and that was said lately.
+    fn raise(&mut self, alarm: Alarm, out: &mut Vec<Effect>) {
+        let said = self
+            .alarm
+            .is_some_and(|(last, at)| last == alarm && self.now.since(at) < ALARM_EVERY);
+        if said {
+            return;
+        }
+        self.alarm = Some((alarm, self.now));
+        out.push(Effect::Report(Report::Alarm(alarm)));
+    }
+}
+
+const LATE: AddressFault = AddressFault {
+    address: None,
+    kind: AddressFaultKind::Late,
+};

@@ -1,0 +1,142 @@
+//! What can a group be doing? The roles, each with its own deadlines.
+
+use crate::core::event::{AddressFault, Blocked, Cause, RoleName, Term};
+use crate::core::time::Instant;
+
+/// A role carries everything that waits in it, with the instant at which the waiting ends.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Role {
+    /// Clearing what a dead agent may have left.
+    Init { scrub: Attempt },
+    /// Listening; stands when `stand_at` comes.
+    Backup { stand_at: Instant },
+    /// Advertising, the addresses not all on yet.
+    Candidate { advert_at: Instant, claim: Claim },
+    /// Advertising, the addresses on. `restore` while somebody's deletion is being mended.
+    Master {
+        advert_at: Instant,
+        restore: Option<Restore>,
+    },
+    /// Taking the addresses off. `advert_at` while the others are to be held back meanwhile.
+    Releasing {
+        advert_at: Option<Instant>,
+        attempt: Attempt,
+        until: Instant,
+        cause: Cause,
+    },
+    /// Not able to hold the addresses; `retry_at` where time alone may mend it.
+    Fault { why: Blocked, retry_at: Instant },
+    /// Ended.
+    Stopped,
+}
+
+impl Role {
+    pub(super) const fn name(&self) -> RoleName {
+        match self {
+            Role::Init { .. } => RoleName::Init,
+            Role::Backup { .. } => RoleName::Backup,
+            Role::Candidate { .. } => RoleName::Candidate,
+            Role::Master { .. } => RoleName::Master,
+            Role::Releasing { .. } => RoleName::Releasing,
+            Role::Fault { .. } => RoleName::Fault,
+            Role::Stopped => RoleName::Stopped,
+        }
+    }
+
+    /// When the role wants to be looked at next.
+    pub(super) fn deadline(&self) -> Instant {
+        match *self {
+            Role::Init { scrub } => scrub.deadline(),
+            Role::Backup { stand_at } => stand_at,
+            Role::Candidate { advert_at, claim } => advert_at.min(claim.deadline()),
+            Role::Master { advert_at, restore } => {
+                advert_at.min(restore.map_or(Instant::NEVER, |r| r.attempt.deadline()))
+            }
+            Role::Releasing {
+                advert_at,
+                attempt,
+                until,
+                ..
+            } => until
+                .min(attempt.deadline())
+                .min(advert_at.unwrap_or(Instant::NEVER)),
+            Role::Fault { retry_at, .. } => retry_at,
+            Role::Stopped => Instant::NEVER,
+        }
+    }
+}
+
+/// How far a candidate is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Claim {
+    /// A living MASTER was asked, by a better advert, to go. It has gone when it resigns, or when
+    /// `clear_at` comes without another advert of its; it does not hear us when `give_up_at` comes.
+    Asking {
+        clear_at: Instant,
+        give_up_at: Instant,
+    },
+    /// The addresses are going on.
+    Acquiring(Attempt),
+}
+
+impl Claim {
+    fn deadline(&self) -> Instant {
+        match *self {
+            Claim::Asking {
+                clear_at,
+                give_up_at,
+            } => clear_at.min(give_up_at),
+            Claim::Acquiring(attempt) => attempt.deadline(),
+        }
+    }
+}
+
+/// A change of addresses that was asked for and has not succeeded yet.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Attempt {
+    /// The term of the request that is out, or of the last one that failed.
+    pub(super) term: Term,
+    /// How many have failed.
+    pub(super) failed: u32,
+    pub(super) wait: Wait,
+}
+
+/// What an attempt waits for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Wait {
+    /// The answer; without one by then it counts as failed.
+    Answer { late_at: Instant },
+    /// The time to ask again.
+    Pause { again_at: Instant },
+}
+
+impl Attempt {
+    fn deadline(&self) -> Instant {
+        match self.wait {
+            Wait::Answer { late_at } => late_at,
+            Wait::Pause { again_at } => again_at,
+        }
+    }
+
+    /// Whether an answer of this term is the one that is waited for.
+    pub(super) fn awaits(&self, term: Term) -> bool {
+        self.term == term && matches!(self.wait, Wait::Answer { .. })
+    }
+}
+
+/// An address that somebody else took off is being put back.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Restore {
+    pub(super) attempt: Attempt,
+    /// Another one was lost meanwhile.
+    pub(super) again: bool,
+}
+
+/// What to do about a failed attempt.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Verdict {
+    /// It is repeated after a pause.
+    Again(Attempt),
+    /// Enough: give way for this reason.
+    Enough(AddressFault),
+}

@@ -1,0 +1,805 @@
+//! The state machine by the clauses of the RFC and the laws of the design.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::*;
+use crate::core::event::ConflictField;
+
+const SECOND: Duration = Duration::from_secs(1);
+const OURS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 5));
+const UP: Facts = Facts {
+    link: true,
+    source: Some(OURS),
+};
+const FAULT: AddressFault = AddressFault {
+    address: None,
+    kind: AddressFaultKind::Refused(13 /* EACCES */),
+};
+
+fn settings(priority: u8) -> Settings {
+    Settings {
+        version: Version::V3,
+        priority,
+        interval: SECOND,
+        misses: 3,
+        preempt: true,
+        preempt_delay: Duration::ZERO,
+        start_delay: Duration::ZERO,
+        pair: false,
+    }
+}
+
+fn peer(last: u8) -> IpAddr {
+    IpAddr::from([192, 0, 2, last])
+}
+
+fn advert(priority: u8) -> Event {
+    advert_from(9, priority)
+}
+
+fn advert_from(last: u8, priority: u8) -> Event {
+    Event::Advert(Heard {
+        from: peer(last),
+        priority,
+        interval: SECOND,
+        lead: true,
+    })
+}
+
+/// A group on a bench: time moves when told to, and what it says is collected.
+struct Bench {
+    group: Group,
+    now: Instant,
+    said: Vec<Effect>,
+}
+
+impl Bench {
+    fn new(settings: Settings) -> Self {
+        let now = Instant::from_nanos(1_000_000_000_000);
+        let mut said = Vec::new();
+        let group = Group::new(settings, UP, now, &mut said);
+        Self { group, now, said }
+    }
+
+    /// A group that has cleared the table and listens.
+    fn backup(settings: Settings) -> Self {
+        let mut bench = Self::new(settings);
+        bench.released(Ok(()));
+        assert!(settings.priority == OWNER || bench.role() == RoleName::Backup);
+        bench
+    }
+
+    fn master(settings: Settings) -> Self {
+        let mut bench = Self::backup(settings);
+        bench.wait(SECOND * 4);
+        bench.acquired(Ok(()));
+        assert_eq!(bench.role(), RoleName::Master);
+        bench.said.clear();
+        bench
+    }
+
+    fn role(&self) -> RoleName {
+        self.group.view().role
+    }
+
+    fn hear(&mut self, event: Event) {
+        self.group.step(self.now, event, &mut self.said);
+    }
+
+    fn acquired(&mut self, outcome: Result<(), AddressFault>) {
+        let term = self.group.term;
+        self.hear(Event::Acquired(term, outcome));
+    }
+
+    fn released(&mut self, outcome: Result<(), AddressFault>) {
+        let term = self.group.term;
+        self.hear(Event::Released(term, outcome));
+    }
+
+    /// Lets time pass from deadline to deadline, as the agent does.
+    fn wait(&mut self, length: Duration) {
+        let end = self.now + length;
+        while self.group.deadline() <= end {
+            self.now = self.now.max(self.group.deadline());
+            self.hear(Event::Tick);
+        }
+        self.now = end;
+    }
+
+    /// Waits until the role changes; how long that took.
+    fn until_change(&mut self) -> Duration {
+        let (began, role) = (self.now, self.role());
+        while self.role() == role {
+            assert!(
+                self.group.deadline() < Instant::NEVER,
+                "{role:?} waits for ever"
+            );
+            self.now = self.now.max(self.group.deadline());
+            self.hear(Event::Tick);
+        }
+        self.now.since(began)
+    }
+
+    fn adverts(&self) -> Vec<u8> {
+        let priority = |effect: &Effect| match effect {
+            Effect::Advertise { priority } => Some(*priority),
+            _ => None,
+        };
+        self.said.iter().filter_map(priority).collect()
+    }
+
+    fn says(&self, effect: Effect) -> bool {
+        self.said.contains(&effect)
+    }
+
+    fn acquires(&self) -> usize {
+        self.said
+            .iter()
+            .filter(|effect| matches!(effect, Effect::Acquire(_)))
+            .count()
+    }
+
+    fn announces(&self) -> usize {
+        self.said
+            .iter()
+            .filter(|effect| matches!(effect, Effect::Announce(_)))
+            .count()
+    }
+
+    fn alarms(&self) -> Vec<Alarm> {
+        let alarm = |effect: &Effect| match effect {
+            Effect::Report(Report::Alarm(alarm)) => Some(*alarm),
+            _ => None,
+        };
+        self.said.iter().filter_map(alarm).collect()
+    }
+}
+
+// --- start -------------------------------------------------------------------------------------
+
+#[test]
+fn a_group_clears_the_table_before_it_listens() {
+    let mut bench = Bench::new(settings(100));
+    assert_eq!(bench.role(), RoleName::Init);
+    assert!(bench.says(Effect::Release(1)));
+    bench.hear(Event::Released(7, Ok(())));
+    assert_eq!(
+        bench.role(),
+        RoleName::Init,
+        "a result of another term changes nothing"
+    );
+    bench.released(Ok(()));
+    assert_eq!(bench.role(), RoleName::Backup);
+}
+
+#[test]
+fn clearing_the_table_is_repeated_until_it_succeeds() {
+    let mut bench = Bench::new(settings(100));
+    for _ in 0..5 {
+        bench.released(Err(FAULT));
+        assert_eq!(bench.role(), RoleName::Init);
+        bench.wait(SECOND);
+    }
+    bench.wait(ANSWER_WITHIN + SECOND);
+    bench.released(Ok(()));
+    assert_eq!(bench.role(), RoleName::Backup);
+}
+
+#[test]
+fn rfc9568_6_4_1_the_owner_stands_at_once() {
+    let bench = Bench::backup(settings(OWNER));
+    assert_eq!(bench.role(), RoleName::Candidate);
+    assert_eq!(bench.adverts(), [OWNER]);
+}
+
+#[test]
+fn rfc9568_6_4_1_everyone_else_waits_the_master_down_time() {
+    let mut bench = Bench::backup(settings(100));
+    assert_eq!(bench.until_change(), Duration::from_nanos(3_609_375_000));
+    assert_eq!(bench.role(), RoleName::Candidate);
+}
+
+#[test]
+fn start_delay_holds_whatever_is_heard() {
+    let delayed = Settings {
+        start_delay: SECOND * 20,
+        pair: true,
+        ..settings(100)
+    };
+    let mut bench = Bench::backup(delayed);
+    bench.wait(SECOND * 10);
+    bench.hear(advert(RESIGN));
+    assert_eq!(bench.role(), RoleName::Backup);
+    assert_eq!(bench.until_change(), SECOND * 10);
+}
+
+// --- BACKUP ------------------------------------------------------------------------------------
+
+#[test]
+fn rfc9568_6_4_2_an_advert_of_a_better_or_equal_master_restarts_the_wait() {
+    for priority in [100, 101, 255] {
+        let mut bench = Bench::backup(settings(100));
+        bench.wait(SECOND * 3);
+        bench.hear(advert(priority));
+        assert_eq!(bench.until_change(), Duration::from_nanos(3_609_375_000));
+    }
+}
+
+#[test]
+fn rfc9568_6_4_2_a_v3_backup_adopts_the_interval_of_the_master() {
+    let mut bench = Bench::backup(settings(100));
+    let interval = SECOND / 10;
+    bench.hear(Event::Advert(Heard {
+        from: peer(9),
+        priority: 200,
+        interval,
+        lead: true,
+    }));
+    assert_eq!(bench.until_change(), Duration::from_nanos(360_937_500));
+}
+
+#[test]
+fn rfc3768_a_v2_backup_keeps_its_own_interval() {
+    let mut bench = Bench::backup(Settings {
+        version: Version::V2,
+        ..settings(100)
+    });
+    bench.hear(advert(200));
+    assert_eq!(bench.until_change(), Duration::from_nanos(3_609_375_000));
+}
+
+#[test]
+fn rfc9568_6_4_2_a_resignation_leaves_the_skew_time() {
+    let mut bench = Bench::backup(settings(100));
+    bench.hear(advert(200));
+    bench.hear(advert(RESIGN));
+    bench.hear(advert(RESIGN));
+    assert_eq!(bench.until_change(), Duration::from_nanos(609_375_000));
+    assert_eq!(bench.group.view().cause, Cause::Resigned { from: peer(9) });
+}
+
+#[test]
+fn of_two_nodes_the_other_stands_at_once_when_one_resigns() {
+    let mut bench = Bench::backup(Settings {
+        pair: true,
+        ..settings(100)
+    });
+    bench.hear(advert(200));
+    bench.hear(advert(RESIGN));
+    assert_eq!(bench.role(), RoleName::Candidate);
+    assert_eq!(bench.acquires(), 1);
+}
+
+#[test]
+fn without_preempt_a_worse_master_is_followed() {
+    let mut bench = Bench::backup(Settings {
+        preempt: false,
+        ..settings(100)
+    });
+    for _ in 0..10 {
+        bench.hear(advert(50));
+        bench.wait(SECOND);
+    }
+    assert_eq!(bench.role(), RoleName::Backup);
+    assert_eq!(bench.until_change(), Duration::from_nanos(2_609_375_000));
+}
+
+#[test]
+fn with_preempt_a_worse_master_does_not_restart_the_wait() {
+    let mut bench = Bench::backup(settings(100));
+    for _ in 0..3 {
+        bench.wait(SECOND);
+        bench.hear(advert(50));
+    }
+    assert_eq!(bench.until_change(), Duration::from_nanos(609_375_000));
+    let cause = Cause::Preempting {
+        from: peer(9),
+        priority: 50,
+    };
+    assert_eq!(bench.group.view().cause, cause);
+}
+
+#[test]
+fn preempt_delay_starts_with_the_first_worse_advert() {
+    let delayed = Settings {
+        preempt_delay: SECOND * 10,
+        ..settings(100)
+    };
+    let mut bench = Bench::backup(delayed);
+    for _ in 0..10 {
+        bench.hear(advert(50));
+        assert_eq!(bench.role(), RoleName::Backup);
+        bench.wait(SECOND - Duration::from_millis(1));
+    }
+    assert!(bench.until_change() <= Duration::from_millis(10));
+}
+
+#[test]
+fn preempt_delay_does_not_delay_the_answer_to_silence() {
+    let delayed = Settings {
+        preempt_delay: SECOND * 60,
+        ..settings(100)
+    };
+    let mut bench = Bench::backup(delayed);
+    bench.hear(advert(50));
+    assert_eq!(bench.until_change(), Duration::from_nanos(3_609_375_000));
+}
+
+#[test]
+fn law_1_an_advert_after_the_deadline_does_not_undo_the_promotion() {
+    let mut bench = Bench::backup(settings(100));
+    bench.now = bench.now + SECOND * 4;
+    bench.hear(advert(200));
+    assert!(bench.adverts().contains(&100), "it stood first, then heard");
+    assert_eq!(bench.role(), RoleName::Releasing);
+}
+
+// --- what is not silence ------------------------------------------------------------------------
+
+#[test]
+fn law_10_nobody_is_promoted_while_frames_that_disagree_arrive() {
+    let mut bench = Bench::backup(settings(100));
+    let conflict = Event::Conflict {
+        from: peer(9),
+        field: ConflictField::Interval,
+    };
+    for _ in 0..20 {
+        bench.hear(conflict);
+        bench.wait(SECOND * 2);
+    }
+    assert_eq!(bench.role(), RoleName::Backup);
+    assert_eq!(bench.alarms().len(), 1, "said once, not with every frame");
+    assert_eq!(bench.until_change(), Duration::from_nanos(1_609_375_000));
+}
+
+#[test]
+fn law_10_who_serves_goes_on_serving_in_conflict() {
+    let mut bench = Bench::master(settings(100));
+    bench.hear(Event::Conflict {
+        from: peer(9),
+        field: ConflictField::Version,
+    });
+    bench.hear(Event::Unauthentic { from: peer(9) });
+    assert_eq!(bench.role(), RoleName::Master);
+}
+
+#[test]
+fn law_10_a_frame_that_fails_authentication_delays_once() {
+    let mut bench = Bench::backup(settings(100));
+    let mut waited = Duration::ZERO;
+    while bench.role() == RoleName::Backup {
+        bench.hear(Event::Unauthentic { from: peer(9) });
+        bench.wait(SECOND / 10);
+        waited += SECOND / 10;
+    }
+    assert!(waited < SECOND * 8, "{waited:?}");
+    assert_eq!(bench.role(), RoleName::Candidate);
+}
+
+// --- CANDIDATE ---------------------------------------------------------------------------------
+
+#[test]
+fn law_6_adverts_go_out_from_the_claim_on_and_master_is_said_after_the_read_back() {
+    let mut bench = Bench::backup(settings(100));
+    bench.until_change();
+    bench.wait(SECOND * 2);
+    assert_eq!(bench.adverts(), [100; 3]);
+    assert_eq!(bench.role(), RoleName::Candidate);
+    assert_eq!(bench.announces(), 0);
+    bench.acquired(Ok(()));
+    assert_eq!(bench.role(), RoleName::Master);
+    assert_eq!(bench.announces(), 1);
+}
+
+#[test]
+fn law_6_a_claim_on_a_living_master_waits_for_its_resignation() {
+    let mut bench = Bench::backup(settings(100));
+    bench.wait(SECOND * 3);
+    bench.hear(advert(50));
+    bench.until_change();
+    assert_eq!((bench.role(), bench.acquires()), (RoleName::Candidate, 0));
+    assert_eq!(bench.adverts(), [100]);
+    bench.hear(advert(RESIGN));
+    assert_eq!(bench.acquires(), 1);
+    assert_eq!(
+        bench.adverts(),
+        [100, 100],
+        "a third router must not take the resignation as ours"
+    );
+}
+
+#[test]
+fn law_6_a_claim_on_a_living_master_goes_on_after_an_interval_without_its_adverts() {
+    let mut bench = Bench::backup(settings(100));
+    bench.wait(SECOND * 3);
+    bench.hear(advert(50));
+    bench.until_change();
+    let began = bench.now;
+    while bench.acquires() == 0 {
+        bench.now = bench.group.deadline();
+        bench.hear(Event::Tick);
+    }
+    assert_eq!(bench.now.since(began), Duration::from_nanos(640_625_000));
+}
+
+#[test]
+fn a_living_master_that_does_not_hear_us_is_not_joined_but_reported() {
+    let mut bench = Bench::backup(settings(100));
+    for _ in 0..60 {
+        bench.hear(advert(50));
+        bench.wait(SECOND);
+    }
+    assert_eq!(bench.acquires(), 0);
+    let gave_up = bench.said.iter().any(|effect| {
+        matches!(
+            effect,
+            Effect::Report(Report::Role {
+                cause: Cause::NotHeard { .. },
+                ..
+            })
+        )
+    });
+    assert!(gave_up);
+}
+
+#[test]
+fn a_candidate_gives_way_to_a_better_one() {
+    let mut bench = Bench::backup(settings(100));
+    bench.until_change();
+    bench.hear(advert(101));
+    assert_eq!(bench.role(), RoleName::Releasing);
+    bench.released(Ok(()));
+    assert_eq!(bench.role(), RoleName::Backup);
+}
+
+#[test]
+fn never_master_without_its_addresses() {
+    let mut bench = Bench::backup(settings(100));
+    bench.until_change();
+    for _ in 0..ATTEMPTS {
+        assert_eq!(bench.role(), RoleName::Candidate);
+        bench.acquired(Err(FAULT));
+        bench.wait(ATTEMPT_PAUSE);
+    }
+    assert_eq!(bench.role(), RoleName::Releasing);
+    bench.said.clear();
+    bench.released(Ok(()));
+    assert_eq!(bench.adverts(), [RESIGN]);
+    assert_eq!(bench.role(), RoleName::Fault);
+    assert_eq!(bench.group.view().blocked, Some(Blocked::Addresses(FAULT)));
+    assert_eq!(bench.until_change() + ATTEMPT_PAUSE, HOLD_OFF);
+    assert_eq!(bench.role(), RoleName::Backup);
+}
+
+#[test]
+fn who_could_not_hold_the_addresses_does_not_push_a_living_master_aside() {
+    let mut bench = Bench::backup(settings(100));
+    bench.until_change();
+    for _ in 0..ATTEMPTS {
+        bench.acquired(Err(FAULT));
+        bench.wait(ATTEMPT_PAUSE);
+    }
+    bench.released(Ok(()));
+    for _ in 0..30 {
+        bench.hear(advert(50));
+        bench.wait(SECOND);
+    }
+    assert_eq!(bench.role(), RoleName::Backup);
+    bench.until_change();
+    bench.acquired(Ok(()));
+    assert_eq!(
+        bench.role(),
+        RoleName::Master,
+        "but it serves when nobody else does"
+    );
+}
+
+#[test]
+fn a_change_of_addresses_without_an_answer_counts_as_failed() {
+    let mut bench = Bench::backup(settings(100));
+    bench.until_change();
+    bench.wait((ANSWER_WITHIN + ATTEMPT_PAUSE) * ATTEMPTS);
+    assert_eq!(bench.role(), RoleName::Releasing);
+}
+
+// --- MASTER ------------------------------------------------------------------------------------
+
+#[test]
+fn rfc9568_6_4_3_a_master_advertises_every_interval() {
+    let mut bench = Bench::master(settings(100));
+    bench.wait(SECOND * 10);
+    assert_eq!(bench.adverts(), [100; 10]);
+}
+
+#[test]
+fn rfc9568_6_4_3_a_master_answers_a_resignation_with_an_advert() {
+    let mut bench = Bench::master(settings(100));
+    bench.hear(advert(RESIGN));
+    assert_eq!(bench.adverts(), [100]);
+    assert_eq!(bench.role(), RoleName::Master);
+}
+
+#[test]
+fn rfc9568_6_4_3_the_better_of_two_masters_stays_and_announces_again() {
+    let mut bench = Bench::master(settings(100));
+    bench.hear(advert(99));
+    assert_eq!((bench.adverts(), bench.announces()), (vec![100], 1));
+    bench.hear(advert(RESIGN));
+    assert_eq!(
+        bench.announces(),
+        2,
+        "the loser is off now; who asked before may have it wrong"
+    );
+    assert_eq!(bench.role(), RoleName::Master);
+}
+
+#[test]
+fn a_flood_of_worse_adverts_is_not_answered_by_a_flood() {
+    let mut bench = Bench::master(settings(100));
+    for _ in 0..1000 {
+        bench.hear(advert(99));
+    }
+    assert_eq!((bench.adverts().len(), bench.announces()), (1, 1));
+}
+
+#[test]
+fn rfc9568_6_4_3_equal_priorities_are_decided_by_the_address() {
+    let mut bench = Bench::master(settings(100));
+    bench.hear(advert_from(4, 100));
+    assert_eq!(bench.role(), RoleName::Master);
+    bench.hear(advert_from(6, 100));
+    assert_eq!(bench.role(), RoleName::Releasing);
+}
+
+#[test]
+fn only_the_leading_line_decides_between_equal_priorities() {
+    let mut bench = Bench::master(settings(100));
+    let from: IpAddr = "fe80::9".parse().unwrap();
+    bench.hear(Event::Advert(Heard {
+        from,
+        priority: 100,
+        interval: SECOND,
+        lead: false,
+    }));
+    assert_eq!(bench.role(), RoleName::Master);
+    bench.hear(Event::Advert(Heard {
+        from,
+        priority: 101,
+        interval: SECOND,
+        lead: false,
+    }));
+    assert_eq!(bench.role(), RoleName::Releasing);
+}
+
+#[test]
+fn an_advert_with_our_own_address_is_an_alarm_and_nothing_else() {
+    let mut bench = Bench::master(settings(100));
+    bench.hear(Event::Advert(Heard {
+        from: OURS,
+        priority: 200,
+        interval: SECOND,
+        lead: true,
+    }));
+    assert_eq!(bench.role(), RoleName::Master);
+    assert_eq!(bench.alarms(), [Alarm::OwnAdvert { from: OURS }]);
+}
+
+#[test]
+fn law_6_who_is_outranked_is_silent_until_the_addresses_are_off_and_then_resigns() {
+    let mut bench = Bench::master(settings(100));
+    bench.hear(advert(200));
+    bench.wait(SECOND * 3);
+    assert_eq!(bench.adverts(), []);
+    bench.released(Ok(()));
+    assert_eq!(bench.adverts(), [RESIGN]);
+    assert_eq!(bench.role(), RoleName::Backup);
+}
+
+#[test]
+fn law_6_who_stops_advertises_until_the_addresses_are_off_and_then_resigns() {
+    let mut bench = Bench::master(settings(100));
+    bench.hear(Event::Stop);
+    assert!(bench.says(Effect::Hush));
+    bench.wait(SECOND * 3);
+    assert_eq!(bench.adverts(), [100; 3]);
+    bench.released(Ok(()));
+    assert_eq!(bench.adverts(), [100, 100, 100, RESIGN]);
+    assert_eq!(bench.role(), RoleName::Stopped);
+    assert_eq!(bench.group.deadline(), Instant::NEVER);
+}
+
+#[test]
+fn addresses_that_will_not_come_off_are_tried_again_and_never_resigned() {
+    let mut bench = Bench::master(settings(100));
+    bench.hear(advert(200));
+    for _ in 0..200 {
+        bench.released(Err(FAULT));
+        bench.wait(ATTEMPT_PAUSE);
+    }
+    assert_eq!(bench.adverts(), []);
+    assert_eq!(bench.role(), RoleName::Releasing);
+    assert_eq!(
+        bench.group.view().cause,
+        Cause::Blocked(Blocked::Stuck(LATE))
+    );
+    bench.released(Ok(()));
+    assert_eq!(bench.role(), RoleName::Backup);
+}
+
+#[test]
+fn a_stop_ends_even_when_the_addresses_will_not_come_off() {
+    let mut bench = Bench::master(settings(100));
+    bench.hear(Event::Stop);
+    bench.wait(RELEASE_WITHIN + SECOND);
+    assert_eq!(bench.role(), RoleName::Stopped);
+    assert!(!bench.adverts().contains(&RESIGN));
+}
+
+#[test]
+fn a_deleted_address_is_put_back_without_a_change_of_role() {
+    let mut bench = Bench::master(settings(100));
+    bench.hear(Event::AddressLost);
+    bench.hear(Event::AddressLost);
+    assert_eq!((bench.role(), bench.acquires()), (RoleName::Master, 1));
+    bench.acquired(Ok(()));
+    assert_eq!(bench.acquires(), 2, "another was lost meanwhile");
+    bench.acquired(Ok(()));
+    assert_eq!(
+        (bench.role(), bench.group.view().restored),
+        (RoleName::Master, 2)
+    );
+    assert_eq!(bench.announces(), 2);
+}
+
+#[test]
+fn a_persistent_fight_over_the_addresses_ends_in_a_yield() {
+    let mut bench = Bench::master(settings(100));
+    let mut rounds = 0;
+    while bench.role() == RoleName::Master {
+        bench.hear(Event::AddressLost);
+        bench.acquired(Ok(()));
+        bench.wait(SECOND / 10);
+        rounds += 1;
+    }
+    assert_eq!(rounds, FIGHT_BUDGET + 1);
+    bench.said.clear();
+    bench.released(Ok(()));
+    assert_eq!(bench.adverts(), [RESIGN]);
+    assert_eq!(bench.group.view().blocked, Some(Blocked::Fight));
+    bench.until_change();
+    assert_eq!(bench.role(), RoleName::Backup);
+}
+
+#[test]
+fn now_and_then_a_deletion_is_not_a_fight() {
+    let mut bench = Bench::master(settings(100));
+    for _ in 0..100 {
+        bench.hear(Event::AddressLost);
+        bench.acquired(Ok(()));
+        bench.wait(SECOND * 2);
+    }
+    assert_eq!(bench.role(), RoleName::Master);
+}
+
+#[test]
+fn a_master_that_was_away_for_as_long_as_the_others_wait_gives_way_and_listens() {
+    let mut bench = Bench::master(Settings {
+        preempt: false,
+        ..settings(200)
+    });
+    bench.now = bench.now + SECOND * 8;
+    bench.hear(Event::Tick);
+    assert_eq!(bench.role(), RoleName::Releasing);
+    assert!(
+        !bench.adverts().contains(&200),
+        "others may be MASTER by now"
+    );
+    bench.released(Ok(()));
+    assert_eq!(bench.role(), RoleName::Backup);
+    bench.hear(advert(100));
+    bench.wait(SECOND);
+    bench.hear(advert(100));
+    bench.wait(SECOND);
+    assert_eq!(
+        bench.role(),
+        RoleName::Backup,
+        "without preempt the new MASTER stays"
+    );
+}
+
+#[test]
+fn a_master_that_was_away_alone_is_back_after_little_more_than_an_interval() {
+    let mut bench = Bench::master(settings(200));
+    bench.now = bench.now + SECOND * 8;
+    bench.hear(Event::Tick);
+    bench.released(Ok(()));
+    assert!(bench.until_change() < SECOND * 2);
+}
+
+#[test]
+fn a_short_delay_is_not_an_absence() {
+    let mut bench = Bench::master(Settings {
+        misses: 1,
+        ..settings(200)
+    });
+    for _ in 0..10 {
+        bench.now = bench.group.deadline() + SECOND / 2;
+        bench.hear(Event::Tick);
+    }
+    assert_eq!(bench.role(), RoleName::Master);
+}
+
+// --- links, settings, stop ----------------------------------------------------------------------
+
+#[test]
+fn a_master_without_link_takes_its_addresses_off_and_is_back_after_the_wait() {
+    let mut bench = Bench::master(settings(100));
+    bench.hear(Event::Facts(Facts { link: false, ..UP }));
+    assert_eq!(bench.role(), RoleName::Releasing);
+    bench.released(Ok(()));
+    assert_eq!(bench.group.view().blocked, Some(Blocked::Link));
+    bench.hear(Event::Facts(UP));
+    assert_eq!(bench.role(), RoleName::Backup);
+    assert_eq!(bench.until_change(), Duration::from_nanos(3_609_375_000));
+}
+
+#[test]
+fn a_link_that_comes_back_while_the_addresses_go_off_is_no_fault() {
+    let mut bench = Bench::master(settings(100));
+    bench.hear(Event::Facts(Facts { link: false, ..UP }));
+    bench.hear(Event::Facts(UP));
+    bench.released(Ok(()));
+    assert_eq!(bench.role(), RoleName::Backup);
+}
+
+#[test]
+fn a_backup_without_an_address_to_send_from_waits_for_one_visibly() {
+    let mut bench = Bench::backup(settings(100));
+    bench.hear(Event::Facts(Facts {
+        link: true,
+        source: None,
+    }));
+    assert_eq!(bench.group.view().blocked, Some(Blocked::Source));
+    bench.wait(SECOND * 100);
+    assert_eq!(bench.role(), RoleName::Fault);
+    bench.hear(Event::Facts(UP));
+    assert_eq!(bench.role(), RoleName::Backup);
+}
+
+#[test]
+fn new_settings_do_not_move_the_addresses() {
+    let mut bench = Bench::master(settings(100));
+    bench.hear(Event::Settings(settings(90)));
+    assert_eq!(bench.role(), RoleName::Master);
+    assert_eq!(bench.adverts(), [90], "the others learn it at once");
+    bench.hear(Event::AddressesChanged);
+    bench.acquired(Ok(()));
+    assert_eq!(bench.role(), RoleName::Master);
+    assert_eq!(bench.group.view().restored, 0);
+}
+
+#[test]
+fn a_claim_that_is_stopped_before_it_holds_anything_resigns() {
+    let mut bench = Bench::backup(settings(100));
+    bench.wait(SECOND * 3);
+    bench.hear(advert(50));
+    bench.until_change();
+    bench.hear(Event::Stop);
+    assert_eq!(bench.adverts(), [100, RESIGN]);
+    assert_eq!(bench.role(), RoleName::Stopped);
+}
+
+#[test]
+fn a_stop_ends_every_role() {
+    for link in [true, false] {
+        let mut bench = Bench::backup(settings(100));
+        bench.hear(Event::Facts(Facts { link, ..UP }));
+        bench.hear(Event::Stop);
+        assert_eq!(bench.role(), RoleName::Stopped);
+    }
+    let mut bench = Bench::new(settings(100));
+    bench.hear(Event::Stop);
+    bench.released(Ok(()));
+    assert_eq!(bench.role(), RoleName::Stopped);
+}

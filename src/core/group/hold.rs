@@ -1,6 +1,7 @@
 //! How are the addresses claimed, kept and given up? CANDIDATE, MASTER and RELEASING.
 
 use std::cmp::Ordering;
+use std::time::Duration;
 
 use super::role::{Attempt, Claim, Restore, Role, Verdict, Wait};
 use super::{
@@ -18,6 +19,7 @@ impl Group {
     /// time out on silence; MASTER is said after the read-back.
     pub(super) fn acquire(&mut self, advert_at: Instant, cause: Cause, out: &mut Vec<Effect>) {
         self.rival = None;
+        self.lost = false;
         let attempt = self.ask(0);
         out.push(Effect::Acquire(attempt.term));
         let claim = Claim::Acquiring(attempt);
@@ -75,7 +77,11 @@ impl Group {
                 advert_at,
                 restore: None,
             };
-            return self.become_role(role, Cause::AddressesOn, out);
+            self.become_role(role, Cause::AddressesOn, out);
+            if std::mem::take(&mut self.lost) {
+                self.on_address_lost(out);
+            }
+            return;
         };
         match self.judge(attempt, fault, out) {
             Verdict::Again(attempt) => {
@@ -115,7 +121,7 @@ impl Group {
         match (self.compare(heard), claim) {
             (_, Claim::Asking { .. }) if heard.priority == RESIGN => {
                 self.advertise(out);
-                self.acquire(self.now + self.settings.interval, self.cause, out);
+                self.acquire(self.next_beat(), self.cause, out);
             }
             (Some(Ordering::Greater), Claim::Asking { .. }) => {
                 self.remember(heard);
@@ -194,7 +200,7 @@ impl Group {
         }
         self.answered_at = Some(self.now);
         self.advertise(out);
-        let next = self.now + self.settings.interval;
+        let next = self.next_beat();
         if let Role::Master { advert_at, .. } | Role::Candidate { advert_at, .. } = &mut self.role {
             *advert_at = next;
         }
@@ -203,6 +209,14 @@ impl Group {
 
     pub(super) fn on_address_lost(&mut self, out: &mut Vec<Effect>) {
         let Role::Master { advert_at, restore } = self.role else {
+            // Perhaps after the read-back: look again when the answer is there.
+            self.lost = matches!(
+                self.role,
+                Role::Candidate {
+                    claim: Claim::Acquiring(_),
+                    ..
+                }
+            );
             return;
         };
         if let Some(restore) = restore {
@@ -454,18 +468,23 @@ impl Group {
         (!undecided).then(|| theirs.cmp(&ours))
     }
 
-    /// Adverts keep their beat; a beat that was missed is not sent twice.
+    /// A beat that was missed is not sent twice.
     fn advertise_if_due(&mut self, advert_at: Instant, out: &mut Vec<Effect>) -> Instant {
         if advert_at > self.now {
             return advert_at;
         }
         self.advertise(out);
-        let next = advert_at + self.settings.interval;
-        if next > self.now {
-            next
-        } else {
-            self.now + self.settings.interval
-        }
+        self.next_beat()
+    }
+
+    /// The next advert, within one interval: groups of one interval share the beats of the boot
+    /// clock, so that hundreds of them are sent in a few wake-ups instead of one each.
+    pub(super) fn next_beat(&self) -> Instant {
+        let nanos = |length: Duration| u64::try_from(length.as_nanos()).unwrap_or(u64::MAX);
+        let interval = nanos(self.settings.interval).max(1);
+        let offset = nanos(self.settings.phase) % interval;
+        let beats = (self.now.as_nanos() + interval - offset) / interval;
+        Instant::from_nanos(beats * interval + offset)
     }
 }
 

@@ -102,7 +102,7 @@ impl Group {
     /// The wait is over.
     pub(super) fn stand(&mut self, out: &mut Vec<Effect>) {
         self.advertise(out);
-        let advert_at = self.now + self.settings.interval;
+        let advert_at = self.next_beat();
         match self.living_rival() {
             Some(rival) => {
                 let cause = Cause::Preempting {

@@ -72,6 +72,8 @@ pub struct Settings {
     pub preempt_delay: Duration,
     /// How long after the start not to stand.
     pub start_delay: Duration,
+    /// Where in the interval the adverts go out, so that not all groups speak in one burst.
+    pub phase: Duration,
     /// The cluster has exactly two nodes: when the other resigns, nobody else can be standing,
     /// so that the skew time, which sorts out several, is not waited for.
     pub pair: bool,
@@ -127,6 +129,8 @@ pub struct Group {
     /// Failures to put the addresses on, in a row; while there are any, no preemption.
     failures: u32,
     fight: Fight,
+    /// An address was lost while the addresses were going on.
+    lost: bool,
     answered_at: Option<Instant>,
     alarm: Option<(Alarm, Instant)>,
     promotions: u64,
@@ -166,6 +170,7 @@ impl Group {
             hold: None,
             failures: 0,
             fight: Fight::default(),
+            lost: false,
             answered_at: None,
             alarm: None,
             promotions: 0,

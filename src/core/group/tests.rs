@@ -26,6 +26,7 @@ fn settings(priority: u8) -> Settings {
         preempt: true,
         preempt_delay: Duration::ZERO,
         start_delay: Duration::ZERO,
+        phase: Duration::ZERO,
         pair: false,
     }
 }
@@ -510,6 +511,41 @@ fn rfc9568_6_4_3_a_master_advertises_every_interval() {
     let mut bench = Bench::master(settings(100));
     bench.wait(SECOND * 10);
     assert_eq!(bench.adverts(), [100; 10]);
+}
+
+#[test]
+fn groups_of_one_interval_share_the_beats_of_their_phase() {
+    let phase = Duration::from_millis(250);
+    let mut bench = Bench::backup(Settings {
+        phase,
+        ..settings(100)
+    });
+    bench.until_change();
+    let claimed = bench.now.as_nanos();
+    let beats: Vec<u64> = std::iter::repeat_with(|| {
+        bench.now = bench.group.deadline();
+        bench.hear(Event::Tick);
+        bench.now.as_nanos()
+    })
+    .take(3)
+    .collect();
+    assert!(
+        beats[0] - claimed <= 1_000_000_000,
+        "never more than an interval without an advert"
+    );
+    assert!(
+        beats.iter().all(|beat| beat % 1_000_000_000 == 250_000_000),
+        "{beats:?}"
+    );
+}
+
+#[test]
+fn an_address_lost_right_after_the_read_back_is_put_back() {
+    let mut bench = Bench::backup(settings(100));
+    bench.until_change();
+    bench.hear(Event::AddressLost);
+    bench.acquired(Ok(()));
+    assert_eq!((bench.role(), bench.acquires()), (RoleName::Master, 2));
 }
 
 #[test]

@@ -1,1 +1,18 @@
-//! (being built)
+//! The bytes: what goes out as which octets, and what came in. Pure: no socket, no clock.
+//!
+//! | module | question |
+//! |---|---|
+//! | [`vrrp`] | what is an advert, and which ones count? |
+//! | [`ipv4`] | what does the header around an advert say? |
+//! | [`arp`], [`ndp`] | how are the neighbours told who answers now? |
+//! | [`filter`] | which packets does the kernel wake us for? |
+//!
+//! Reading never panics, and never allocates by a sender's wish: what was received is viewed, not
+//! copied. Frames are built with `pnet_packet`; its option iterators are never let near bytes that
+//! came from outside, since they can panic on them.
+
+pub mod arp;
+pub mod filter;
+pub mod ipv4;
+pub mod ndp;
+pub mod vrrp;

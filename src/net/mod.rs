@@ -1,1 +1,4 @@
 //! (being built)
+
+pub mod announce;
+pub mod heartbeat;

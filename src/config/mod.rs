@@ -1,7 +1,40 @@
 //! The text of the file: parsed, checked in one pass, every problem with its place and advice.
+//!
+//! ```text
+//! text -> toml -> file ---> cluster           who
+//!                   |-----> heartbeat, paths  how, and over which lines
+//!                   |-----> group ----------> address, vrrp
+//!                   `-----> across            what two places say against each other
+//! ```
+//! Each of these reads through [`reader`](self), which looks up in [`keys`] what a table may hold,
+//! puts every problem into one list and goes on. Only a file without an error becomes a [`Config`].
 
+mod across;
+mod address;
+mod cluster;
+mod derived;
+mod duration;
+mod file;
+mod group;
+mod heartbeat;
+pub mod keys;
+mod lines;
+mod load;
+mod paths;
+mod problem;
+mod reader;
+mod render;
+mod spread;
+mod suggest;
 pub mod types;
+mod values;
+mod vrrp;
+mod wording;
 
+pub use derived::{Derived, Summary, derived, summary};
+pub use load::{Failure, Loaded, Unreadable, load, parse};
+pub use problem::{Also, Problem, Problems, Related, Row, Severity, Span};
+pub use render::Paint;
 pub use types::{
     Announce, Checksum, Cluster, Config, Family, GroupConfig, Node, PathConfig, Version,
     VirtualAddress,

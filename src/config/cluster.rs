@@ -1,0 +1,164 @@
+//! Who is this node, and who are the others? `[cluster]` and `[node]`.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use super::problem::{Checked, Problem, Problems, Reported};
+use super::reader::{At, Section};
+use super::suggest;
+use super::types::{Cluster, Node};
+use super::values;
+use super::wording::quoted;
+
+/// The most nodes of a cluster: an epoch has room for 64.
+const MOST_NODES: usize = 64;
+
+/// A Unix socket's path has room for 107 bytes, and `/control.sock` is 13 of them.
+const RUNTIME_DIR_LONGEST: usize = 94;
+
+/// `[cluster]` with the places of its nodes.
+pub(super) struct Members {
+    name: String,
+    nodes: At<Vec<At<String>>>,
+}
+
+impl Members {
+    pub(super) fn read(section: &Section<'_>, out: &mut Problems) -> Checked<Option<Self>> {
+        if !section.exists() {
+            return Ok(None);
+        }
+        let name = section.text("name", out);
+        let name = section.need("name", name, out);
+        let name = name.and_then(|text| values::name(text, out));
+        let nodes = read_nodes(section, out)?;
+        let name = name?.value;
+        Ok(Some(Members { name, nodes }))
+    }
+
+    pub(super) fn cluster(self) -> Cluster {
+        Cluster {
+            name: self.name,
+            nodes: self.nodes.value.into_iter().map(|n| n.value).collect(),
+        }
+    }
+}
+
+fn read_nodes(section: &Section<'_>, out: &mut Problems) -> Checked<At<Vec<At<String>>>> {
+    let texts = section.texts("nodes", out);
+    let texts = section.need("nodes", texts, out)?;
+    if !(1..=MOST_NODES).contains(&texts.value.len()) {
+        let message = format!("a cluster has 1 to {MOST_NODES} nodes");
+        return Err(out.error(texts.span, message));
+    }
+    let given = texts.value.len();
+    let names = texts.value.into_iter().map(|text| values::name(text, out));
+    let names: Vec<At<String>> = names.flatten().collect();
+    let unique = unique(&names, out);
+    if names.len() < given {
+        return Err(Reported);
+    }
+    let span = texts.span;
+    unique.map(|()| At { value: names, span })
+}
+
+fn unique(names: &[At<String>], out: &mut Problems) -> Checked<()> {
+    let mut seen = HashMap::new();
+    let mut all = Ok(());
+    for name in names {
+        if let Some(first) = seen.insert(name.value.as_str(), &name.span) {
+            let message = format!("node `{}` is listed twice", name.value);
+            let problem = Problem::error(name.span.clone(), message);
+            all = Err(out.push(problem.relate(first.clone(), "first here")));
+        }
+    }
+    all
+}
+
+/// `[node]`, with this host's name where the file has none.
+pub(super) fn read_node(
+    section: &Section<'_>,
+    members: Option<&Members>,
+    hostname: &str,
+    out: &mut Problems,
+) -> Checked<Node> {
+    let name = node_name(section, hostname, out);
+    let name = name.and_then(|name| is_member(name, members, out));
+    let runtime_dir = directory(section, "runtime-dir", "/run/floatlock", out);
+    let state_dir = directory(section, "state-dir", "/var/lib/floatlock", out);
+    let realtime = section.boolean("realtime", out);
+    let runtime_dir = runtime_dir.and_then(|dir| has_room_for_socket(dir, out));
+    Ok(Node {
+        name: name?.value,
+        runtime_dir: runtime_dir?.value.into(),
+        state_dir: PathBuf::from(state_dir?.value),
+        realtime: section.or(realtime, true)?.value,
+    })
+}
+
+fn node_name(section: &Section<'_>, hostname: &str, out: &mut Problems) -> Checked<At<String>> {
+    if let Some(text) = section.text("name", out)? {
+        return values::name(text, out);
+    }
+    let span = section.at.clone();
+    if values::is_name(hostname) {
+        let value = hostname.to_owned();
+        return Ok(At { value, span });
+    }
+    let message = format!(
+        "the host name {} cannot be this node's name",
+        quoted(hostname)
+    );
+    Err(out.push(Problem::absent(span, message).advise("set `name` in [node]")))
+}
+
+fn is_member(
+    name: At<String>,
+    members: Option<&Members>,
+    out: &mut Problems,
+) -> Checked<At<String>> {
+    let Some(nodes) = members.map(|members| &members.nodes) else {
+        return Ok(name);
+    };
+    if nodes.value.iter().any(|node| node.value == name.value) {
+        return Ok(name);
+    }
+    let known = || nodes.value.iter().map(|node| node.value.as_str());
+    let message = format!("this node, `{}`, is not in `cluster.nodes`", name.value);
+    let problem = match name.span.is_empty() {
+        true => Problem::error(nodes.span.clone(), message),
+        false => Problem::error(name.span, message).relate(nodes.span.clone(), "the nodes"),
+    };
+    let advice = match suggest::closest(&name.value, known()) {
+        Some(meant) => format!("did you mean `{meant}`? Set it as `name` in [node]"),
+        None => format!(
+            "set `name` in [node] to one of {}, or add this node here",
+            known().collect::<Vec<_>>().join(", ")
+        ),
+    };
+    Err(out.push(problem.advise(advice)))
+}
+
+fn directory<'t>(
+    section: &Section<'t>,
+    key: &str,
+    default: &'static str,
+    out: &mut Problems,
+) -> Checked<At<&'t str>> {
+    let read = section.text(key, out);
+    let path = section.or(read, default)?;
+    if path.value.starts_with('/') && !path.value.contains('\0') {
+        return Ok(path);
+    }
+    let message = format!("`{key}` is not an absolute path");
+    let advice = "write a path that starts with `/`";
+    Err(out.push(Problem::error(path.span, message).advise(advice)))
+}
+
+fn has_room_for_socket<'t>(dir: At<&'t str>, out: &mut Problems) -> Checked<At<&'t str>> {
+    if dir.value.len() <= RUNTIME_DIR_LONGEST {
+        return Ok(dir);
+    }
+    let message = format!("`runtime-dir` is longer than {RUNTIME_DIR_LONGEST} bytes");
+    let advice = "the path of the socket in it must fit 107 bytes";
+    Err(out.push(Problem::error(dir.span, message).advise(advice)))
+}

@@ -1,0 +1,135 @@
+//! How long does a takeover take? The times that follow from a configuration, and what it does not
+//! survive.
+
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
+
+use super::types::{Config, GroupConfig};
+use crate::core::election::{OWNER, master_down, skew};
+
+/// The times of one group, as this node would keep them if the others say the same.
+///
+/// They end when this node claims the addresses; putting them on comes after.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Derived {
+    /// The group's name.
+    pub group: String,
+    /// How much longer than the misses this node waits, so that a better one goes first.
+    #[serde(rename = "skew_seconds", serialize_with = "seconds")]
+    pub skew: Duration,
+    /// From the death of the MASTER until this node knows: it died right before its next advert.
+    #[serde(rename = "detection_min_seconds", serialize_with = "seconds")]
+    pub detection_min: Duration,
+    /// From the death of the MASTER until this node knows: it died right after an advert.
+    #[serde(rename = "detection_max_seconds", serialize_with = "seconds")]
+    pub detection_max: Duration,
+    /// The longest time without a holder after the MASTER lost its power.
+    #[serde(rename = "takeover_max_seconds", serialize_with = "seconds")]
+    pub takeover_max: Duration,
+    /// The longest time without a holder after the MASTER resigned.
+    #[serde(rename = "planned_max_seconds", serialize_with = "seconds")]
+    pub planned_max: Duration,
+}
+
+fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(duration.as_secs_f64())
+}
+
+/// The times of one group of this configuration.
+#[must_use]
+pub fn derived(config: &Config, group: &GroupConfig) -> Derived {
+    let skew = skew(group.version, group.priority, group.interval);
+    let down = master_down(group.version, group.priority, group.interval, group.misses);
+    Derived {
+        group: group.name.clone(),
+        skew,
+        detection_min: down.saturating_sub(group.interval),
+        detection_max: down,
+        takeover_max: down,
+        planned_max: if is_pair(config) {
+            Duration::ZERO
+        } else {
+            skew
+        },
+    }
+}
+
+/// With two nodes, nobody else can be waiting for a resignation: it is answered at once.
+fn is_pair(config: &Config) -> bool {
+    config.cluster.as_ref().is_some_and(|c| c.nodes.len() == 2)
+}
+
+/// What follows from a configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// In the order of the file.
+    pub groups: Vec<Derived>,
+    /// What leaves two MASTERs, or none, in one sentence.
+    pub not_survived: String,
+}
+
+/// The times of every group, and what the configuration does not survive.
+#[must_use]
+pub fn summary(config: &Config) -> Summary {
+    let groups = config.groups.iter().map(|group| derived(config, group));
+    Summary {
+        groups: groups.collect(),
+        not_survived: not_survived(config),
+    }
+}
+
+fn not_survived(config: &Config) -> String {
+    let redundant = config.groups.iter().all(|group| group.paths.len() > 1);
+    let what = match redundant {
+        false => "any partition of the service LAN",
+        true => "a partition that cuts every path at once",
+    };
+    format!("not survived: {what} leaves a MASTER on each side (vrrp2 and vrrp3 have no arbiter)")
+}
+
+impl Summary {
+    /// The same as text, one line a group and one for what is not survived.
+    #[must_use]
+    pub fn lines(&self, config: &Config) -> Vec<String> {
+        let owns = |name: &str| {
+            config
+                .groups
+                .iter()
+                .any(|g| g.name == name && g.priority == OWNER)
+        };
+        let groups = self
+            .groups
+            .iter()
+            .map(|group| group.line(owns(&group.group)));
+        groups.chain([self.not_survived.clone()]).collect()
+    }
+}
+
+impl Derived {
+    fn line(&self, owner: bool) -> String {
+        let own = if owner {
+            "; priority 255: the addresses are this host's own"
+        } else {
+            ""
+        };
+        format!(
+            "group `{}`: a dead MASTER is noticed after {} to {}; without a holder for at most {} \
+             after power loss, {} after a planned stop{own}",
+            self.group,
+            rounded_up(self.detection_min),
+            rounded_up(self.detection_max),
+            rounded_up(self.takeover_max),
+            rounded_up(self.planned_max),
+        )
+    }
+}
+
+/// In milliseconds, never less than it is: a bound.
+fn rounded_up(duration: Duration) -> String {
+    let millis = duration.as_nanos().div_ceil(1_000_000);
+    match millis {
+        0..1000 => format!("{millis} ms"),
+        _ => format!("{}.{:03} s", millis / 1000, millis % 1000),
+    }
+}

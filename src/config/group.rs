@@ -1,0 +1,243 @@
+//! What does one `[[group]]` say? Read with its places, checked by itself, then built.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::address::{self, Entry, MOST_IN_GROUP};
+use super::heartbeat::{Given, Timing};
+use super::paths::{self, Ends, Line};
+use super::problem::{Checked, Problem, Problems, Span};
+use super::reader::{At, Section};
+use super::types::{Announce, Family, GroupConfig, Version};
+use super::values;
+use super::vrrp::{self, Vrrp};
+
+const PRIORITY: u32 = 100;
+const OWNER: u32 = 255;
+
+/// What the whole file says to each of its groups.
+pub(super) struct Inherited<'f> {
+    pub(super) heartbeat: &'f Given,
+    /// Where to point for what no table says; the group's header if there is no `[heartbeat]`.
+    pub(super) heartbeat_at: Option<Span>,
+    pub(super) lines: &'f [Line],
+    pub(super) realtime: bool,
+}
+
+/// A group with the places of what it says; what is wrong with it is already in the list.
+pub(super) struct Draft {
+    pub(super) name: Checked<At<String>>,
+    pub(super) id: Checked<At<u32>>,
+    pub(super) interface: Checked<At<String>>,
+    /// `addresses` and `unadvertised`.
+    pub(super) entries: Vec<Entry>,
+    /// Where it speaks, if that is known.
+    pub(super) lines: Vec<Line>,
+    timing: Timing,
+    priority: Checked<At<u32>>,
+    preemption: Checked<Preemption>,
+    vrrp: Checked<Vrrp>,
+    announce: Checked<Announce>,
+}
+
+struct Preemption {
+    preempt: bool,
+    preempt_delay: Duration,
+    start_delay: Duration,
+}
+
+impl Draft {
+    pub(super) fn read(
+        section: &Section<'_>,
+        inherited: &Inherited<'_>,
+        out: &mut Problems,
+    ) -> Checked<Self> {
+        let heartbeat = section.section("heartbeat", out);
+        let vrrp = section.section("vrrp", out);
+        let announce = section.section("announce", out);
+
+        let name = required_text(section, "name", out).and_then(|text| values::name(text, out));
+        let interface = required_text(section, "interface", out);
+        let interface = interface.and_then(|text| values::interface(text, out));
+        let id = section.integer("id", out);
+        let id = section.need("id", id, out);
+        let priority = section.integer("priority", out);
+        let priority = section.or(priority, PRIORITY);
+        let preemption = Preemption::read(section, &priority, out);
+        let mut entries = advertised(section, out);
+
+        let (heartbeat, vrrp) = (heartbeat?, vrrp?);
+        entries.extend(unadvertised(&vrrp, &entries, out));
+        let at = inherited.heartbeat_at.as_ref().unwrap_or(&section.at);
+        let own = Given::read(&heartbeat, out);
+        let timing = Timing::of(own, inherited.heartbeat, at, inherited.realtime, out);
+        check_families(&timing.version, &entries, out);
+        let vrrp = Vrrp::read(&vrrp, &timing.version, out);
+        let announce = announce.and_then(|section| vrrp::announce(&section, out));
+        let ends = Ends::read(&heartbeat, out);
+        let draft = Draft {
+            lines: Vec::new(),
+            name,
+            id,
+            interface,
+            entries,
+            timing,
+            priority,
+            preemption,
+            vrrp,
+            announce,
+        };
+        Ok(draft.with_lines(&ends?, inherited.lines, out))
+    }
+
+    fn with_lines(mut self, own: &Ends, all: &[Line], out: &mut Problems) -> Self {
+        if let Ok(interface) = &self.interface {
+            self.lines = paths::of_group(interface, own, all);
+            paths::check_first(&self.lines[0], own, &self.families(), self.label(), out);
+        }
+        self
+    }
+
+    /// The name as messages show it.
+    pub(super) fn label(&self) -> &str {
+        self.name.as_ref().map_or("this group", |name| &name.value)
+    }
+
+    /// Each family that it speaks, with the first address of it.
+    pub(super) fn families(&self) -> Vec<(Family, Span)> {
+        let advertised = || self.entries.iter().filter(|entry| entry.advertised);
+        let example = |family| {
+            let entry = advertised().find(|entry| entry.family() == family)?;
+            Some((family, entry.span.clone()))
+        };
+        [Family::V4, Family::V6]
+            .into_iter()
+            .filter_map(example)
+            .collect()
+    }
+
+    /// The finished group.
+    pub(super) fn build(self) -> Checked<Arc<GroupConfig>> {
+        let interface = self.interface?.value;
+        let (advertised, excess) = address::fit(&self.entries);
+        let listed = self.entries.iter().filter(|entry| !entry.advertised);
+        let expand = |entry: &Entry| entry.expand(&interface).collect::<Vec<_>>();
+        let addresses = advertised.into_iter().flat_map(expand).collect();
+        let unadvertised = excess.into_iter().chain(listed).flat_map(expand).collect();
+        let (vrrp, preemption) = (self.vrrp?, self.preemption?);
+        Ok(Arc::new(GroupConfig {
+            name: self.name?.value,
+            id: byte(self.id?),
+            priority: byte(self.priority?),
+            version: self.timing.version?.value,
+            interval: self.timing.interval?.value,
+            misses: self.timing.misses?.value,
+            paths: self.lines.into_iter().map(Line::config).collect(),
+            addresses,
+            unadvertised,
+            preempt: preemption.preempt,
+            preempt_delay: preemption.preempt_delay,
+            start_delay: preemption.start_delay,
+            auth_pass: vrrp.auth_pass,
+            checksum: vrrp.checksum,
+            announce: self.announce?,
+            interface,
+        }))
+    }
+}
+
+/// The key's range has already seen to it that the number fits.
+fn byte(number: At<u32>) -> u8 {
+    u8::try_from(number.value).unwrap_or(u8::MAX)
+}
+
+fn required_text<'t>(section: &Section<'t>, key: &str, out: &mut Problems) -> Checked<At<&'t str>> {
+    let text = section.text(key, out);
+    section.need(key, text, out)
+}
+
+fn advertised(section: &Section<'_>, out: &mut Problems) -> Vec<Entry> {
+    let read = address::read(section, "addresses", out);
+    let Ok(list) = section.need("addresses", read, out) else {
+        return Vec::new();
+    };
+    address::warn_of_excess(&list.value, out);
+    list.value
+}
+
+fn unadvertised(vrrp: &Section<'_>, advertised: &[Entry], out: &mut Problems) -> Vec<Entry> {
+    let read = address::read(vrrp, "unadvertised", out);
+    let Some(list) = read.ok().flatten() else {
+        return Vec::new();
+    };
+    let entries = advertised.iter().chain(&list.value);
+    let count = entries.map(Entry::count).fold(0, u64::saturating_add);
+    if count > MOST_IN_GROUP {
+        let message = format!("a group has at most {MOST_IN_GROUP} addresses, not {count}");
+        out.push(Problem::error(list.span, message).advise("spread them over several groups"));
+    }
+    list.value
+}
+
+/// VRRPv2 is IPv4 only (RFC 3768, section 1).
+fn check_families(version: &Checked<At<Version>>, entries: &[Entry], out: &mut Problems) {
+    let Some(version) = version.as_ref().ok().filter(|v| v.value == Version::V2) else {
+        return;
+    };
+    let is_v6 = |entry: &&Entry| entry.advertised && entry.family() == Family::V6;
+    if let Some(entry) = entries.iter().find(is_v6) {
+        let message = format!("vrrp2 cannot advertise `{}`: it is IPv6", entry.net);
+        let problem = Problem::error(entry.span.clone(), message)
+            .relate(version.span.clone(), "this protocol")
+            .advise("write `protocol = \"vrrp3\"`, or list it in `unadvertised` of [group.vrrp]");
+        out.push(problem);
+    }
+}
+
+impl Preemption {
+    fn read(
+        section: &Section<'_>,
+        priority: &Checked<At<u32>>,
+        out: &mut Problems,
+    ) -> Checked<Self> {
+        let preempt = section.boolean("preempt", out);
+        let preempt_delay = section.duration("preempt-delay", out);
+        let start_delay = section.duration("start-delay", out);
+        let preempt = section.or(preempt, true);
+        if let Some(preempt) = preempt.as_ref().ok().filter(|preempt| !preempt.value) {
+            warn_of_no_preempt(&preempt.span, priority, &preempt_delay, out);
+        }
+        Ok(Preemption {
+            preempt: preempt?.value,
+            preempt_delay: section.or(preempt_delay, Duration::ZERO)?.value,
+            start_delay: section.or(start_delay, Duration::ZERO)?.value,
+        })
+    }
+}
+
+fn warn_of_no_preempt(
+    preempt: &Span,
+    priority: &Checked<At<u32>>,
+    delay: &Checked<Option<At<Duration>>>,
+    out: &mut Problems,
+) {
+    if let Some(priority) = priority.as_ref().ok().filter(|p| p.value == OWNER) {
+        let message = "`preempt = false` does nothing at priority 255";
+        let problem = Problem::warning(preempt.clone(), message)
+            .relate(
+                priority.span.clone(),
+                "the owner of the addresses is always MASTER",
+            )
+            .advise("leave it out, or lower the priority");
+        out.push(problem);
+    }
+    if let Ok(Some(delay)) = delay {
+        let message = "`preempt-delay` does nothing with `preempt = false`";
+        let problem = Problem::warning(delay.span.clone(), message);
+        out.push(
+            problem
+                .relate(preempt.clone(), "it never preempts")
+                .advise("leave one of them out"),
+        );
+    }
+}

@@ -1,0 +1,129 @@
+//! Can the file be used? From a path or a text to a configuration, or to what is wrong.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use toml::de::DeTable;
+
+use super::file;
+use super::problem::{Problem, Problems};
+use super::types::Config;
+
+/// The largest file that is read: 10 000 addresses take a quarter of a megabyte.
+const LARGEST: u64 = 4 << 20;
+
+/// A configuration that can be used, and what its author should look at.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Loaded {
+    /// Checked.
+    pub config: Config,
+    /// Only warnings.
+    pub warnings: Problems,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The file cannot be read at all.
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
+    /// The file was read, and at least one problem is an error.
+    #[error("{} in {}", .0.summary(), .0.file())]
+    Invalid(Problems),
+}
+
+/// A file that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read the configuration {}: {source}: {}", .path.display(), advice(.source))]
+pub struct Unreadable {
+    /// The file.
+    pub path: PathBuf,
+    /// What happened.
+    pub source: io::Error,
+}
+
+impl Unreadable {
+    /// What to do next.
+    #[must_use]
+    pub fn advice(&self) -> &'static str {
+        advice(&self.source)
+    }
+}
+
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound => "create it (conf/minimal.toml is a start), or name one with -c",
+        io::ErrorKind::PermissionDenied => "run as root, or make the file readable",
+        io::ErrorKind::InvalidData => "save it as UTF-8",
+        io::ErrorKind::FileTooLarge => "list addresses as ranges in `unadvertised`",
+        _ => "name a file with -c",
+    }
+}
+
+/// Reads and checks a file. `hostname` names this node where the file does not.
+///
+/// # Errors
+/// The file is unreadable, or has at least one error; then every problem of it is there.
+pub fn load(path: &Path, hostname: &str) -> Result<Loaded, Failure> {
+    let text = read(path).map_err(|source| Unreadable {
+        path: path.to_owned(),
+        source,
+    })?;
+    let name = path.display().to_string();
+    parse(&name, &text, hostname).map_err(Failure::Invalid)
+}
+
+fn read(path: &Path) -> io::Result<String> {
+    // Asked before opening: a pipe without a writer would never let us go.
+    if !path.metadata()?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    let mut bytes = Vec::new();
+    File::open(path)?
+        .take(LARGEST + 1)
+        .read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LARGEST {
+        let message = format!("it is larger than {} MiB", LARGEST >> 20);
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let good = error.utf8_error().valid_up_to();
+        let line = error.as_bytes()[..good]
+            .iter()
+            .filter(|b| **b == b'\n')
+            .count()
+            + 1;
+        let message = format!("line {line} is not UTF-8 text");
+        io::Error::new(io::ErrorKind::InvalidData, message)
+    })
+}
+
+/// Checks a text. `name` is what problems call the file; `hostname` names this node where the text
+/// does not.
+///
+/// # Errors
+/// The text has at least one error; then every problem of it is there, warnings too.
+pub fn parse(name: &str, text: &str, hostname: &str) -> Result<Loaded, Problems> {
+    let (root, syntax_errors) = DeTable::parse_recoverable(text);
+    let mut found = Problems::new(name, text);
+    let read = file::read(root.get_ref(), hostname, &mut found);
+    if syntax_errors.is_empty() {
+        let warnings = found.sorted();
+        return match read {
+            Ok(config) => Ok(Loaded { config, warnings }),
+            Err(_) => Err(warnings),
+        };
+    }
+    let mut problems = Problems::new(name, text);
+    for error in &syntax_errors {
+        problems.push(syntax_problem(error));
+    }
+    problems.add_after_syntax_errors(found);
+    Err(problems.sorted())
+}
+
+fn syntax_problem(error: &toml::de::Error) -> Problem {
+    let span = error.span().unwrap_or_default();
+    Problem::error(span, error.message())
+}

@@ -1,0 +1,263 @@
+//! How is a table read? Typed access that reports what it cannot read, and goes on.
+
+use std::time::Duration;
+
+use toml::de::{DeTable, DeValue};
+
+use super::duration;
+use super::keys::{self, Absent, Kind};
+use super::problem::{Checked, Problem, Problems, Reported, Span};
+use super::wording;
+
+/// A value and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct At<T> {
+    pub(super) value: T,
+    pub(super) span: Span,
+}
+
+impl<T> At<T> {
+    pub(super) fn map<U>(self, change: impl FnOnce(T) -> U) -> At<U> {
+        At {
+            value: change(self.value),
+            span: self.span,
+        }
+    }
+}
+
+/// What a key holds: nothing, a value, or something that was reported.
+pub(super) type Read<T> = Checked<Option<At<T>>>;
+
+/// One table of the file, its keys already checked; or the lack of one.
+#[derive(Clone)]
+pub(super) struct Section<'t> {
+    table: Option<&'t DeTable<'t>>,
+    name: &'static str,
+    /// The header, or the braces of an inline table.
+    pub(super) at: Span,
+}
+
+impl<'t> Section<'t> {
+    /// The table of that name in [`keys::KEYS`]; every key that it should not have is reported.
+    pub(super) fn open(
+        table: &'t DeTable<'t>,
+        name: &'static str,
+        at: Span,
+        out: &mut Problems,
+    ) -> Self {
+        let section = Section {
+            table: Some(table),
+            name,
+            at,
+        };
+        section.check_keys(out);
+        section
+    }
+
+    fn missing(name: &'static str) -> Self {
+        Section {
+            table: None,
+            name,
+            at: 0..0,
+        }
+    }
+
+    /// Whether the file has this table.
+    pub(super) fn exists(&self) -> bool {
+        self.table.is_some()
+    }
+
+    fn get(&self, key: &str) -> Option<(&'t DeValue<'t>, Span)> {
+        let value = self.table?.get(key)?;
+        Some((value.get_ref(), value.span()))
+    }
+
+    fn check_keys(&self, out: &mut Problems) {
+        for (name, value) in self.table.into_iter().flatten() {
+            let span = name.span();
+            match keys::find(self.name, name.get_ref()) {
+                None => out.push(wording::unknown_key(self.name, name.get_ref(), span)),
+                Some(key)
+                    if key.absent == Absent::NotYet
+                        && !wording::asks_for_nothing(value.get_ref()) =>
+                {
+                    out.push(wording::not_yet(key, span))
+                }
+                Some(_) => continue,
+            };
+        }
+    }
+
+    fn read<T>(
+        &self,
+        name: &str,
+        out: &mut Problems,
+        take: impl FnOnce(&'t DeValue<'t>) -> Option<T>,
+    ) -> Read<T> {
+        let Some((value, span)) = self.get(name) else {
+            return Ok(None);
+        };
+        match take(value) {
+            Some(value) => Ok(Some(At { value, span })),
+            None => Err(self.wrong_kind(name, value, span, out)),
+        }
+    }
+
+    fn wrong_kind(
+        &self,
+        name: &str,
+        value: &DeValue<'_>,
+        span: Span,
+        out: &mut Problems,
+    ) -> Reported {
+        let Some(key) = keys::find(self.name, name) else {
+            return out.error(span, format!("`{name}` is not a key that can be read here"));
+        };
+        out.push(wording::wrong_kind(key, value, span))
+    }
+
+    pub(super) fn text(&self, name: &str, out: &mut Problems) -> Read<&'t str> {
+        self.read(name, out, DeValue::as_str)
+    }
+
+    pub(super) fn boolean(&self, name: &str, out: &mut Problems) -> Read<bool> {
+        self.read(name, out, DeValue::as_bool)
+    }
+
+    /// A whole number in the key's range.
+    pub(super) fn integer(&self, name: &str, out: &mut Problems) -> Read<u32> {
+        let Some(read) = self.read(name, out, DeValue::as_integer)? else {
+            return Ok(None);
+        };
+        let number = i64::from_str_radix(read.value.as_str(), read.value.radix()).ok();
+        let (min, max) = match keys::find(self.name, name).map(|key| key.kind) {
+            Some(Kind::Integer { min, max }) => (min, max),
+            _ => (0, u32::MAX),
+        };
+        match number.and_then(|n| u32::try_from(n).ok()) {
+            Some(value) if (min..=max).contains(&value) => Ok(Some(read.map(|_| value))),
+            _ => {
+                let message = format!("`{name}` is a number from {min} to {max}");
+                Err(out.error(read.span, message))
+            }
+        }
+    }
+
+    /// A duration in the key's range.
+    pub(super) fn duration(&self, name: &str, out: &mut Problems) -> Read<Duration> {
+        let Some(text) = self.text(name, out)? else {
+            return Ok(None);
+        };
+        let key = keys::find(self.name, name);
+        match duration::parse(text.value, key) {
+            Ok(value) => Ok(Some(text.map(|_| value))),
+            Err(wrong) => {
+                let message = format!("`{name}`: {}", wrong.message);
+                Err(out.push(Problem::error(text.span, message).advise(wrong.advice)))
+            }
+        }
+    }
+
+    /// The entries of an array, whatever they are.
+    pub(super) fn entries(&self, name: &str, out: &mut Problems) -> Read<Vec<At<&'t DeValue<'t>>>> {
+        let read = self.read(name, out, DeValue::as_array)?;
+        let entries = |array: &'t toml::de::DeArray<'t>| {
+            let entry = array.iter().map(|value| At {
+                value: value.get_ref(),
+                span: value.span(),
+            });
+            entry.collect()
+        };
+        Ok(read.map(|array| array.map(entries)))
+    }
+
+    /// An array of text; each entry that is not is reported.
+    pub(super) fn texts(&self, name: &str, out: &mut Problems) -> Read<Vec<At<&'t str>>> {
+        let Some(entries) = self.entries(name, out)? else {
+            return Ok(None);
+        };
+        let mut texts = Vec::new();
+        let mut all = Ok(());
+        for entry in entries.value {
+            match entry.value.as_str() {
+                Some(value) => texts.push(At {
+                    value,
+                    span: entry.span,
+                }),
+                None => {
+                    let message = format!(
+                        "an entry of `{name}` is text, not {}",
+                        wording::kind(entry.value)
+                    );
+                    all = Err(out.error(entry.span, message));
+                }
+            }
+        }
+        let span = entries.span;
+        all.map(|()| Some(At { value: texts, span }))
+    }
+
+    /// Text, or an array of it.
+    pub(super) fn text_or_texts(&self, name: &str, out: &mut Problems) -> Read<Vec<At<&'t str>>> {
+        if !matches!(self.get(name), Some((DeValue::String(_), _))) {
+            return self.texts(name, out);
+        }
+        let read = self.text(name, out)?;
+        Ok(read.map(|text| At {
+            span: text.span.clone(),
+            value: vec![text],
+        }))
+    }
+
+    /// `[name]` inside this table; an empty one where the file has none.
+    pub(super) fn section(&self, name: &str, out: &mut Problems) -> Checked<Section<'t>> {
+        let table = path_of(self.name, name);
+        match self.read(name, out, DeValue::as_table)? {
+            Some(read) => Ok(Section::open(read.value, table, read.span, out)),
+            None => Ok(Section::missing(table)),
+        }
+    }
+
+    /// Every `[[name]]` inside this table.
+    pub(super) fn sections(&self, name: &str, out: &mut Problems) -> Checked<Vec<Section<'t>>> {
+        let table = path_of(self.name, name);
+        let Some(entries) = self.entries(name, out)? else {
+            return Ok(Vec::new());
+        };
+        let mut sections = Vec::new();
+        for entry in entries.value {
+            match entry.value.as_table() {
+                Some(inner) => sections.push(Section::open(inner, table, entry.span, out)),
+                None => return Err(self.wrong_kind(name, entry.value, entry.span, out)),
+            }
+        }
+        Ok(sections)
+    }
+
+    /// What must be there.
+    pub(super) fn need<T>(&self, name: &str, read: Read<T>, out: &mut Problems) -> Checked<At<T>> {
+        match read? {
+            Some(value) => Ok(value),
+            None => {
+                let message = format!("`{name}` is missing in {}", keys::header(self.name));
+                Err(out.push(Problem::absent(self.at.clone(), message)))
+            }
+        }
+    }
+
+    /// What has a default, which stands where the table's header does.
+    pub(super) fn or<T>(&self, read: Read<T>, default: T) -> Checked<At<T>> {
+        let standing = At {
+            value: default,
+            span: self.at.clone(),
+        };
+        read.map(|read| read.unwrap_or(standing))
+    }
+}
+
+/// The name in [`keys::KEYS`] of a table inside a table.
+fn path_of(table: &str, name: &str) -> &'static str {
+    let inside = keys::join(table, name);
+    let mut tables = keys::KEYS.iter().map(|key| key.table);
+    tables.find(|table| *table == inside).unwrap_or("")
+}

@@ -1,0 +1,285 @@
+//! How do addresses go on and off, and how is it known that they did?
+//!
+//! A [`Change`] works in steps, so that whoever drives it can do something else in between:
+//! look what is there, change what differs, look again, until nothing differs.
+
+mod plan;
+mod sweep;
+
+use std::collections::{BTreeSet, HashMap};
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::rtnl::{Act, AddressState, Edit, Refusal, Rtnl, promotes_secondaries};
+use crate::config::Family;
+use crate::core::{AddressFault, AddressFaultKind, Outcome};
+use plan::{Removal, Targets, is_ours};
+
+pub use sweep::sweep;
+
+/// IFA_PROTO of every address that Floatlock puts on.
+pub const OURS: u8 = 112;
+
+/// Up to this many addresses go on without a look at what is there first.
+const FEW: usize = 64;
+/// Looks at what is there, until what still differs counts as a fault. Two are needed; more only
+/// when somebody else changes the same addresses at the same time.
+const LOOKS: u32 = 4;
+
+/// An address and its place. It goes on as /32 or /128.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Placed {
+    /// The name of the interface.
+    pub interface: Arc<str>,
+    /// The address.
+    pub address: IpAddr,
+}
+
+/// How far a change is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Progress {
+    /// Call again.
+    More,
+    /// It is over: all on (all off), as read back, or why not.
+    Done(Outcome, Stats),
+}
+
+/// What a change did, for the log.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Stats {
+    /// Addresses that the kernel changed.
+    pub changed: usize,
+    /// Addresses of the group that somebody else had put on.
+    pub untagged: usize,
+    /// The first of them.
+    pub first_untagged: Option<AddressState>,
+    /// An address that must come off but stays, since the kernel would take the host's own
+    /// addresses of the same network along (`net.ipv4.conf.*.promote_secondaries` is 0). The
+    /// outcome is then `Refused(EBUSY)`.
+    pub held_back: Option<AddressState>,
+    /// What the kernel said of the first change that it refused.
+    pub said: Option<String>,
+}
+
+/// All of a group's addresses, on their way on or off.
+#[derive(Debug)]
+pub struct Change {
+    goal: Goal,
+    placed: Arc<[Placed]>,
+    stage: Stage,
+    targets: Targets,
+    edits: Vec<Edit>,
+    looks: u32,
+    refused: Option<AddressFault>,
+    stats: Stats,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Goal {
+    On,
+    Off,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Stage {
+    Start,
+    Look,
+    Edit { next: usize },
+}
+
+impl Change {
+    /// Puts all of them on; those that are on stay untouched.
+    #[must_use]
+    pub fn acquire(addresses: Arc<[Placed]>) -> Self {
+        Self::new(Goal::On, addresses)
+    }
+
+    /// Takes all of them off, with every prefix length and whoever put them on: while one of them
+    /// is there, the host answers. Those that are off are fine.
+    #[must_use]
+    pub fn release(addresses: Arc<[Placed]>) -> Self {
+        Self::new(Goal::Off, addresses)
+    }
+
+    fn new(goal: Goal, placed: Arc<[Placed]>) -> Self {
+        Self {
+            goal,
+            placed,
+            stage: Stage::Start,
+            targets: Targets::default(),
+            edits: Vec::new(),
+            looks: 0,
+            refused: None,
+            stats: Stats::default(),
+        }
+    }
+
+    /// Does one slice of work: at most [`Rtnl::BATCH`] changes, or one look.
+    pub fn step(&mut self, rtnl: &mut Rtnl) -> Progress {
+        let result = match self.stage {
+            Stage::Start => self.start(rtnl),
+            Stage::Look => self.look(rtnl),
+            Stage::Edit { next } => self.edit(rtnl, next),
+        };
+        match result {
+            Ok(None) => Progress::More,
+            Ok(Some(outcome)) => Progress::Done(outcome, std::mem::take(&mut self.stats)),
+            Err(error) => {
+                self.stats.said.get_or_insert_with(|| error.to_string());
+                Progress::Done(Err(self.failure(&error)), std::mem::take(&mut self.stats))
+            }
+        }
+    }
+
+    fn start(&mut self, rtnl: &mut Rtnl) -> io::Result<Option<Outcome>> {
+        let mut indices: HashMap<Arc<str>, Option<u32>> = HashMap::new();
+        for placed in &*self.placed.clone() {
+            let index = match indices.get(&placed.interface) {
+                Some(index) => *index,
+                None => {
+                    let index = rtnl.link(&placed.interface)?.map(|link| link.index);
+                    indices.insert(placed.interface.clone(), index);
+                    index
+                }
+            };
+            match (index, self.goal) {
+                (Some(index), _) => self.targets.add(index, placed.address),
+                (None, Goal::Off) => self.targets.add_stray(placed.address),
+                (None, Goal::On) => {
+                    let kind = AddressFaultKind::NoInterface;
+                    return Ok(Some(Err(fault(placed.address, kind))));
+                }
+            }
+        }
+        self.stage = Stage::Look;
+        if self.goal == Goal::On && self.targets.iter().count() <= FEW {
+            self.edits = self.targets.additions();
+            self.stage = Stage::Edit { next: 0 };
+        }
+        Ok(None)
+    }
+
+    fn look(&mut self, rtnl: &mut Rtnl) -> io::Result<Option<Outcome>> {
+        self.looks += 1;
+        let seen = self.seen(rtnl)?;
+        self.count_untagged(&seen);
+        let held_back = match self.goal {
+            Goal::On => {
+                self.edits = self.targets.missing(&seen);
+                None
+            }
+            Goal::Off => {
+                let removal = self.removal(rtnl, &seen);
+                self.edits = removal.edits;
+                removal.held_back.first().copied()
+            }
+        };
+        self.stats.held_back = held_back;
+        let Some(next) = self.edits.first() else {
+            return Ok(Some(match held_back {
+                Some(state) => {
+                    let kind = AddressFaultKind::Refused(libc::EBUSY);
+                    Err(fault(state.address, kind))
+                }
+                None => Ok(()),
+            }));
+        };
+        if let Some(refused) = self.refused {
+            return Ok(Some(Err(refused)));
+        }
+        if self.looks == LOOKS {
+            let kind = AddressFaultKind::NotSeen;
+            return Ok(Some(Err(fault(next.address, kind))));
+        }
+        self.stage = Stage::Edit { next: 0 };
+        Ok(None)
+    }
+
+    fn edit(&mut self, rtnl: &mut Rtnl, next: usize) -> io::Result<Option<Outcome>> {
+        let end = self.edits.len().min(next + Rtnl::BATCH);
+        let slice = &self.edits[next..end];
+        let mut refusals = Vec::new();
+        rtnl.apply(slice, &mut |refusal| refusals.push(refusal))?;
+        self.stats.changed += slice.len() - refusals.len();
+        for refusal in refusals {
+            let edit = self.edits[next + refusal.position];
+            self.note(edit, refusal);
+        }
+        if let (Goal::On, Some(refused)) = (self.goal, self.refused) {
+            return Ok(Some(Err(refused)));
+        }
+        self.stage = match end == self.edits.len() {
+            true => Stage::Look,
+            false => Stage::Edit { next: end },
+        };
+        Ok(None)
+    }
+
+    /// A refusal that only says "it is so already" is none. Of the others the first counts; a
+    /// release goes on after it.
+    fn note(&mut self, edit: Edit, refusal: Refusal) {
+        let kind = match (edit.act, refusal.errno, self.goal) {
+            (Act::Add { .. }, libc::EEXIST, _) | (Act::Delete { .. }, libc::EADDRNOTAVAIL, _) => {
+                return;
+            }
+            (_, libc::ENODEV, Goal::Off) => return,
+            (_, libc::ENODEV, Goal::On) => AddressFaultKind::NoInterface,
+            (_, errno, _) => AddressFaultKind::Refused(errno),
+        };
+        if self.refused.is_none() {
+            self.refused = Some(fault(edit.address, kind));
+            self.stats.said = refusal.said;
+        }
+    }
+
+    /// All addresses of the interfaces and families that the change is about.
+    fn seen(&self, rtnl: &mut Rtnl) -> io::Result<Vec<AddressState>> {
+        if self.targets.has_strays() {
+            return rtnl.addresses();
+        }
+        let places: BTreeSet<(u32, Family)> = (self.targets.iter())
+            .map(|(index, address)| (index, Family::of(address)))
+            .collect();
+        let mut seen = Vec::new();
+        for (index, family) in places {
+            seen.append(&mut rtnl.addresses_on(index, family)?);
+        }
+        Ok(seen)
+    }
+
+    fn removal(&self, rtnl: &mut Rtnl, seen: &[AddressState]) -> Removal {
+        let covers = |state: &AddressState| self.targets.covers(state);
+        plan::removal(seen, covers, |index| promotes(rtnl, index))
+    }
+
+    fn count_untagged(&mut self, seen: &[AddressState]) {
+        let covered = |state: &&AddressState| !is_ours(state) && self.targets.covers(state);
+        let mut untagged = seen.iter().filter(covered).copied().peekable();
+        let first = untagged.peek().copied();
+        self.stats.untagged = self.stats.untagged.max(untagged.count());
+        self.stats.first_untagged = self.stats.first_untagged.or(first);
+    }
+
+    fn failure(&self, error: &io::Error) -> AddressFault {
+        let kind = match (error.kind(), error.raw_os_error()) {
+            (io::ErrorKind::TimedOut | io::ErrorKind::Interrupted, _) | (_, None) => {
+                AddressFaultKind::Late
+            }
+            (_, Some(errno)) => AddressFaultKind::Refused(errno),
+        };
+        let address = None;
+        AddressFault { address, kind }
+    }
+}
+
+fn fault(address: IpAddr, kind: AddressFaultKind) -> AddressFault {
+    let address = Some(address);
+    AddressFault { address, kind }
+}
+
+/// Whether the interface of this index promotes secondary addresses. Not knowing is a no.
+fn promotes(rtnl: &mut Rtnl, index: u32) -> bool {
+    let link = rtnl.link_at(index).ok().flatten();
+    link.is_some_and(|link| promotes_secondaries(&link.name))
+}

@@ -1,0 +1,50 @@
+//! How is everything taken off that an earlier Floatlock may have left on?
+
+use std::collections::BTreeMap;
+use std::io;
+
+use super::{is_ours, plan, promotes};
+use crate::net::rtnl::{AddressState, Rtnl};
+
+/// Looks at what is there, until what still is counts as a failure.
+const LOOKS: u32 = 4;
+
+/// Removes every address of this host that carries our tag, on any interface, except those that
+/// `keep` holds back; returns the removed ones once a look has shown that they are off.
+///
+/// # Errors
+/// When the addresses cannot be read, or one does not come off: the message names it. All others
+/// are off then.
+pub fn sweep(
+    rtnl: &mut Rtnl,
+    keep: impl Fn(&AddressState) -> bool,
+) -> io::Result<Vec<AddressState>> {
+    let condemned = |state: &AddressState| is_ours(state) && !keep(state);
+    let mut removed = BTreeMap::new();
+    let mut refused = None;
+    for _ in 0..LOOKS {
+        let seen = rtnl.addresses()?;
+        let Some(first) = seen.iter().find(|state| condemned(state)) else {
+            return Ok(removed.into_values().collect());
+        };
+        let removal = plan::removal(&seen, condemned, |index| promotes(rtnl, index));
+        if removal.edits.is_empty() {
+            return Err(stuck(first, "addresses that are not ours depend on it"));
+        }
+        rtnl.apply(&removal.edits, &mut |refusal| refused = Some(refusal.errno))?;
+        let gone = seen.iter().filter(|state| condemned(state));
+        removed.extend(gone.map(|state| ((state.index, state.address, state.prefix_len), *state)));
+    }
+    let Some(left) = rtnl.addresses()?.into_iter().find(condemned) else {
+        return Ok(removed.into_values().collect());
+    };
+    let why = io::Error::from_raw_os_error(refused.unwrap_or(libc::EEXIST));
+    Err(stuck(&left, &why.to_string()))
+}
+
+fn stuck(state: &AddressState, why: &str) -> io::Error {
+    let (address, prefix_len, index) = (state.address, state.prefix_len, state.index);
+    io::Error::other(format!(
+        "removing {address}/{prefix_len} from interface {index}: {why}"
+    ))
+}

@@ -1,3 +1,7 @@
 //! The `floatlock` binary.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    floatlock::cli::main()
+}

@@ -1,1 +1,383 @@
-//! (being built)
+//! The running program, from start to stop.
+//!
+//! | thread | does | waits for |
+//! |---|---|---|
+//! | main | signals; start and stop | signals |
+//! | heartbeat | core, adverts in and out; real-time | its one poll |
+//! | actuator | addresses and announcements, one after the other | the kernel |
+//! | watch | links and addresses changed by others | netlink |
+//! | service | control socket, watchdog, reload (tokio) | clients |
+//! | journal | the log | the disk, if need be |
+
+mod actuator;
+mod board;
+mod heartbeat;
+mod journal;
+mod line;
+mod links;
+mod message;
+mod observe;
+mod plan;
+mod rig;
+mod service;
+mod slot;
+mod watch;
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::iterator::Signals;
+
+use crate::config::{Config, Loaded, Paint, summary};
+use crate::control::SOCKET;
+use crate::control::server::Server;
+use crate::net::addresses::sweep;
+use crate::net::announce::{Announcer, Frames};
+use crate::net::monitor::{Monitor, Watch};
+use crate::net::rtnl::Rtnl;
+use crate::sys::lock::{self, Held, LockError};
+use crate::sys::wake::{self, Waker};
+use crate::sys::{clock, notify, realtime};
+use crate::wire::{arp, ndp};
+
+use actuator::Actuator;
+use board::Board;
+use heartbeat::Heartbeat;
+use message::{Command, Entry, Heart, Job, Level, Outbox};
+use observe::Observer;
+use rig::{Rig, RigError};
+use watch::Watcher;
+
+/// Above everything that does not say why it must come first; below the kernel's own threads.
+const PRIORITY: u8 = 50;
+/// Jobs for the actuator that may wait.
+const JOBS: usize = 8192;
+
+/// How announcements are written.
+const FRAMES: Frames = Frames {
+    gratuitous: arp::gratuitous,
+    unsolicited: ndp::unsolicited,
+};
+
+/// Why the agent did not start, or ended by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// Another one runs in this network namespace.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The plan could not be made.
+    #[error("{0}")]
+    Plan(String, u8),
+    /// Something that the system should provide.
+    #[error("{doing}: {source}")]
+    System {
+        /// What was being done, to what.
+        doing: String,
+        /// What happened.
+        source: io::Error,
+    },
+    /// Addresses are still on.
+    #[error(
+        "addresses are still on this host: {0}\n\
+         remove them with `floatlock release`, or with `ip address del`"
+    )]
+    LeftBehind(String),
+}
+
+impl AgentError {
+    /// The exit code of the contract.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            AgentError::Plan(_, code) => *code,
+            AgentError::System { source, .. }
+                if source.kind() == io::ErrorKind::PermissionDenied =>
+            {
+                4
+            }
+            _ => 1,
+        }
+    }
+
+    fn system(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let doing = doing.into();
+        move |source| AgentError::System { doing, source }
+    }
+}
+
+impl From<RigError> for AgentError {
+    fn from(error: RigError) -> Self {
+        AgentError::Plan(error.to_string(), error.exit_code())
+    }
+}
+
+/// Runs the agent until a signal ends it.
+///
+/// # Errors
+/// It could not start, or left something behind; the reason names what to do.
+pub fn run(file: &Path, hostname: &str, loaded: Loaded) -> Result<(), AgentError> {
+    // A thread that panics takes the agent with it: the rest would go on without its parts.
+    std::panic::set_hook(Box::new(|panic| {
+        eprintln!("floatlock: {panic}");
+        std::process::abort();
+    }));
+    // Before anything else, so that a signal during the start is a stop and not a death.
+    let signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1])
+        .map_err(AgentError::system("installing signal handlers"))?;
+    journal::open();
+    let lock = lock::acquire()?;
+    let agent = Agent::start(file, hostname, loaded, lock)?;
+    agent.obey(signals);
+    agent.stop()
+}
+
+/// All threads, and what ends them.
+struct Agent {
+    _lock: Held,
+    config: Config,
+    heart: Heart,
+    jobs: Outbox<Job>,
+    journal: Outbox<Entry>,
+    observer: Arc<Observer>,
+    ending: Arc<AtomicBool>,
+    watcher_waker: Waker,
+    heartbeat_thread: JoinHandle<()>,
+    actuator_thread: JoinHandle<()>,
+    watch_thread: JoinHandle<()>,
+    journal_thread: JoinHandle<()>,
+}
+
+impl Agent {
+    fn start(file: &Path, hostname: &str, loaded: Loaded, lock: Held) -> Result<Self, AgentError> {
+        let started = clock::now();
+        let config = loaded.config;
+        let runtime_dir = config.node.runtime_dir.clone();
+        let doing = format!("preparing {}", runtime_dir.display());
+        prepare_runtime_dir(&runtime_dir).map_err(AgentError::system(doing))?;
+
+        let (journal, entries) = Outbox::new(journal::BOUND, None);
+        let board = Arc::new(Board::default());
+        if config.node.realtime {
+            lock_memory(&journal);
+        }
+
+        let netlink = || AgentError::system("opening a netlink socket (needs CAP_NET_ADMIN)");
+        let mut rtnl = Rtnl::open().map_err(netlink())?;
+        clear_leftovers(&mut rtnl, &journal)?;
+        // Watching begins before the first look, so that nothing changes unseen in between.
+        let monitor = Monitor::open(Watch::new(interfaces(&config))).map_err(netlink())?;
+
+        let pipes = || wake::pair().map_err(AgentError::system("opening an eventfd"));
+        let (heart_wake, jobs_wake, watch_wake) = (pipes()?, pipes()?, pipes()?);
+        let (heart, commands) = Heart::new(heart_wake.0.clone());
+        let (jobs, job_inbox) = Outbox::new(JOBS, Some(jobs_wake.0.clone()));
+        let heartbeat = Heartbeat::new(
+            commands,
+            heart_wake,
+            jobs.clone(),
+            journal.clone(),
+            Arc::clone(&board),
+        )
+        .map_err(AgentError::system("setting up the heartbeat"))?;
+        let actuator = Actuator::new(
+            (job_inbox, jobs_wake.1),
+            Rtnl::open().map_err(netlink())?,
+            Announcer::new(FRAMES),
+            heart.clone(),
+            journal.clone(),
+            Arc::clone(&board),
+        );
+        let rig = Arc::new(Rig::start(
+            file.to_owned(),
+            hostname.to_owned(),
+            config.clone(),
+            rtnl,
+            heart.clone(),
+            journal.clone(),
+        )?);
+        let doing = format!("binding {}", runtime_dir.join(SOCKET).display());
+
+        let ending = Arc::new(AtomicBool::new(false));
+        let watcher = Watcher::new(
+            Arc::clone(&rig),
+            heart.clone(),
+            journal.clone(),
+            watch_wake.1,
+            Arc::clone(&ending),
+        );
+        let observer = Arc::new(Observer {
+            rig,
+            board: Arc::clone(&board),
+            jobs: jobs.clone(),
+            journal: journal.clone(),
+            watcher: watch_wake.0.clone(),
+            started,
+        });
+        let runtime = service::runtime().map_err(AgentError::system("starting the service"))?;
+        let server = {
+            let _inside = runtime.enter();
+            Server::bind(&runtime_dir).map_err(AgentError::system(doing))?
+        };
+
+        let agent = Self {
+            _lock: lock,
+            heart,
+            jobs,
+            ending,
+            watcher_waker: watch_wake.0,
+            journal_thread: spawn("journal", {
+                let journal = journal.clone();
+                move || journal::run(&entries, &journal)
+            })?,
+            actuator_thread: spawn("actuator", move || actuator.run())?,
+            heartbeat_thread: spawn("heartbeat", {
+                let (realtime, board, journal) =
+                    (config.node.realtime, Arc::clone(&board), journal.clone());
+                move || beat(heartbeat, realtime, &board, &journal)
+            })?,
+            watch_thread: spawn("watch", move || watcher.run(monitor))?,
+            observer: Arc::clone(&observer),
+            config,
+            journal,
+        };
+        // Not joined: it holds nothing that must be put in order, and ends with the process.
+        spawn("service", move || {
+            service::run(&runtime, server, observer, &board)
+        })?;
+        agent.greet(&loaded.warnings.render(Paint::Plain));
+        Ok(agent)
+    }
+
+    fn greet(&self, warnings: &str) {
+        let (node, groups) = (&self.config.node.name, self.config.groups.len());
+        let version = env!("CARGO_PKG_VERSION");
+        self.note(
+            Level::Info,
+            format!("floatlock {version} on {node}: {groups} group(s)"),
+        );
+        if !warnings.is_empty() {
+            self.note(Level::Warning, warnings.to_owned());
+        }
+        self.note(Level::Warning, summary(&self.config).not_survived);
+        tell(notify::ready(&self.observer.status().line()));
+    }
+
+    /// Until a signal says stop.
+    fn obey(&self, mut signals: Signals) {
+        for signal in signals.forever() {
+            match signal {
+                SIGHUP => drop(self.observer.reload()),
+                SIGUSR1 => self.note(Level::Info, self.observer.status().text()),
+                _ => return,
+            }
+        }
+    }
+
+    /// Hands over, group by group, then ends thread by thread, each after those that need it.
+    fn stop(self) -> Result<(), AgentError> {
+        tell(notify::stopping());
+        self.note(Level::Info, "stopping: handing over".to_owned());
+        self.heart.send(Command::Stop);
+        join(self.heartbeat_thread);
+        self.jobs.offer(Job::Stop);
+        join(self.actuator_thread);
+        self.ending.store(true, Ordering::Release);
+        self.watcher_waker.wake();
+        join(self.watch_thread);
+        let left = sweep_all();
+        self.journal
+            .offer(Entry::Note(Level::Info, "stopped".to_owned()));
+        self.journal.offer(Entry::End);
+        join(self.journal_thread);
+        // Gone already if somebody cleared the directory.
+        let _ = std::fs::remove_file(self.config.node.runtime_dir.join(SOCKET));
+        left
+    }
+
+    fn note(&self, level: Level, text: String) {
+        self.journal.offer(Entry::Note(level, text));
+    }
+}
+
+fn beat(heartbeat: Heartbeat, realtime: bool, board: &Board, journal: &Outbox<Entry>) {
+    if realtime {
+        match realtime::schedule_fifo(PRIORITY) {
+            Ok(()) => board.realtime.store(true, Ordering::Relaxed),
+            Err(error) => {
+                let text = format!("the heartbeat runs without real-time priority: {error}");
+                journal.offer(Entry::Note(Level::Warning, text));
+            }
+        }
+    }
+    if let Err(error) = heartbeat.run() {
+        eprintln!("floatlock: the heartbeat cannot go on: {error}");
+        std::process::abort();
+    }
+}
+
+fn lock_memory(journal: &Outbox<Entry>) {
+    if let Err(error) = realtime::lock_memory() {
+        let text = format!("the agent's memory may be paged out: {error}");
+        journal.offer(Entry::Note(Level::Warning, text));
+    }
+}
+
+/// Start-up cleans up what a dead agent left, whatever its configuration was.
+fn clear_leftovers(rtnl: &mut Rtnl, journal: &Outbox<Entry>) -> Result<(), AgentError> {
+    let doing = "removing addresses that an earlier agent left (needs CAP_NET_ADMIN)";
+    let removed = sweep(rtnl, |_| false).map_err(AgentError::system(doing))?;
+    for state in removed {
+        let text = format!("removed {}, which an earlier agent left", state.address);
+        journal.offer(Entry::Note(Level::Warning, text));
+    }
+    Ok(())
+}
+
+/// Nothing of ours stays behind, whatever went wrong before.
+fn sweep_all() -> Result<(), AgentError> {
+    let clear = || sweep(&mut Rtnl::open()?, |_| false);
+    clear()
+        .map(drop)
+        .map_err(|error| AgentError::LeftBehind(error.to_string()))
+}
+
+fn interfaces(config: &Config) -> Vec<String> {
+    let of_group = |group: &Arc<crate::config::GroupConfig>| {
+        let paths = group.paths.iter().map(|path| path.interface.clone());
+        let addresses = group
+            .all_addresses()
+            .map(|address| address.interface.clone());
+        paths.chain(addresses).collect::<Vec<_>>()
+    };
+    config.groups.iter().flat_map(of_group).collect()
+}
+
+/// The directory is the agent's; the socket in it has a mode of its own.
+fn prepare_runtime_dir(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o755)
+        .create(path)
+}
+
+fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, AgentError> {
+    let doing = format!("starting the {name} thread");
+    // Locked memory counts whole stacks, and none of these needs much.
+    let builder = thread::Builder::new()
+        .name(name.to_owned())
+        .stack_size(512 << 10);
+    builder.spawn(body).map_err(AgentError::system(doing))
+}
+
+/// systemd that does not listen to us is no reason to stop serving.
+fn tell(_told: io::Result<()>) {}
+
+fn join(thread: JoinHandle<()>) {
+    // A thread that panicked has taken the process with it: see `run`.
+    let _ = thread.join();
+}

@@ -1,1 +1,41 @@
-//! (being built)
+//! Arguments as typed become arguments as meant; one file a command.
+
+mod args;
+mod check;
+mod demo;
+mod is_master;
+mod print;
+mod release;
+mod reload;
+mod run;
+mod status;
+mod talk;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Args, Command};
+
+/// Runs the command that the arguments ask for.
+#[must_use]
+pub fn main() -> ExitCode {
+    match Args::parse().command {
+        Command::Run(args) => run::run(&args),
+        Command::Check(args) => check::check(&args),
+        Command::Status(args) => status::status(&args),
+        Command::IsMaster(args) => is_master::is_master(&args),
+        Command::Reload(args) => reload::reload(&args),
+        Command::Release(args) => release::release(&args),
+        Command::Demo(args) => demo::demo(&args),
+        Command::Completions(args) => print::completions(&args),
+        Command::Man(args) => print::man(&args),
+        Command::LabResponder(args) => demo::responder(&args),
+    }
+}
+
+/// An error on standard error, and the exit code that goes with it.
+fn fail(code: u8, error: impl std::fmt::Display) -> ExitCode {
+    eprintln!("floatlock: {error}");
+    ExitCode::from(code)
+}

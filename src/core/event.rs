@@ -24,6 +24,11 @@ pub enum Event {
         /// Who sent it.
         from: IpAddr,
     },
+    /// An advert with our own source address.
+    OwnAdvert {
+        /// The address.
+        from: IpAddr,
+    },
     /// What is true of this host now, whenever it changes.
     Facts(Facts),
     /// The answer to [`Effect::Acquire`].

@@ -7,10 +7,11 @@ pub mod election;
 pub mod event;
 pub mod group;
 pub mod time;
+pub mod words;
 
 pub use event::{
-    AddressFault, AddressFaultKind, Alarm, Blocked, Cause, Effect, Event, Facts, Heard, Outcome,
-    Report, RoleName, Term,
+    AddressFault, AddressFaultKind, Alarm, Blocked, Cause, ConflictField, Effect, Event, Facts,
+    Heard, Outcome, Report, RoleName, Term,
 };
-pub use group::{Group, Settings};
+pub use group::{Group, Rival, Settings, View};
 pub use time::Instant;

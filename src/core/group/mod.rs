@@ -193,6 +193,7 @@ impl Group {
                 self.on_conflict(Alarm::Conflict { from, field }, out);
             }
             Event::Unauthentic { from } => self.on_unauthentic(from, out),
+            Event::OwnAdvert { from } => self.raise(Alarm::OwnAdvert { from }, out),
             Event::Facts(facts) => self.on_facts(facts, out),
             Event::Acquired(term, outcome) => self.on_acquired(term, outcome, out),
             Event::Released(term, outcome) => self.on_released(term, outcome, out),
@@ -273,9 +274,6 @@ impl Group {
     // --- what several roles share -------------------------------------------------------------
 
     fn on_advert(&mut self, heard: Heard, out: &mut Vec<Effect>) {
-        if Some(heard.from) == self.facts.source {
-            return self.raise(Alarm::OwnAdvert { from: heard.from }, out);
-        }
         self.delayed = false;
         match self.role {
             Role::Backup { stand_at } => self.listen(stand_at, heard),

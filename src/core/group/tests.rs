@@ -611,12 +611,7 @@ fn only_the_leading_line_decides_between_equal_priorities() {
 #[test]
 fn an_advert_with_our_own_address_is_an_alarm_and_nothing_else() {
     let mut bench = Bench::master(settings(100));
-    bench.hear(Event::Advert(Heard {
-        from: OURS,
-        priority: 200,
-        interval: SECOND,
-        lead: true,
-    }));
+    bench.hear(Event::OwnAdvert { from: OURS });
     assert_eq!(bench.role(), RoleName::Master);
     assert_eq!(bench.alarms(), [Alarm::OwnAdvert { from: OURS }]);
 }
@@ -626,7 +621,7 @@ fn law_6_who_is_outranked_is_silent_until_the_addresses_are_off_and_then_resigns
     let mut bench = Bench::master(settings(100));
     bench.hear(advert(200));
     bench.wait(SECOND * 3);
-    assert_eq!(bench.adverts(), []);
+    assert!(bench.adverts().is_empty());
     bench.released(Ok(()));
     assert_eq!(bench.adverts(), [RESIGN]);
     assert_eq!(bench.role(), RoleName::Backup);
@@ -653,7 +648,7 @@ fn addresses_that_will_not_come_off_are_tried_again_and_never_resigned() {
         bench.released(Err(FAULT));
         bench.wait(ATTEMPT_PAUSE);
     }
-    assert_eq!(bench.adverts(), []);
+    assert!(bench.adverts().is_empty());
     assert_eq!(bench.role(), RoleName::Releasing);
     assert_eq!(
         bench.group.view().cause,

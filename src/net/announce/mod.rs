@@ -8,23 +8,15 @@ mod pace;
 mod schedule;
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use crate::config::Announce;
 use crate::core::{Instant, Term};
+use crate::net::addresses::Placed;
 
 use link::{Link, Outcome};
 use schedule::Schedule;
-
-/// An address, and the interface that it is on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Placed {
-    /// The interface's name.
-    pub interface: Arc<str>,
-    /// The address.
-    pub address: IpAddr,
-}
 
 /// Who builds the frames: `wire`.
 #[derive(Clone, Copy, Debug)]

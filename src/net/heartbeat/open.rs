@@ -29,6 +29,25 @@ impl OpenError {
         self.source.raw_os_error().map(Errno::from_raw)
     }
 
+    /// Whether time may mend it: the interface or the address is not there (yet, or any more), and
+    /// the monitor says when it is.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        let gone = [
+            Errno::EADDRNOTAVAIL,
+            Errno::ENODEV,
+            Errno::ENXIO,
+            Errno::ENETDOWN,
+        ];
+        self.errno().is_some_and(|errno| gone.contains(&errno))
+    }
+
+    /// Whether a capability is missing.
+    #[must_use]
+    pub fn is_permission(&self) -> bool {
+        matches!(self.errno(), Some(Errno::EPERM | Errno::EACCES))
+    }
+
     fn advice(&self) -> Option<&'static str> {
         Some(match (self.errno()?, self.step) {
             (Errno::EPERM | Errno::EACCES, _) => {

@@ -1,0 +1,360 @@
+//! The thread that is never late: adverts out, adverts in, and the core in between.
+//!
+//! It waits in one place ([`Heartbeat::turn`]) and for nobody: queues to others are offered to,
+//! never waited for, and what others must do (netlink, logs) is theirs.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::Receiver as Inbox;
+use std::time::Duration;
+
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+
+use crate::config::Family;
+use crate::core::{Event, Instant};
+use crate::net::heartbeat::Datagram;
+use crate::sys::clock::{self, WallOffset};
+use crate::sys::timer::Timer;
+use crate::sys::wake::{Wake, Waker};
+use crate::wire::vrrp::{self, Received};
+
+use super::board::{Board, GroupRow, LineRow};
+use super::line::Line;
+use super::message::{Command, Entry, Job, Level, Outbox};
+use super::plan::{Ear, Plan};
+use super::slot::{Out, Slot};
+
+/// Datagrams that are taken from one socket before the timers are looked at again.
+const BUDGET: usize = 128;
+/// Commands that are taken before the timers are looked at again.
+const COMMANDS: usize = 256;
+/// Observers see news after this time at the latest ...
+const NEWS_WITHIN: Duration = Duration::from_millis(20);
+/// ... and everything else, as well as that the loop turns, after this.
+const PUBLISH_EVERY: Duration = Duration::from_millis(500);
+/// Descriptors that one wait reports.
+const EVENTS: usize = 32;
+
+const WAKE: u64 = u64::MAX;
+const TIMER: u64 = u64::MAX - 1;
+
+/// The state of the heartbeat thread.
+pub(crate) struct Heartbeat {
+    slots: Vec<Slot>,
+    ears: Vec<Ear>,
+    out: Out,
+    inbox: Inbox<Command>,
+    wake: Wake,
+    waker: Waker,
+    timer: Timer,
+    epoll: Epoll,
+    board: Arc<Board>,
+    published_at: Instant,
+    stopping: bool,
+}
+
+impl Heartbeat {
+    pub(crate) fn new(
+        inbox: Inbox<Command>,
+        (waker, wake): (Waker, Wake),
+        jobs: Outbox<Job>,
+        journal: Outbox<Entry>,
+        board: Arc<Board>,
+    ) -> io::Result<Self> {
+        let out = Out {
+            senders: Vec::new(),
+            jobs,
+            journal,
+            effects: Vec::with_capacity(64),
+            news: false,
+        };
+        let timer = Timer::new()?;
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        epoll.add(&wake, EpollEvent::new(EpollFlags::EPOLLIN, WAKE))?;
+        epoll.add(&timer, EpollEvent::new(EpollFlags::EPOLLIN, TIMER))?;
+        Ok(Self {
+            slots: Vec::new(),
+            ears: Vec::new(),
+            out,
+            inbox,
+            wake,
+            waker,
+            timer,
+            epoll,
+            board,
+            published_at: clock::now(),
+            stopping: false,
+        })
+    }
+
+    /// Turns until every group has ended after [`Command::Stop`].
+    ///
+    /// # Errors
+    /// The wait itself fails, which no kernel does without a fault of ours.
+    pub(crate) fn run(mut self) -> io::Result<()> {
+        while !(self.stopping && self.slots.iter().all(Slot::has_ended)) {
+            self.turn()?;
+        }
+        self.publish();
+        Ok(())
+    }
+
+    /// 1. Wait for a frame, a command or a deadline. 2. Take what others ask for. 3. Hear the
+    ///    frames, each at the time at which the kernel received it. 4. Let time pass to now.
+    ///    5. Send everything that came of it in one go. 6. Let observers see.
+    fn turn(&mut self) -> io::Result<()> {
+        let deadline = self.deadline();
+        self.timer.set(deadline)?;
+        let mut events = [EpollEvent::empty(); EVENTS];
+        let count = match self.epoll.wait(&mut events, EpollTimeout::NONE) {
+            Err(nix::errno::Errno::EINTR) => 0,
+            other => other?,
+        };
+        self.note_lateness(deadline);
+        for event in &events[..count] {
+            match event.data() {
+                WAKE => self.obey(),
+                TIMER => self.timer.fired(),
+                place => self.listen(usize::try_from(place).unwrap_or(usize::MAX)),
+            }
+        }
+        self.pass();
+        self.flush();
+        self.show();
+        self.board.turns.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn deadline(&self) -> Instant {
+        let publish = if self.out.news {
+            NEWS_WITHIN
+        } else {
+            PUBLISH_EVERY
+        };
+        let groups = self.slots.iter().map(|slot| slot.group.deadline()).min();
+        groups
+            .unwrap_or(Instant::NEVER)
+            .min(self.published_at + publish)
+    }
+
+    fn note_lateness(&self, deadline: Instant) {
+        let late = clock::now().since(deadline);
+        self.board
+            .late(u64::try_from(late.as_nanos()).unwrap_or(u64::MAX));
+    }
+
+    fn obey(&mut self) {
+        self.wake.clear();
+        for _ in 0..COMMANDS {
+            match self.inbox.try_recv() {
+                Ok(command) => self.command(command),
+                Err(_) => return,
+            }
+        }
+        // More may wait: look again after the timers.
+        self.waker.wake();
+    }
+
+    fn command(&mut self, command: Command) {
+        let now = clock::now();
+        match command {
+            Command::Acquired(key, term, outcome) => {
+                self.tell(key, now, Event::Acquired(term, outcome));
+            }
+            Command::Released(key, term, outcome) => {
+                self.tell(key, now, Event::Released(term, outcome));
+            }
+            Command::AddressLost(key) => self.tell(key, now, Event::AddressLost),
+            Command::Rewire(plan) => self.rewire(*plan, now),
+            Command::Stop => self.stop(now),
+        }
+    }
+
+    fn tell(&mut self, key: u32, now: Instant, event: Event) {
+        if let Some(slot) = self.slots.iter_mut().find(|slot| slot.key == key) {
+            slot.step(now, event, &mut self.out);
+        }
+    }
+
+    fn stop(&mut self, now: Instant) {
+        self.stopping = true;
+        for slot in &mut self.slots {
+            slot.step(now, Event::Stop, &mut self.out);
+        }
+    }
+
+    fn listen(&mut self, place: usize) {
+        let Some(ear) = self.ears.get_mut(place) else {
+            return;
+        };
+        let (slots, out, board) = (&mut self.slots, &mut self.out, &self.board);
+        let (offset, now) = (WallOffset::read(), clock::now());
+        let (family, lines) = (ear.family, &ear.lines);
+        let drained = ear.receiver.drain(BUDGET, |datagram| {
+            let at = datagram.stamp.map_or(now, |stamp| {
+                offset.instant(stamp, Instant::from_nanos(0), now)
+            });
+            hear(&datagram, family, lines, slots, at, out, board);
+        });
+        if let Some(error) = drained.error {
+            let text = format!("reading adverts failed: {error}");
+            self.out.journal.offer(Entry::Note(Level::Warning, text));
+        }
+    }
+
+    fn pass(&mut self) {
+        let now = clock::now();
+        for slot in &mut self.slots {
+            if slot.group.deadline() <= now {
+                slot.step(now, Event::Tick, &mut self.out);
+            }
+        }
+    }
+
+    fn flush(&mut self) {
+        for sender in &mut self.out.senders {
+            let flushed = sender.flush();
+            self.board
+                .send_failed
+                .fetch_add(u64::from(flushed.failed), Ordering::Relaxed);
+        }
+    }
+
+    /// Puts a plan in place: groups that it has go on, others hand over and end.
+    fn rewire(&mut self, plan: Plan, now: Instant) {
+        for ear in &self.ears {
+            // A descriptor that is closed leaves by itself.
+            let _ = self.epoll.delete(&ear.receiver);
+        }
+        self.ears = plan.receivers;
+        let mut old = std::mem::take(&mut self.slots);
+        let kept = self.out.senders.len();
+        self.out.senders.extend(plan.senders);
+        for slot in plan.groups.iter() {
+            if !slot.withdrawn.is_empty() {
+                self.out
+                    .jobs
+                    .offer(Job::Withdraw(slot.key, Arc::clone(&slot.withdrawn)));
+            }
+        }
+        let is_gone = |slot: &Slot| plan.groups.iter().all(|planned| planned.key != slot.key);
+        for slot in old.iter_mut().filter(|slot| is_gone(slot)) {
+            slot.step(now, Event::Stop, &mut self.out);
+        }
+        for mut planned in plan.groups {
+            for line in &mut planned.lines {
+                line.sender += kept;
+            }
+            let slot = match old.iter().position(|slot| slot.key == planned.key) {
+                Some(place) => {
+                    let mut slot = old.swap_remove(place);
+                    slot.go_on(planned, now, &mut self.out);
+                    slot
+                }
+                None => Slot::start(planned, now, &mut self.out),
+            };
+            self.slots.push(slot);
+        }
+        self.flush();
+        // Those that are ending come last, since the ears know the others by their places.
+        self.slots.extend(old);
+        self.drop_unused_senders();
+        self.watch_ears();
+        self.out.news = true;
+    }
+
+    /// Sockets of earlier plans stay as long as a group that is ending needs them.
+    fn drop_unused_senders(&mut self) {
+        self.slots.retain(|slot| !slot.has_ended());
+        let old = std::mem::take(&mut self.out.senders);
+        for (place, sender) in old.into_iter().enumerate() {
+            let new_place = self.out.senders.len();
+            let mut used = false;
+            for line in self.slots.iter_mut().flat_map(|slot| &mut slot.lines) {
+                if line.sender == place {
+                    line.sender = new_place;
+                    used = true;
+                }
+            }
+            if used {
+                self.out.senders.push(sender);
+            }
+        }
+    }
+
+    fn watch_ears(&mut self) {
+        for (place, ear) in self.ears.iter().enumerate() {
+            let event = EpollEvent::new(EpollFlags::EPOLLIN, place as u64);
+            if let Err(error) = self.epoll.add(&ear.receiver, event) {
+                let text = format!("cannot listen for adverts: {error}");
+                self.out.journal.offer(Entry::Note(Level::Error, text));
+            }
+        }
+    }
+
+    fn show(&mut self) {
+        let age = clock::now().since(self.published_at);
+        if age >= PUBLISH_EVERY || (self.out.news && age >= NEWS_WITHIN) {
+            self.publish();
+        }
+    }
+
+    fn publish(&mut self) {
+        let slots = &self.slots;
+        let done = self.board.publish(|rows| {
+            for slot in slots {
+                rows.groups.push(GroupRow {
+                    key: slot.key,
+                    view: slot.group.view(),
+                });
+                let row = |line: &Line| LineRow {
+                    key: slot.key,
+                    facts: Arc::clone(line.facts()),
+                    traffic: line.traffic.clone(),
+                };
+                rows.lines.extend(slot.lines.iter().map(row));
+            }
+        });
+        // An observer was reading: the next turn tries again.
+        self.out.news &= !done;
+        self.published_at = clock::now();
+    }
+}
+
+fn hear(
+    datagram: &Datagram<'_>,
+    family: Family,
+    lines: &[Option<(u16, u8)>; 256],
+    slots: &mut [Slot],
+    at: Instant,
+    out: &mut Out,
+    board: &Board,
+) {
+    let received = match family {
+        Family::V4 => Received::from_ipv4(datagram.bytes).ok(),
+        Family::V6 => received_ipv6(datagram),
+    };
+    let found = received.and_then(|received| {
+        let id = vrrp::vrid(received.payload)?;
+        Some((received, lines[usize::from(id)]?))
+    });
+    let Some((received, (group, line))) = found else {
+        board.foreign.fetch_add(1, Ordering::Relaxed);
+        return;
+    };
+    if let Some(slot) = slots.get_mut(usize::from(group)) {
+        slot.hear(usize::from(line), &received, at, out);
+    }
+}
+
+fn received_ipv6<'a>(datagram: &Datagram<'a>) -> Option<Received<'a>> {
+    Some(Received {
+        source: datagram.source?,
+        destination: datagram.destination?,
+        ttl: datagram.hop_limit?,
+        payload: datagram.bytes,
+        ip_payload_len: None,
+        authentication_header: false,
+    })
+}

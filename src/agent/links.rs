@@ -1,0 +1,76 @@
+//! What interfaces and addresses does this host have right now? And which one is a source?
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use crate::config::Family;
+use crate::net::addresses::OURS;
+use crate::net::rtnl::{AddressState, LinkState, Rtnl};
+
+/// One look at the host.
+pub(crate) struct Links {
+    by_name: HashMap<String, LinkState>,
+    addresses: Vec<AddressState>,
+}
+
+impl Links {
+    pub(crate) fn read(rtnl: &mut Rtnl) -> std::io::Result<Self> {
+        let by_name = rtnl
+            .links()?
+            .into_iter()
+            .map(|link| (link.name.clone(), link))
+            .collect();
+        Ok(Self {
+            by_name,
+            addresses: rtnl.addresses()?,
+        })
+    }
+
+    pub(crate) fn index(&self, name: &str) -> Option<u32> {
+        self.by_name.get(name).map(|link| link.index)
+    }
+
+    pub(crate) fn is_up(&self, name: &str) -> bool {
+        self.by_name.get(name).is_some_and(|link| link.up)
+    }
+
+    /// The names of all interfaces, for an error message.
+    pub(crate) fn names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.by_name.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// The address to send from: the explicit one once it is there, else the first one of the
+    /// interface that is this host's own.
+    ///
+    /// IPv6 adverts come from the link-local address (RFC 9568, section 5.1.2.1), except to
+    /// unicast peers that are not on the link.
+    pub(crate) fn source(
+        &self,
+        interface: &str,
+        family: Family,
+        explicit: Option<IpAddr>,
+        peers: &[IpAddr],
+        is_floating: &dyn Fn(IpAddr) -> bool,
+    ) -> Option<IpAddr> {
+        let index = self.index(interface)?;
+        let link_local = peers.is_empty() || peers.iter().any(|peer| is_link_local(*peer));
+        let fits = |state: &&AddressState| match explicit {
+            Some(wanted) => state.address == wanted,
+            None => {
+                Family::of(state.address) == family
+                    && state.protocol != Some(OURS)
+                    && !is_floating(state.address)
+                    && (family == Family::V4 || is_link_local(state.address) == link_local)
+            }
+        };
+        let of_interface = self.addresses.iter().filter(|state| state.index == index);
+        let usable = of_interface.filter(|state| !state.in_doubt());
+        usable.filter(fits).map(|state| state.address).next()
+    }
+}
+
+fn is_link_local(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
+}

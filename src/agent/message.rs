@@ -1,0 +1,141 @@
+//! What do the threads say to each other? Every queue has a bound.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+
+use crate::config::Announce;
+use crate::core::{Outcome, Report, Term};
+use crate::net::addresses::Placed;
+use crate::sys::wake::Waker;
+
+use super::plan::Plan;
+
+/// Names a group for the life of the agent: a name of the file may come and go, a key never
+/// means two groups.
+pub(crate) type Key = u32;
+
+/// To the heartbeat thread.
+pub(crate) enum Command {
+    Acquired(Key, Term, Outcome),
+    Released(Key, Term, Outcome),
+    AddressLost(Key),
+    Rewire(Box<Plan>),
+    Stop,
+}
+
+/// The way to the heartbeat thread.
+#[derive(Clone)]
+pub(crate) struct Heart {
+    queue: SyncSender<Command>,
+    waker: Waker,
+}
+
+/// What the heartbeat thread may be sent at a time.
+const HEART_QUEUE: usize = 4096;
+
+impl Heart {
+    pub(crate) fn new(waker: Waker) -> (Self, Receiver<Command>) {
+        let (queue, inbox) = sync_channel(HEART_QUEUE);
+        (Self { queue, waker }, inbox)
+    }
+
+    /// Sends, and waits while the queue is full: nobody who calls this is the heartbeat thread,
+    /// which never waits for them. Nothing happens when the heartbeat thread has ended.
+    pub(crate) fn send(&self, command: Command) {
+        if self.queue.send(command).is_ok() {
+            self.waker.wake();
+        }
+    }
+}
+
+/// The addresses of a group, as the actuator needs them.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Addresses {
+    /// Put on and taken off; none for an address owner.
+    pub(crate) managed: Arc<[Placed]>,
+    /// Announced to the neighbours.
+    pub(crate) announced: Arc<[Placed]>,
+    pub(crate) announce: Announce,
+}
+
+/// To the actuator, which does one after the other.
+pub(crate) enum Job {
+    Acquire(Key, Term, Arc<Addresses>),
+    Release(Key, Term, Arc<Addresses>),
+    /// Addresses that a reload has taken away from a group; nobody waits for an answer.
+    Withdraw(Key, Arc<[Placed]>),
+    Announce(Key, Term, Arc<Addresses>),
+    Hush(Key),
+    Stop,
+}
+
+/// A queue that its sender never waits for: what does not fit is counted.
+pub(crate) struct Outbox<T> {
+    queue: SyncSender<T>,
+    waker: Option<Waker>,
+    lost: Arc<AtomicU64>,
+}
+
+impl<T> Clone for Outbox<T> {
+    fn clone(&self) -> Self {
+        let Self { queue, waker, lost } = self;
+        Self {
+            queue: queue.clone(),
+            waker: waker.clone(),
+            lost: Arc::clone(lost),
+        }
+    }
+}
+
+impl<T> Outbox<T> {
+    pub(crate) fn new(bound: usize, waker: Option<Waker>) -> (Self, Receiver<T>) {
+        let (queue, inbox) = sync_channel(bound);
+        (
+            Self {
+                queue,
+                waker,
+                lost: Arc::default(),
+            },
+            inbox,
+        )
+    }
+
+    pub(crate) fn offer(&self, item: T) {
+        match self.queue.try_send(item) {
+            Ok(()) => {
+                if let Some(waker) = &self.waker {
+                    waker.wake();
+                }
+            }
+            Err(TrySendError::Full(_)) => {
+                self.lost.fetch_add(1, Ordering::Relaxed);
+            }
+            // The reader has ended: the agent is stopping.
+            Err(TrySendError::Disconnected(_)) => {}
+        }
+    }
+
+    /// How many did not fit.
+    pub(crate) fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+}
+
+/// To the journal thread, which alone writes logs.
+pub(crate) enum Entry {
+    /// A group said something.
+    Group(Arc<str>, Report),
+    /// The agent itself has something to say.
+    Note(Level, String),
+    /// Everything was said.
+    End,
+}
+
+/// How much an operator should care.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Level {
+    Info,
+    Warning,
+    Error,
+}

@@ -1,0 +1,334 @@
+//! What does a configuration mean on this host? Groups with their lines, sockets and facts.
+//!
+//! A plan is made away from the heartbeat thread, which only puts it in place: opening sockets and
+//! reading netlink dumps takes time that a heartbeat does not have.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::{Config, Family, GroupConfig, PathConfig};
+use crate::core::election::OWNER;
+use crate::core::{Facts, Settings};
+use crate::net::addresses::Placed;
+use crate::net::heartbeat::{OpenError, Receiver, Sender, Step};
+use crate::wire::filter;
+use crate::wire::filter::VridSet;
+
+use super::board::{Holding, LineFacts};
+use super::line::{Line, LineConfig};
+use super::links::Links;
+use super::message::{Addresses, Key};
+
+/// Groups of one interval speak in so many bursts, spread over the interval: few wake-ups, and
+/// no burst that overflows a receiver's buffer.
+const BEATS: u32 = 8;
+
+/// All that the heartbeat thread needs.
+pub(crate) struct Plan {
+    pub(crate) groups: Vec<Planned>,
+    pub(crate) receivers: Vec<Ear>,
+    pub(crate) senders: Vec<Sender>,
+    /// What an operator should know about the plan.
+    pub(crate) notes: Vec<String>,
+}
+
+/// One group of a plan.
+pub(crate) struct Planned {
+    pub(crate) key: Key,
+    pub(crate) name: Arc<str>,
+    pub(crate) settings: Settings,
+    pub(crate) facts: Facts,
+    pub(crate) lines: Vec<Line>,
+    pub(crate) addresses: Arc<Addresses>,
+    /// What the group had and has no longer.
+    pub(crate) withdrawn: Arc<[Placed]>,
+    pub(crate) holding: Holding,
+}
+
+/// A receive socket, and whom its frames are for.
+pub(crate) struct Ear {
+    pub(crate) receiver: Receiver,
+    pub(crate) family: Family,
+    /// By id: the place of the group in the plan, and of the line in the group.
+    pub(crate) lines: Box<[Option<(u16, u8)>; 256]>,
+}
+
+/// A group that the plan is to contain, with what the agent knows about it already.
+pub(crate) struct Wanted {
+    pub(crate) key: Key,
+    pub(crate) config: Arc<GroupConfig>,
+    pub(crate) addresses: Arc<Addresses>,
+    pub(crate) withdrawn: Arc<[Placed]>,
+    pub(crate) holding: Holding,
+}
+
+/// Makes a plan.
+///
+/// # Errors
+/// A socket could not be opened for a reason that waiting does not mend.
+pub(crate) fn plan(config: &Config, wanted: Vec<Wanted>, links: &Links) -> Result<Plan, OpenError> {
+    let mut planner = Planner {
+        links,
+        floating: floating(config),
+        pair: config
+            .cluster
+            .as_ref()
+            .is_some_and(|cluster| cluster.nodes.len() == 2),
+        senders: Vec::new(),
+        sender_of: HashMap::new(),
+        ears: BTreeMap::new(),
+        notes: Vec::new(),
+    };
+    let mut groups = Vec::with_capacity(wanted.len());
+    for (place, wanted) in wanted.into_iter().enumerate() {
+        groups.push(planner.group(place, wanted)?);
+    }
+    planner.finish(groups)
+}
+
+/// Every address of every group: none of them is a source.
+fn floating(config: &Config) -> Vec<IpAddr> {
+    let mut all: Vec<IpAddr> = config
+        .groups
+        .iter()
+        .filter(|group| group.priority != OWNER)
+        .flat_map(|group| group.all_addresses().map(|address| address.net.addr()))
+        .collect();
+    all.sort_unstable();
+    all
+}
+
+struct Planner<'a> {
+    links: &'a Links,
+    /// Sorted.
+    floating: Vec<IpAddr>,
+    pair: bool,
+    senders: Vec<Sender>,
+    sender_of: HashMap<(u32, IpAddr), usize>,
+    ears: BTreeMap<(u32, Family), WantedEar>,
+    notes: Vec<String>,
+}
+
+struct WantedEar {
+    interface: String,
+    multicast: bool,
+    lines: Box<[Option<(u16, u8)>; 256]>,
+}
+
+impl Planner<'_> {
+    fn group(&mut self, place: usize, wanted: Wanted) -> Result<Planned, OpenError> {
+        let config = &wanted.config;
+        let families = config.families();
+        let mut lines = Vec::new();
+        let mut facts = Facts {
+            link: self.links.is_up(&config.interface),
+            source: None,
+        };
+        for (at, path) in config.paths.iter().enumerate() {
+            for (nth, &family) in families.iter().enumerate() {
+                let lead = at == 0 && nth == 0;
+                let Some(line) = self.line(config, path, family, lead)? else {
+                    continue;
+                };
+                if lead {
+                    facts.source = Some(line.source());
+                }
+                self.listen(place, lines.len(), config.id, path, &line);
+                lines.push(line);
+            }
+        }
+        Ok(Planned {
+            key: wanted.key,
+            name: config.name.as_str().into(),
+            settings: settings(config, self.pair),
+            facts,
+            lines,
+            addresses: wanted.addresses,
+            withdrawn: wanted.withdrawn,
+            holding: wanted.holding,
+        })
+    }
+
+    /// The line of a path in one family, where there is one and it can be opened.
+    fn line(
+        &mut self,
+        group: &GroupConfig,
+        path: &PathConfig,
+        family: Family,
+        lead: bool,
+    ) -> Result<Option<Line>, OpenError> {
+        let peers: Vec<IpAddr> = of_family(&path.peers, family);
+        if peers.is_empty() && !path.peers.is_empty() {
+            return Ok(None);
+        }
+        let multicast = peers.is_empty();
+        let Some(source) = self.source(path, family, &peers) else {
+            self.note_missing_source(group, path, family);
+            return Ok(None);
+        };
+        let Some(sender) = self.sender(path, source, multicast)? else {
+            return Ok(None);
+        };
+        let config = LineConfig {
+            version: group.version,
+            vrid: group.id,
+            interval: group.interval,
+            checksum: group.checksum,
+            auth: group.auth_pass,
+            owner: group.priority == OWNER,
+            addresses: advertised(group, family),
+            facts: Arc::new(LineFacts {
+                interface: path.interface.clone(),
+                family,
+                source,
+                peers,
+            }),
+            lead,
+        };
+        Ok(Some(Line::new(config, sender)))
+    }
+
+    fn source(&self, path: &PathConfig, family: Family, peers: &[IpAddr]) -> Option<IpAddr> {
+        let explicit = path
+            .source
+            .iter()
+            .copied()
+            .find(|s| Family::of(*s) == family);
+        let is_floating = |address: IpAddr| self.floating.binary_search(&address).is_ok();
+        self.links
+            .source(&path.interface, family, explicit, peers, &is_floating)
+    }
+
+    fn note_missing_source(&mut self, group: &GroupConfig, path: &PathConfig, family: Family) {
+        let (name, interface) = (&group.name, &path.interface);
+        let kind = match family {
+            Family::V4 => "IPv4 address",
+            Family::V6 if path.peers.is_empty() => "IPv6 link-local address",
+            Family::V6 => "IPv6 address",
+        };
+        self.notes.push(format!(
+            "{name}: {interface} has no {kind} of this host's own to send from (yet): this line \
+             stays silent until there is one"
+        ));
+    }
+
+    fn sender(
+        &mut self,
+        path: &PathConfig,
+        source: IpAddr,
+        multicast: bool,
+    ) -> Result<Option<usize>, OpenError> {
+        let Some(index) = self.links.index(&path.interface) else {
+            return Ok(None);
+        };
+        if let Some(&place) = self.sender_of.get(&(index, source)) {
+            return Ok(Some(place));
+        }
+        match Sender::open(&path.interface, index, source, multicast) {
+            Ok(sender) => {
+                self.senders.push(sender);
+                self.sender_of
+                    .insert((index, source), self.senders.len() - 1);
+                Ok(Some(self.senders.len() - 1))
+            }
+            // The interface or the address went away between the dump and now: the monitor will
+            // say so, and a new plan will be made.
+            Err(error) if error.is_passing() => {
+                self.notes.push(error.to_string());
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn listen(&mut self, group: usize, line: usize, id: u8, path: &PathConfig, of: &Line) {
+        let Some(index) = self.links.index(&path.interface) else {
+            return;
+        };
+        let ear = self
+            .ears
+            .entry((index, of.family()))
+            .or_insert_with(|| WantedEar {
+                interface: path.interface.clone(),
+                multicast: false,
+                lines: Box::new([None; 256]),
+            });
+        ear.multicast |= of.is_multicast();
+        // A configuration has at most 65535 groups, each with a handful of lines.
+        let place = u16::try_from(group).ok().zip(u8::try_from(line).ok());
+        ear.lines[usize::from(id)] = place;
+    }
+
+    fn finish(self, groups: Vec<Planned>) -> Result<Plan, OpenError> {
+        let mut receivers = Vec::with_capacity(self.ears.len());
+        let mut notes = self.notes;
+        for ((index, family), ear) in self.ears {
+            match open_ear(index, family, ear) {
+                Ok(ear) => receivers.push(ear),
+                Err(error) if error.is_passing() => notes.push(error.to_string()),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Plan {
+            groups,
+            receivers,
+            senders: self.senders,
+            notes,
+        })
+    }
+}
+
+fn open_ear(index: u32, family: Family, wanted: WantedEar) -> Result<Ear, OpenError> {
+    let receiver = Receiver::open(&wanted.interface, index, family, wanted.multicast)?;
+    let ids: VridSet = (0..=255u8)
+        .filter(|&id| wanted.lines[usize::from(id)].is_some())
+        .collect();
+    let program: Vec<_> = filter::vrrp(family, &ids)
+        .into_iter()
+        .map(Into::into)
+        .collect();
+    receiver.set_filter(&program).map_err(|source| OpenError {
+        step: Step::Filter,
+        interface: wanted.interface,
+        source,
+    })?;
+    Ok(Ear {
+        receiver,
+        family,
+        lines: wanted.lines,
+    })
+}
+
+fn settings(config: &GroupConfig, pair: bool) -> Settings {
+    Settings {
+        version: config.version,
+        priority: config.priority,
+        interval: config.interval,
+        misses: config.misses,
+        preempt: config.preempt,
+        preempt_delay: config.preempt_delay,
+        start_delay: config.start_delay,
+        phase: phase(config.id, config.interval),
+        pair,
+    }
+}
+
+fn phase(id: u8, interval: Duration) -> Duration {
+    interval * (u32::from(id) % BEATS) / BEATS
+}
+
+fn of_family(addresses: &[IpAddr], family: Family) -> Vec<IpAddr> {
+    addresses
+        .iter()
+        .copied()
+        .filter(|address| Family::of(*address) == family)
+        .collect()
+}
+
+fn advertised(group: &GroupConfig, family: Family) -> Vec<IpAddr> {
+    let all = group.addresses.iter().map(|address| address.net.addr());
+    all.filter(|address| Family::of(*address) == family)
+        .collect()
+}

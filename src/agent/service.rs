@@ -1,0 +1,72 @@
+//! What runs beside the heartbeat: the control socket, systemd's watchdog and status line.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::control::server::Server;
+use crate::sys::notify;
+
+use super::board::Board;
+use super::observe::Observer;
+
+/// How often the status line of systemd is looked at.
+const STATUS_EVERY: Duration = Duration::from_secs(1);
+
+pub(crate) fn runtime() -> io::Result<Runtime> {
+    Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(2)
+        .build()
+}
+
+/// Never ends.
+pub(crate) fn run(runtime: &Runtime, server: Server, observer: Arc<Observer>, board: &Board) {
+    runtime.block_on(async {
+        tokio::join!(
+            server.serve(Arc::clone(&observer) as _),
+            pet_watchdog(board),
+            keep_status_line(&observer),
+        );
+    });
+}
+
+/// systemd hears of us only while the heartbeat loop turns: it turns twice a second at least.
+async fn pet_watchdog(board: &Board) {
+    let Some(timeout) = notify::watchdog_interval() else {
+        return;
+    };
+    let mut ticks = interval(timeout / 4);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut seen = None;
+    loop {
+        ticks.tick().await;
+        let turns = Some(board.turns.load(Ordering::Relaxed));
+        if turns != seen {
+            // What cannot be told is missed by systemd, which then acts.
+            let _ = notify::watchdog();
+        }
+        seen = turns;
+    }
+}
+
+async fn keep_status_line(observer: &Observer) {
+    if std::env::var_os("NOTIFY_SOCKET").is_none() {
+        return;
+    }
+    let mut ticks = interval(STATUS_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut told = String::new();
+    loop {
+        ticks.tick().await;
+        let line = observer.status().line();
+        if line != told {
+            let _ = notify::status(&line);
+            told = line;
+        }
+    }
+}

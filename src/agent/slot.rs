@@ -1,0 +1,134 @@
+//! One group in the heartbeat thread: what goes in becomes a step of the core, what comes out is
+//! sent, asked for or said.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::core::{Effect, Event, Group, Instant, RoleName};
+use crate::net::heartbeat::Sender;
+use crate::wire::vrrp::Received;
+
+use super::board::Holding;
+use super::line::Line;
+use super::message::{Addresses, Entry, Job, Key, Outbox};
+use super::plan::Planned;
+
+/// Where a group's effects go.
+pub(crate) struct Out {
+    pub(crate) senders: Vec<Sender>,
+    pub(crate) jobs: Outbox<Job>,
+    pub(crate) journal: Outbox<Entry>,
+    /// Reused, so that a step allocates nothing.
+    pub(crate) effects: Vec<Effect>,
+    /// Something changed that observers should see soon.
+    pub(crate) news: bool,
+}
+
+pub(crate) struct Slot {
+    pub(crate) key: Key,
+    name: Arc<str>,
+    pub(crate) group: Group,
+    pub(crate) lines: Vec<Line>,
+    addresses: Arc<Addresses>,
+    holding: Holding,
+}
+
+impl Slot {
+    /// A group that is new: it starts now.
+    pub(crate) fn start(planned: Planned, now: Instant, out: &mut Out) -> Self {
+        let group = Group::new(planned.settings, planned.facts, now, &mut out.effects);
+        let mut slot = Self {
+            key: planned.key,
+            name: planned.name,
+            group,
+            lines: planned.lines,
+            addresses: planned.addresses,
+            holding: planned.holding,
+        };
+        slot.carry_out(out);
+        slot
+    }
+
+    /// A group that goes on, with what the plan has changed about it.
+    pub(crate) fn go_on(&mut self, planned: Planned, now: Instant, out: &mut Out) {
+        let changed = self.addresses.managed != planned.addresses.managed;
+        let traffic = self
+            .lines
+            .iter_mut()
+            .map(|line| std::mem::take(&mut line.traffic));
+        let mut lines = planned.lines;
+        for (line, traffic) in lines.iter_mut().zip(traffic) {
+            line.traffic = traffic;
+        }
+        self.lines = lines;
+        self.addresses = planned.addresses;
+        self.holding = planned.holding;
+        if *self.group.settings() != planned.settings {
+            self.step(now, Event::Settings(planned.settings), out);
+        }
+        self.step(now, Event::Facts(planned.facts), out);
+        if changed {
+            self.step(now, Event::AddressesChanged, out);
+        }
+    }
+
+    pub(crate) fn step(&mut self, now: Instant, event: Event, out: &mut Out) {
+        self.group.step(now, event, &mut out.effects);
+        self.carry_out(out);
+    }
+
+    pub(crate) fn hear(
+        &mut self,
+        line: usize,
+        received: &Received<'_>,
+        at: Instant,
+        out: &mut Out,
+    ) {
+        let Some(line) = self.lines.get_mut(line) else {
+            return;
+        };
+        if let Some(event) = line.judge(received, at) {
+            self.step(at, event, out);
+        }
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.group.view().role == RoleName::Stopped
+    }
+
+    fn carry_out(&mut self, out: &mut Out) {
+        let mut effects = std::mem::take(&mut out.effects);
+        for effect in effects.drain(..) {
+            self.effect(effect, out);
+        }
+        out.effects = effects;
+    }
+
+    fn effect(&mut self, effect: Effect, out: &mut Out) {
+        let addresses = || Arc::clone(&self.addresses);
+        match effect {
+            Effect::Advertise { priority } => {
+                for line in &mut self.lines {
+                    if let Some(sender) = out.senders.get_mut(line.sender) {
+                        line.advertise(priority, sender);
+                    }
+                }
+            }
+            Effect::Acquire(term) => {
+                self.holding.store(true, Ordering::Release);
+                out.jobs.offer(Job::Acquire(self.key, term, addresses()));
+            }
+            Effect::Release(term) => {
+                self.holding.store(false, Ordering::Release);
+                out.jobs.offer(Job::Release(self.key, term, addresses()));
+            }
+            Effect::Announce(term) => out.jobs.offer(Job::Announce(self.key, term, addresses())),
+            Effect::Hush => out.jobs.offer(Job::Hush(self.key)),
+            Effect::Report(report) => {
+                out.news = true;
+                out.journal
+                    .offer(Entry::Group(Arc::clone(&self.name), report));
+            }
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The thread that watches links and addresses, and tells who is concerned.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::net::monitor::{Change, Monitor, Watch, Woken};
+use crate::sys::clock;
+use crate::sys::wake::Wake;
+
+use super::message::{Command, Entry, Heart, Key, Level, Outbox};
+use super::rig::{Rig, Routes};
+
+/// Between two attempts to watch while the kernel does not let us.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// The state of the watch thread.
+pub(crate) struct Watcher {
+    rig: Arc<Rig>,
+    heart: Heart,
+    journal: Outbox<Entry>,
+    wake: Wake,
+    ending: Arc<AtomicBool>,
+}
+
+/// What one batch of changes asks for.
+#[derive(Default)]
+struct Consequences {
+    /// The groups that lost an address, each once however many it lost.
+    lost: Vec<Key>,
+    /// The links or the host's own addresses are others than before.
+    rewire: bool,
+}
+
+impl Watcher {
+    pub(crate) fn new(
+        rig: Arc<Rig>,
+        heart: Heart,
+        journal: Outbox<Entry>,
+        wake: Wake,
+        ending: Arc<AtomicBool>,
+    ) -> Self {
+        Self {
+            rig,
+            heart,
+            journal,
+            wake,
+            ending,
+        }
+    }
+
+    /// Watches until `ending` is set and the wake is rung.
+    pub(crate) fn run(self, mut monitor: Monitor) {
+        while !self.ending.load(Ordering::Acquire) {
+            if let Err(error) = self.watch_once(&mut monitor) {
+                self.note(
+                    Level::Error,
+                    format!("watching links and addresses failed: {error}"),
+                );
+                // The next wait reads everything anew, so that nothing is lost.
+                clock::sleep(PAUSE);
+            }
+        }
+    }
+
+    fn watch_once(&self, monitor: &mut Monitor) -> io::Result<()> {
+        let routes = self.rig.routes();
+        let mut then = Consequences::default();
+        let woken = monitor.wait(self.wake.as_fd(), &mut |change| {
+            consider(&change, &routes, &mut then)
+        })?;
+        if woken == Woken::Asked {
+            self.wake.clear();
+            // A reload has named other interfaces.
+            monitor.watch(self.wanted(), &mut |change| {
+                consider(&change, &routes, &mut then)
+            })?;
+        }
+        for key in then.lost {
+            self.heart.send(Command::AddressLost(key));
+        }
+        if then.rewire {
+            self.rewire();
+        }
+        Ok(())
+    }
+
+    fn wanted(&self) -> Watch {
+        Watch::new(self.rig.routes().interfaces.iter().cloned())
+    }
+
+    fn rewire(&self) {
+        if let Err(error) = self.rig.rewire() {
+            let text =
+                format!("following the change of the links failed, again with the next: {error}");
+            self.note(Level::Error, text);
+        }
+    }
+
+    fn note(&self, level: Level, text: String) {
+        self.journal.offer(Entry::Note(level, text));
+    }
+}
+
+fn consider(change: &Change, routes: &Routes, then: &mut Consequences) {
+    match change {
+        Change::Link { .. } => then.rewire = true,
+        Change::AddressRemoved { interface, state } => {
+            match routes.holder(interface, state.address) {
+                Some(key) if then.lost.contains(&key) => {}
+                Some(key) => then.lost.push(key),
+                // One of the host's own may have been a source.
+                None => then.rewire |= !routes.is_floating(interface, state.address),
+            }
+        }
+        Change::AddressAdded { interface, state } => {
+            then.rewire |= !routes.is_floating(interface, state.address);
+        }
+        Change::Resynced => {}
+    }
+}

@@ -1,0 +1,158 @@
+//! What can be typed? One table, from which help, man pages and completions are made.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+/// Where the configuration is, unless `-c` says otherwise.
+pub(crate) const DEFAULT_CONFIG: &str = "/etc/floatlock/floatlock.toml";
+
+/// High-availability agent for virtual IP addresses
+///
+/// Hosts elect a MASTER by VRRP; the MASTER holds the floating addresses.
+#[derive(Debug, Parser)]
+#[command(name = "floatlock", version, propagate_version = true)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the agent in the foreground
+    ///
+    /// SIGTERM and SIGINT hand over and stop, SIGHUP reloads, SIGUSR1 writes the state to the log.
+    /// Exits 0 after a stop, 1 on a fatal error, 2 on a bad configuration, 4 without permission.
+    Run(RunArgs),
+    /// Validate a configuration and print the times that follow from it
+    ///
+    /// Prints every problem in one pass, each with its place and advice. Exits 0 when good, 1 with
+    /// warnings, 2 with errors.
+    Check(CheckArgs),
+    /// Show who is MASTER, since when and why; addresses, paths and counters
+    ///
+    /// Exits 3 when no agent runs, 1 when there is no such group.
+    Status(StatusArgs),
+    /// Ask whether this node is MASTER of a group, for scripts
+    ///
+    /// Exits 0 if it is, 1 if not, 3 when no agent runs.
+    IsMaster(IsMasterArgs),
+    /// Make the running agent read its configuration again
+    ///
+    /// A bad file changes nothing. Exits 0 when done, 2 when the file is bad, 3 when no agent runs.
+    Reload(TalkArgs),
+    /// Remove every address that Floatlock put up on this host, without an agent
+    ///
+    /// Idempotent; refuses while an agent runs. Exits 0 when nothing is left, 1 otherwise.
+    Release(ReleaseArgs),
+    /// Play a failover between two hosts in network namespaces on this machine
+    ///
+    /// Needs root. Everything is removed at the end, also after Ctrl-C. Exits 0 when all went as
+    /// it should, 4 without root.
+    Demo(DemoArgs),
+    /// Print shell completions
+    Completions(CompletionsArgs),
+    /// Print a man page
+    Man(ManArgs),
+    /// Answer HTTP requests with a name (used by the demo)
+    #[command(hide = true)]
+    LabResponder(ResponderArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct RunArgs {
+    /// The configuration
+    #[arg(short, long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+    pub(crate) config: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct CheckArgs {
+    /// The configuration
+    #[arg(short, long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+    pub(crate) config: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// How to find the running agent.
+#[derive(Debug, clap::Args)]
+pub(crate) struct TalkArgs {
+    /// The configuration, which names the runtime directory
+    #[arg(short, long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+    pub(crate) config: PathBuf,
+    /// The runtime directory, without a look at the configuration
+    #[arg(long, value_name = "DIR")]
+    pub(crate) runtime_dir: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct StatusArgs {
+    /// Only this group
+    pub(crate) group: Option<String>,
+    /// Again every second, until interrupted
+    #[arg(long)]
+    pub(crate) watch: bool,
+    #[command(flatten)]
+    pub(crate) talk: TalkArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct IsMasterArgs {
+    /// The group
+    pub(crate) group: String,
+    #[command(flatten)]
+    pub(crate) talk: TalkArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ReleaseArgs {
+    /// The configuration: addresses of its groups go too, if something else put them up
+    #[arg(short, long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+    pub(crate) config: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct DemoArgs {
+    /// What to play; see --list
+    #[arg(default_value = "failover")]
+    pub(crate) scenario: String,
+    /// List the scenarios
+    #[arg(long)]
+    pub(crate) list: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ManArgs {
+    /// The page of this command instead of the overview
+    pub(crate) command: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ResponderArgs {
+    #[arg(long)]
+    pub(crate) name: String,
+    #[arg(long)]
+    pub(crate) listen: SocketAddr,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_table_of_arguments_is_consistent() {
+        super::Args::command().debug_assert();
+    }
+}

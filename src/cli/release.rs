@@ -1,0 +1,77 @@
+//! `floatlock release`: what a dead agent left, off.
+
+use std::io;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use crate::config;
+use crate::core::Outcome;
+use crate::core::election::OWNER;
+use crate::net::addresses::{Change, Placed, Progress, sweep};
+use crate::net::rtnl::Rtnl;
+use crate::sys::lock::{self, LockError};
+
+use super::args::ReleaseArgs;
+use super::fail;
+use super::run::hostname;
+
+pub(crate) fn release(args: &ReleaseArgs) -> ExitCode {
+    // Held to the end: no agent starts while its addresses are being removed.
+    let _lock = match lock::acquire() {
+        Ok(lock) => lock,
+        Err(busy @ LockError::Busy { .. }) => {
+            return fail(1, format!("{busy}: stop the agent instead, it hands over"));
+        }
+        Err(error) => return fail(1, error),
+    };
+    match clear(&args.config) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(fault)) => fail(1, format!("addresses are still on this host: {fault}")),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => fail(
+            4,
+            format!("removing addresses needs CAP_NET_ADMIN: {error}"),
+        ),
+        Err(error) => fail(1, format!("removing addresses failed: {error}")),
+    }
+}
+
+/// Everything with our tag, and the addresses of the file's groups whoever put them up: without
+/// an agent, none of them may be on this host.
+fn clear(file: &Path) -> io::Result<Outcome> {
+    let mut rtnl = Rtnl::open()?;
+    for state in sweep(&mut rtnl, |_| false)? {
+        println!("removed {}/{}", state.address, state.prefix_len);
+    }
+    let mut change = Change::release(configured(file).into());
+    loop {
+        if let Progress::Done(outcome, stats) = change.step(&mut rtnl) {
+            if stats.changed > 0 {
+                println!("removed {} address(es) of configured groups", stats.changed);
+            }
+            return Ok(outcome);
+        }
+    }
+}
+
+fn configured(file: &Path) -> Vec<Placed> {
+    let Ok(loaded) = config::load(file, &hostname()) else {
+        eprintln!(
+            "floatlock: {} cannot be used: only addresses with Floatlock's tag are removed",
+            file.display()
+        );
+        return Vec::new();
+    };
+    let groups = loaded
+        .config
+        .groups
+        .iter()
+        .filter(|group| group.priority != OWNER);
+    let place = |address: &config::VirtualAddress| Placed {
+        interface: Arc::from(address.interface.as_str()),
+        address: address.net.addr(),
+    };
+    groups
+        .flat_map(|group| group.all_addresses().map(place).collect::<Vec<_>>())
+        .collect()
+}

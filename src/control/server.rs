@@ -1,0 +1,147 @@
+//! Who listens on the control socket? A task that answers, and can delay nobody but itself.
+
+use std::future::Future;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::unistd::{Gid, Group, Uid, User, chown};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use super::{Request, Response, SOCKET};
+
+/// The group whose members may talk to the agent.
+const GROUP: &str = "floatlock";
+/// The longest request.
+const REQUEST_MAX: u64 = 64 << 10;
+/// Connections at a time; more wait.
+const CONNECTIONS: usize = 32;
+/// A client that says or takes nothing for so long is dropped.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// The listening socket.
+pub(crate) struct Server {
+    listener: UnixListener,
+    group: Option<Gid>,
+}
+
+/// What answers requests.
+pub(crate) trait Answer: Send + Sync + 'static {
+    /// Answers one request; runs on a thread that may block.
+    fn answer(&self, request: Request) -> Response;
+}
+
+impl Server {
+    /// Binds the socket; an old one, which a dead agent left, is replaced.
+    pub(crate) fn bind(runtime_dir: &Path) -> io::Result<Self> {
+        let path = runtime_dir.join(SOCKET);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        // The directory is ours alone until the mode is set: see `prepare_runtime_dir`.
+        let listener = UnixListener::bind(&path)?;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o660))?;
+        let group = Group::from_name(GROUP)
+            .ok()
+            .flatten()
+            .map(|group| group.gid);
+        if let Some(gid) = group {
+            chown(&path, None, Some(gid))?;
+        }
+        Ok(Self { listener, group })
+    }
+
+    /// Answers until it is dropped.
+    pub(crate) async fn serve(self, answer: Arc<dyn Answer>) {
+        let free = Arc::new(Semaphore::new(CONNECTIONS));
+        loop {
+            let Ok(permit) = Arc::clone(&free).acquire_owned().await else {
+                return;
+            };
+            let Ok((stream, _)) = self.listener.accept().await else {
+                // Out of descriptors, most likely: let some connections end.
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            };
+            let (answer, group) = (Arc::clone(&answer), self.group);
+            tokio::spawn(async move {
+                // A client that went away is not our trouble.
+                let _ = converse(stream, answer, group).await;
+                drop(permit);
+            });
+        }
+    }
+}
+
+/// Requests and answers, line by line, until the client ends.
+async fn converse(
+    mut stream: UnixStream,
+    answer: Arc<dyn Answer>,
+    group: Option<Gid>,
+) -> io::Result<()> {
+    let peer = stream.peer_cred()?;
+    let (uid, gid) = (Uid::from_raw(peer.uid()), Gid::from_raw(peer.gid()));
+    let (reader, mut writer) = stream.split();
+    let mut reader = BufReader::new(reader);
+    loop {
+        let mut line = Vec::new();
+        let mut limited = (&mut reader).take(REQUEST_MAX);
+        let read = within(limited.read_until(b'\n', &mut line)).await?;
+        if read == 0 {
+            return Ok(());
+        }
+        let response = match serde_json::from_slice::<Request>(&line) {
+            Ok(request) if may(request, uid, gid, group) => {
+                let answer = Arc::clone(&answer);
+                tokio::task::spawn_blocking(move || answer.answer(request)).await?
+            }
+            Ok(_) => error(
+                4,
+                "only root and the group of the control socket may do this",
+            ),
+            Err(reason) => error(1, &format!("not a request: {reason}")),
+        };
+        let mut bytes = serde_json::to_vec(&response)?;
+        bytes.push(b'\n');
+        within(writer.write_all(&bytes)).await?;
+        if line.last() != Some(&b'\n') {
+            return Ok(());
+        }
+    }
+}
+
+async fn within<T>(work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    timeout(IDLE, work)
+        .await
+        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+fn error(code: u8, text: &str) -> Response {
+    Response::Error {
+        error: text.to_owned(),
+        code,
+    }
+}
+
+/// Status for everyone whom the mode of the socket lets in; commands for root, for the user that
+/// the agent runs as, and for the group of the socket.
+fn may(request: Request, uid: Uid, gid: Gid, group: Option<Gid>) -> bool {
+    let is_observer = request == Request::Status;
+    is_observer
+        || uid.is_root()
+        || uid == Uid::effective()
+        || group.is_some_and(|group| gid == group || is_member(uid, group))
+}
+
+fn is_member(uid: Uid, group: Gid) -> bool {
+    let user = User::from_uid(uid).ok().flatten();
+    let group = Group::from_gid(group).ok().flatten();
+    user.zip(group)
+        .is_some_and(|(user, group)| group.mem.contains(&user.name))
+}

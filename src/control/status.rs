@@ -1,0 +1,280 @@
+//! What is the state of this node? The shape of `floatlock status --json`, and its words.
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::core::words::Length;
+
+/// The whole node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// `node.name`.
+    pub node: String,
+    /// Of the running agent.
+    pub version: String,
+    /// Of the running agent.
+    pub pid: u32,
+    /// The file that it runs on.
+    pub config: String,
+    /// How long it has run, in milliseconds.
+    pub uptime_ms: u64,
+    /// How the heartbeat thread does.
+    pub heartbeat: HeartbeatStatus,
+    /// The groups in the order of the file.
+    pub groups: Vec<GroupStatus>,
+}
+
+/// How the heartbeat thread does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HeartbeatStatus {
+    /// Whether it has real-time priority and locked memory.
+    pub realtime: bool,
+    /// The longest that it came after a deadline, in microseconds.
+    pub late_max_us: u64,
+    /// Frames that could not be sent.
+    pub send_failed: u64,
+    /// Gratuitous ARP and unsolicited NA sent.
+    pub announced: u64,
+    /// Announcements given up: the interface was down, or its queue stayed full.
+    pub announce_failed: u64,
+    /// Frames for ids that no group here has.
+    pub foreign: u64,
+    /// Jobs for the actuator that found its queue full; the core asks again.
+    pub jobs_lost: u64,
+    /// Lines that a slow log has lost.
+    pub log_lost: u64,
+}
+
+/// One group.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GroupStatus {
+    /// Its name.
+    pub name: String,
+    /// Its VRID.
+    pub id: u8,
+    /// MASTER, BACKUP, FAULT, INIT, CANDIDATE, RELEASING or STOPPED.
+    pub role: String,
+    /// For how long, in milliseconds.
+    pub since_ms: u64,
+    /// Why, in a sentence.
+    pub cause: String,
+    /// What keeps this node from holding the addresses, if anything.
+    pub blocked: Option<String>,
+    /// `vrrp2` or `vrrp3`.
+    pub protocol: String,
+    /// As configured.
+    pub priority: u8,
+    /// As configured, in milliseconds.
+    pub interval_ms: u64,
+    /// The service interface.
+    pub interface: String,
+    /// The advertised addresses.
+    pub addresses: Vec<String>,
+    /// How many move along unadvertised.
+    pub unadvertised: usize,
+    /// The other MASTER that was heard last, unless it resigned since.
+    pub rival: Option<Rival>,
+    /// How often this node became MASTER.
+    pub promotions: u64,
+    /// How often an address had to be put back.
+    pub restored: u64,
+    /// The lines to the peers.
+    pub paths: Vec<PathStatus>,
+}
+
+/// A MASTER that was heard.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Rival {
+    /// Its address.
+    pub address: IpAddr,
+    /// Its priority.
+    pub priority: u8,
+    /// How long ago, in milliseconds.
+    pub ago_ms: u64,
+}
+
+/// One line.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PathStatus {
+    /// Where it goes out.
+    pub interface: String,
+    /// `ipv4` or `ipv6`.
+    pub family: String,
+    /// The address that it sends from.
+    pub source: IpAddr,
+    /// The unicast peers; empty: multicast.
+    pub peers: Vec<IpAddr>,
+    /// Adverts sent.
+    pub sent: u64,
+    /// Adverts accepted.
+    pub received: u64,
+    /// The last one.
+    pub last: Option<Rival>,
+    /// Every counter that is not zero.
+    pub counters: std::collections::BTreeMap<String, u64>,
+}
+
+impl Status {
+    /// The groups that `name` selects: that one, or all.
+    #[must_use]
+    pub fn only(mut self, name: Option<&str>) -> Self {
+        if let Some(name) = name {
+            self.groups.retain(|group| group.name == name);
+        }
+        self
+    }
+
+    /// The status as people read it.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        let uptime = Length(Duration::from_millis(self.uptime_ms));
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            text,
+            "node {}  (floatlock {}, pid {}, up {uptime}, {})",
+            self.node, self.version, self.pid, self.config
+        );
+        self.heartbeat.write(&mut text);
+        for group in &self.groups {
+            group.write(&mut text);
+        }
+        text
+    }
+
+    /// One line for systemd's status.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let count = |role: &str| {
+            self.groups
+                .iter()
+                .filter(|group| group.role == role)
+                .count()
+        };
+        match &self.groups[..] {
+            groups if groups.len() <= 4 => {
+                let each = groups
+                    .iter()
+                    .map(|group| format!("{} {}", group.name, group.role));
+                each.collect::<Vec<_>>().join(", ")
+            }
+            groups => format!(
+                "{} groups: {} MASTER, {} BACKUP, {} FAULT",
+                groups.len(),
+                count("MASTER"),
+                count("BACKUP"),
+                count("FAULT")
+            ),
+        }
+    }
+}
+
+impl HeartbeatStatus {
+    fn write(&self, text: &mut String) {
+        let late = Duration::from_micros(self.late_max_us);
+        let _ = write!(text, "heartbeat: ");
+        let _ = match self.realtime {
+            true => write!(text, "real-time"),
+            false => write!(text, "NOT real-time (see the log)"),
+        };
+        let _ = write!(text, ", at most {:.1} ms late", late.as_secs_f64() * 1e3);
+        let counts = [
+            ("frames not sent", self.send_failed),
+            ("announcements not sent", self.announce_failed),
+            ("foreign frames", self.foreign),
+            ("jobs repeated", self.jobs_lost),
+            ("log lines lost", self.log_lost),
+        ];
+        for (name, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
+            let _ = write!(text, ", {count} {name}");
+        }
+        text.push('\n');
+    }
+}
+
+impl GroupStatus {
+    fn write(&self, text: &mut String) {
+        let since = Length(Duration::from_millis(self.since_ms));
+        let _ = writeln!(
+            text,
+            "\n{}  {}  for {since}\n  why: {}\n  {} id {}, priority {}, every {} on {}",
+            self.name,
+            self.role,
+            self.cause,
+            self.protocol,
+            self.id,
+            self.priority,
+            Length(Duration::from_millis(self.interval_ms)),
+            self.interface,
+        );
+        self.write_addresses(text);
+        if let Some(rival) = &self.rival {
+            let _ = writeln!(text, "  MASTER heard: {}", rival.text());
+        }
+        let _ = writeln!(
+            text,
+            "  became MASTER {} times, put addresses back {} times",
+            self.promotions, self.restored
+        );
+        for path in &self.paths {
+            path.write(text);
+        }
+    }
+
+    fn write_addresses(&self, text: &mut String) {
+        const SHOWN: usize = 8;
+        let shown: Vec<&str> = self
+            .addresses
+            .iter()
+            .take(SHOWN)
+            .map(String::as_str)
+            .collect();
+        let hidden = self.addresses.len() - shown.len();
+        let _ = write!(text, "  addresses: {}", shown.join(" "));
+        if hidden > 0 {
+            let _ = write!(text, " and {hidden} more");
+        }
+        if self.unadvertised > 0 {
+            let _ = write!(text, ", {} unadvertised", self.unadvertised);
+        }
+        text.push('\n');
+    }
+}
+
+impl Rival {
+    fn text(&self) -> String {
+        let ago = Length(Duration::from_millis(self.ago_ms));
+        format!("{}, priority {}, {ago} ago", self.address, self.priority)
+    }
+}
+
+impl PathStatus {
+    fn write(&self, text: &mut String) {
+        let peers: Vec<String> = self.peers.iter().map(ToString::to_string).collect();
+        let to = if peers.is_empty() {
+            "multicast".to_owned()
+        } else {
+            peers.join(" ")
+        };
+        let _ = write!(
+            text,
+            "  path {} {} from {} to {to}: {} sent, {} heard",
+            self.interface, self.family, self.source, self.sent, self.received
+        );
+        if let Some(last) = &self.last {
+            let _ = write!(text, ", last {}", last.text());
+        }
+        text.push('\n');
+        let odd = self
+            .counters
+            .iter()
+            .filter(|(name, _)| name.as_str() != "accepted");
+        let odd: Vec<String> = odd.map(|(name, count)| format!("{name} {count}")).collect();
+        if !odd.is_empty() {
+            let _ = writeln!(text, "    {}", odd.join(", "));
+        }
+    }
+}

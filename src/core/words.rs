@@ -1,0 +1,161 @@
+//! How is it said? The sentences of the log and of `floatlock status` for causes and alarms.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::event::{
+    AddressFault, AddressFaultKind, Alarm, Blocked, Cause, ConflictField, RoleName,
+};
+
+impl fmt::Display for RoleName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Cause::Started => f.write_str("the agent started"),
+            Cause::Owner => f.write_str("this host owns the addresses (priority 255)"),
+            Cause::Silence {
+                from: Some(from),
+                lasting,
+            } => {
+                write!(
+                    f,
+                    "the MASTER {from} has been silent for {}",
+                    Length(lasting)
+                )
+            }
+            Cause::Silence {
+                from: None,
+                lasting,
+            } => {
+                write!(f, "no MASTER was heard for {}", Length(lasting))
+            }
+            Cause::Resigned { from } => write!(f, "the MASTER {from} resigned"),
+            Cause::Preempting { from, priority } => {
+                write!(
+                    f,
+                    "preempting the MASTER {from}, whose priority is {priority}"
+                )
+            }
+            Cause::AddressesOn => f.write_str("the addresses are on and were read back"),
+            Cause::AddressesOff => f.write_str("the addresses are off, verified"),
+            Cause::Outranked { from, priority } => {
+                write!(
+                    f,
+                    "{from} advertises with priority {priority} and ranks higher"
+                )
+            }
+            Cause::NotHeard { from } => write!(
+                f,
+                "the MASTER {from} goes on although this node ranks higher: it does not hear this \
+                 node; check the path from here to there"
+            ),
+            Cause::Blocked(blocked) => blocked.fmt(f),
+            Cause::Recovered => f.write_str("what was lacking is there again"),
+            Cause::Away(length) => write!(
+                f,
+                "this agent did not run for {}, so that another node may be MASTER by now",
+                Length(length)
+            ),
+            Cause::Disagreement => {
+                f.write_str("a router with the same id disagrees about the protocol")
+            }
+            Cause::Stop => f.write_str("a stop was asked for"),
+        }
+    }
+}
+
+impl fmt::Display for Blocked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Blocked::Link => f.write_str("the interface is down, without carrier, or missing"),
+            Blocked::Source => f.write_str("the interface has no address to send adverts from yet"),
+            Blocked::Addresses(fault) => write!(f, "the addresses will not go on: {fault}"),
+            Blocked::Stuck(fault) => write!(f, "the addresses will not come off: {fault}"),
+            Blocked::Fight => f.write_str(
+                "somebody keeps removing the addresses on this host; find out who (ip monitor \
+                 address), then wait or reload",
+            ),
+        }
+    }
+}
+
+impl fmt::Display for AddressFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(address) = self.address {
+            write!(f, "{address}: ")?;
+        }
+        match self.kind {
+            AddressFaultKind::Refused(errno) => {
+                write!(
+                    f,
+                    "the kernel refused: {}",
+                    std::io::Error::from_raw_os_error(errno)
+                )
+            }
+            AddressFaultKind::NotSeen => f.write_str("not as wanted when read back"),
+            AddressFaultKind::NoInterface => f.write_str("its interface does not exist"),
+            AddressFaultKind::Late => f.write_str("no answer in time"),
+        }
+    }
+}
+
+impl fmt::Display for Alarm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Alarm::Conflict { from, field } => write!(
+                f,
+                "{from} speaks for this id with another {field}: nobody is promoted here until \
+                 the configurations agree"
+            ),
+            Alarm::Unauthentic { from } => write!(
+                f,
+                "adverts of {from} fail authentication: compare auth-pass on both sides"
+            ),
+            Alarm::AddressRestored { times } => {
+                write!(
+                    f,
+                    "an address was removed by someone else and is put back ({times})"
+                )
+            }
+            Alarm::Retry(fault) => write!(f, "changing the addresses failed, again soon: {fault}"),
+            Alarm::OwnAdvert { from } => write!(
+                f,
+                "an advert with this node's own address {from} came in: a loop in the network, or \
+                 another host with that address"
+            ),
+            Alarm::SecondMaster { from, priority } => {
+                write!(
+                    f,
+                    "{from} is MASTER too, with priority {priority}, and should give way"
+                )
+            }
+        }
+    }
+}
+
+impl fmt::Display for ConflictField {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            ConflictField::Version => "VRRP version",
+            ConflictField::Interval => "advert interval",
+        })
+    }
+}
+
+/// A length of time as read aloud: `412 ms`, `3.6 s`.
+pub struct Length(pub Duration);
+
+impl fmt::Display for Length {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 < Duration::from_secs(1) {
+            write!(f, "{} ms", self.0.as_millis())
+        } else {
+            write!(f, "{:.1} s", self.0.as_secs_f64())
+        }
+    }
+}

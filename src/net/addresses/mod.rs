@@ -6,7 +6,7 @@
 mod plan;
 mod sweep;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -71,6 +71,9 @@ pub struct Change {
     targets: Targets,
     edits: Vec<Edit>,
     looks: u32,
+    /// Untagged addresses were adopted. Not every kernel that keeps tags lets them be changed:
+    /// once is enough.
+    adopted: bool,
     refused: Option<AddressFault>,
     stats: Stats,
 }
@@ -110,6 +113,7 @@ impl Change {
             targets: Targets::default(),
             edits: Vec::new(),
             looks: 0,
+            adopted: false,
             refused: None,
             stats: Stats::default(),
         }
@@ -163,37 +167,39 @@ impl Change {
     fn look(&mut self, rtnl: &mut Rtnl) -> io::Result<Option<Outcome>> {
         self.looks += 1;
         let seen = self.seen(rtnl)?;
-        self.count_untagged(&seen);
-        let held_back = match self.goal {
+        if rtnl.tags() {
+            self.count_untagged(&seen);
+        }
+        match self.goal {
             Goal::On => {
-                self.edits = self.targets.missing(&seen);
-                None
+                let adopt = rtnl.tags() && !self.adopted;
+                self.edits = self.targets.missing(&seen, adopt);
+                self.adopted = true;
             }
             Goal::Off => {
                 let removal = self.removal(rtnl, &seen);
                 self.edits = removal.edits;
-                removal.held_back.first().copied()
+                self.stats.held_back = removal.held_back.first().copied();
             }
-        };
-        self.stats.held_back = held_back;
-        let Some(next) = self.edits.first() else {
-            return Ok(Some(match held_back {
-                Some(state) => {
-                    let kind = AddressFaultKind::Refused(libc::EBUSY);
-                    Err(fault(state.address, kind))
-                }
-                None => Ok(()),
-            }));
-        };
-        if let Some(refused) = self.refused {
-            return Ok(Some(Err(refused)));
-        }
-        if self.looks == LOOKS {
-            let kind = AddressFaultKind::NotSeen;
-            return Ok(Some(Err(fault(next.address, kind))));
         }
         self.stage = Stage::Edit { next: 0 };
-        Ok(None)
+        Ok(self.verdict())
+    }
+
+    /// What a look shows: over, or (none) something is left to do.
+    fn verdict(&self) -> Option<Outcome> {
+        match (self.edits.first(), self.stats.held_back) {
+            (None, None) => Some(Ok(())),
+            (None, Some(state)) => {
+                let kind = AddressFaultKind::Refused(libc::EBUSY);
+                Some(Err(fault(state.address, kind)))
+            }
+            (Some(_), _) if self.refused.is_some() => self.refused.map(Err),
+            (Some(left), _) if self.looks == LOOKS => {
+                Some(Err(fault(left.address, AddressFaultKind::NotSeen)))
+            }
+            (Some(_), _) => None,
+        }
     }
 
     fn edit(&mut self, rtnl: &mut Rtnl, next: usize) -> io::Result<Option<Outcome>> {
@@ -238,11 +244,13 @@ impl Change {
         if self.targets.has_strays() {
             return rtnl.addresses();
         }
-        let places: BTreeSet<(u32, Family)> = (self.targets.iter())
-            .map(|(index, address)| (index, Family::of(address)))
-            .collect();
+        let mut places: BTreeMap<(u32, Family), usize> = BTreeMap::new();
+        for (index, address) in self.targets.iter() {
+            *places.entry((index, Family::of(address))).or_default() += 1;
+        }
         let mut seen = Vec::new();
-        for (index, family) in places {
+        for ((index, family), count) in places {
+            rtnl.expect(index, family, count);
             seen.append(&mut rtnl.addresses_on(index, family)?);
         }
         Ok(seen)

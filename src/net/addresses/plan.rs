@@ -55,8 +55,8 @@ impl Targets {
         self.iter().map(addition).collect()
     }
 
-    /// What is left to do until every address is on, ours, and out of doubt.
-    pub(super) fn missing(&self, seen: &[AddressState]) -> Vec<Edit> {
+    /// What is left to do until every address is on and out of doubt, and, if we `adopt`, ours.
+    pub(super) fn missing(&self, seen: &[AddressState], adopt: bool) -> Vec<Edit> {
         let mut best = vec![Standing::Missing; self.list.len()];
         for state in seen {
             if let Some(&at) = self.place.get(&(state.index, state.address)) {
@@ -70,8 +70,8 @@ impl Targets {
                 Standing::InDoubt(state) => {
                     edits.extend([Edit::delete(&state), addition(target)]);
                 }
-                Standing::Untagged(state) => edits.push(Edit::adopt(&state, OURS)),
-                Standing::On => {}
+                Standing::Untagged(state) if adopt => edits.push(Edit::adopt(&state, OURS)),
+                Standing::Untagged(_) | Standing::On => {}
             }
         }
         edits
@@ -234,7 +234,7 @@ mod tests {
             ours(state("2001:db8::10", 128)),
         ];
         assert_eq!(
-            acts(&targets.missing(&seen)),
+            acts(&targets.missing(&seen, true)),
             [("192.0.2.11".to_owned(), ADD)]
         );
         assert_eq!(
@@ -250,7 +250,10 @@ mod tests {
             index: 4,
             ..ours(state("192.0.2.10", 32))
         };
-        assert_eq!(targets(&["192.0.2.10"]).missing(&[elsewhere]).len(), 1);
+        assert_eq!(
+            targets(&["192.0.2.10"]).missing(&[elsewhere], true).len(),
+            1
+        );
     }
 
     #[test]
@@ -266,7 +269,8 @@ mod tests {
             ("192.0.2.10".to_owned(), ADD),
             ("2001:db8::10".to_owned(), adopt),
         ];
-        assert_eq!(acts(&targets.missing(&seen)), expected);
+        assert_eq!(acts(&targets.missing(&seen, true)), expected);
+        assert_eq!(acts(&targets.missing(&seen, false)), expected[..1]);
     }
 
     #[test]
@@ -278,7 +282,7 @@ mod tests {
             peer: None,
         };
         let expected = [delete, ADD].map(|act| ("2001:db8::10".to_owned(), act));
-        let edits = targets(&["2001:db8::10"]).missing(&[doubtful]);
+        let edits = targets(&["2001:db8::10"]).missing(&[doubtful], true);
         assert_eq!(acts(&edits), expected);
     }
 

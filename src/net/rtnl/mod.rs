@@ -33,7 +33,9 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 const DUMP_TRIES: u32 = 20;
 /// More datagrams than any dump has (some five million addresses).
 const DUMP_DATAGRAMS: u32 = 16 << 10;
-/// A datagram of a dump takes some 300 addresses; so few fit in any case.
+/// So many addresses do not fit one datagram of a dump,
+const CROWDED: usize = 500;
+/// and so few do.
 const UNCROWDED: usize = 100;
 
 const IFLA_IFNAME: u16 = 3;
@@ -50,6 +52,7 @@ pub struct Rtnl {
     out: Vec<u8>,
     /// Interfaces with too many addresses for one datagram of a dump.
     crowded: HashSet<(u32, Family)>,
+    tags: bool,
 }
 
 /// A change that the kernel refused.
@@ -79,7 +82,15 @@ impl Rtnl {
             sequence: 0,
             out: Vec::new(),
             crowded: HashSet::new(),
+            tags: tags(&std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default()),
         })
+    }
+
+    /// Whether the kernel keeps IFA_PROTO, the tag of an address (Linux 5.18). Without, nobody can
+    /// tell who put an address on.
+    #[must_use]
+    pub fn tags(&self) -> bool {
+        self.tags
     }
 
     /// All interfaces of this host.
@@ -129,6 +140,13 @@ impl Rtnl {
         let mut all = self.addresses_where(Family::V4, |_| true)?;
         all.append(&mut self.addresses_where(Family::V6, |_| true)?);
         Ok(all)
+    }
+
+    /// Spares a first attempt that fails where more addresses are expected than one datagram takes.
+    pub fn expect(&mut self, index: u32, family: Family, addresses: usize) {
+        if addresses > CROWDED {
+            self.crowded.insert((index, family));
+        }
     }
 
     /// The addresses of one family on one interface; none when there is no such interface.
@@ -374,6 +392,15 @@ fn explained(message: &Message<'_>) -> Option<String> {
         .flatten()
 }
 
+/// Unknown releases count as new.
+fn tags(release: &str) -> bool {
+    let mut numbers = release.split(['.', '-']).map_while(|n| n.parse().ok());
+    match (numbers.next(), numbers.next()) {
+        (Some(major), Some(minor)) => (major, minor) >= (5_u32, 18_u32),
+        _ => true,
+    }
+}
+
 /// Whether deleting a primary IPv4 address promotes a secondary one instead of taking it along.
 pub(in crate::net) fn promotes_secondaries(interface: &str) -> bool {
     // The kernel obeys either; what cannot be read counts as off, the default.
@@ -403,6 +430,16 @@ mod tests {
         }
         assert_eq!(rtnl.link_at(0x7fff_fff0).unwrap(), None);
         assert_eq!(rtnl.addresses_on(0x7fff_fff0, Family::V4).unwrap(), []);
+    }
+
+    #[test]
+    fn kernels_keep_the_tag_of_an_address_since_5_18() {
+        for release in ["4.19.0-27-amd64", "5.14.0-427.el9.x86_64", "5.17.15"] {
+            assert!(!tags(release), "{release}");
+        }
+        for release in ["5.18.0", "6.1.0-18-amd64", "7.0-rc1", "", "unknown"] {
+            assert!(tags(release), "{release}");
+        }
     }
 
     #[test]

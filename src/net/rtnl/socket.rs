@@ -169,6 +169,24 @@ mod tests {
     }
 
     #[test]
+    fn only_the_kernel_is_heard() {
+        let mut socket = Socket::events(&[], 1 << 16).unwrap();
+        let mut own = SocketAddr::new(0, 0);
+        socket.inner.get_address(&mut own).unwrap();
+        let stranger = netlink_sys::Socket::new(NETLINK_ROUTE).unwrap();
+        let sent = stranger.send_to(&TWO, &own, 0);
+        assert_eq!(sent.expect("root may send to it"), TWO.len());
+        assert!(socket.receive_now().unwrap().is_none());
+    }
+
+    #[test]
+    fn an_answer_that_does_not_come_is_an_error_in_time() {
+        let mut socket = Socket::requests(Duration::from_millis(20)).unwrap();
+        let error = socket.receive().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[test]
     fn a_cut_datagram_ends_early_and_never_panics() {
         for end in 0..TWO.len() {
             assert!(Messages(&TWO[..end]).count() <= 1);

@@ -1,13 +1,12 @@
 //! Do the groups get on with each other? Names, ids and addresses that must not meet.
 
 use std::collections::HashMap;
-use std::hash::Hash;
 use std::net::IpAddr;
 
 use super::address::Entry;
 use super::group::Draft;
 use super::paths::Line;
-use super::problem::{Problem, Problems, Span};
+use super::problem::{Problem, Problems};
 use super::reader::At;
 use super::spread::{Piece, Spread};
 use super::types::Family;
@@ -27,31 +26,33 @@ pub(super) fn check(groups: &[Draft], lines: &[Line], out: &mut Problems) {
 }
 
 fn check_names(groups: &[Draft], out: &mut Problems) {
-    let mut seen = Firsts::default();
+    let mut firsts = HashMap::new();
     for name in groups.iter().filter_map(|group| group.name.as_ref().ok()) {
-        if let Some(first) = seen.before(&name.value, &name.span) {
+        let first = *firsts.entry(&name.value).or_insert(&name.span);
+        if *first != name.span {
             let message = format!("there are two groups `{}`", name.value);
             let problem = Problem::error(name.span.clone(), message);
-            out.push(problem.relate(first, "first here"));
+            out.push(problem.relate(first.clone(), "first here"));
         }
     }
 }
 
 /// Two virtual routers with one id, in one family, on one wire, would be one router.
 fn check_ids(groups: &[Draft], out: &mut Problems) {
-    let mut seen = Firsts::default();
+    let mut firsts = HashMap::new();
     for group in groups {
         let Ok(id) = &group.id else { continue };
         for (interface, family) in wires(group) {
-            let Some(first) = seen.before((id.value, interface, family), &id.span) else {
-                continue;
-            };
-            let message = format!("id {} is taken on `{interface}`", id.value);
-            let problem = Problem::error(id.span.clone(), message)
-                .relate(first, "by this group")
-                .advise("each group on a wire has its own id, redundant paths included");
-            out.push(problem);
-            break;
+            let wire = (id.value, interface, family);
+            let (first, owner) = *firsts.entry(wire).or_insert((&id.span, group));
+            if *first != id.span {
+                let message = format!("id {} is taken on `{interface}`", id.value);
+                let problem = Problem::error(id.span.clone(), message)
+                    .relate(first.clone(), format!("by {}", owner.label()))
+                    .advise("each group on a wire has its own id, redundant paths included");
+                out.push(problem);
+                break;
+            }
         }
     }
 }
@@ -71,23 +72,6 @@ fn wires(group: &Draft) -> Vec<(&str, Family)> {
     wires
 }
 
-/// Remembers where something stood first.
-struct Firsts<K>(HashMap<K, Span>);
-
-impl<K> Default for Firsts<K> {
-    fn default() -> Self {
-        Self(HashMap::new())
-    }
-}
-
-impl<K: Eq + Hash> Firsts<K> {
-    /// The place of the one before, if there was one; this place is the first otherwise.
-    fn before(&mut self, key: K, span: &Span) -> Option<Span> {
-        let first = self.0.entry(key).or_insert_with(|| span.clone());
-        (first != span).then(|| first.clone())
-    }
-}
-
 /// An entry with the group that it belongs to.
 struct Owned<'g> {
     group: &'g Draft,
@@ -95,8 +79,8 @@ struct Owned<'g> {
     entry: &'g Entry,
 }
 
-impl Owned<'_> {
-    fn interface(&self) -> Option<&str> {
+impl<'g> Owned<'g> {
+    fn interface(&self) -> Option<&'g str> {
         let of_group = || self.group.interface.as_ref().ok().map(|i| i.value.as_str());
         self.entry.interface.as_deref().or_else(of_group)
     }
@@ -117,9 +101,11 @@ fn owned(groups: &[Draft]) -> Vec<Owned<'_>> {
 
 fn check_addresses(groups: &[Draft], out: &mut Problems) {
     let entries = owned(groups);
-    let on_interface = |owned: &Owned<'_>| owned.interface().map(str::to_owned);
-    for (earlier, later) in clashes(&entries, on_interface) {
+    for (earlier, later) in clashes(&entries, Owned::interface) {
         out.push(clash(&entries[earlier], &entries[later]));
+    }
+    if entries.iter().all(|owned| owned.entry.interface.is_none()) {
+        return;
     }
     // One advert lists an address once, whatever interface it goes on; but a link-local address
     // is another one on each interface.
@@ -134,9 +120,9 @@ fn check_addresses(groups: &[Draft], out: &mut Problems) {
     }
 }
 
-fn clashes<K: Ord>(
-    entries: &[Owned<'_>],
-    scope: impl Fn(&Owned<'_>) -> Option<K>,
+fn clashes<'g, K: Ord>(
+    entries: &[Owned<'g>],
+    scope: impl Fn(&Owned<'g>) -> Option<K>,
 ) -> Vec<(usize, usize)> {
     let numbered = entries.iter().enumerate();
     let pieces =
@@ -149,12 +135,12 @@ fn clash(earlier: &Owned<'_>, later: &Owned<'_>) -> Problem {
     let (one, two) = (earlier.group.label(), later.group.label());
     let (message, label) = match earlier.number == later.number {
         true => (
-            format!("`{address}` is twice in `{two}`"),
+            format!("`{address}` is twice in {two}"),
             "first here".to_owned(),
         ),
         false => (
-            format!("`{address}` moves with two groups, `{one}` and `{two}`"),
-            format!("in `{one}`"),
+            format!("`{address}` moves with two groups, {one} and {two}"),
+            format!("in {one}"),
         ),
     };
     Problem::error(later.entry.span.clone(), message)
@@ -164,23 +150,38 @@ fn clash(earlier: &Owned<'_>, later: &Owned<'_>) -> Problem {
 
 /// A heartbeat that comes from, or goes to, an address that moves would move with it.
 fn check_ends(groups: &[Draft], lines: &[Line], out: &mut Problems) {
+    let own_lines = groups.iter().filter_map(|group| group.lines.first());
+    let ends: Vec<_> = lines.iter().chain(own_lines).flat_map(ends).collect();
+    if ends.is_empty() {
+        return;
+    }
     let entries = owned(groups);
     let pieces = entries.iter().enumerate().filter_map(|(number, owned)| {
         let scope = scope(owned.entry.first(), owned.interface()?);
         Some(Piece::of(scope, owned.entry, number))
     });
     let floating = Spread::of(pieces.collect());
-    let own_lines = groups.iter().filter_map(|group| group.lines.first());
-    for line in lines.iter().chain(own_lines) {
-        let sources = line.ends.source.iter().map(|end| (end, "source"));
-        let peers = line.ends.peers.iter().map(|end| (end, "peer"));
-        for (end, role) in sources.chain(peers) {
-            let scope = scope(end.value, &line.interface.value);
-            if let Some(number) = floating.find(&scope, end.value) {
-                out.push(floats(end, role, &entries[number]));
-            }
+    for (end, role, interface) in ends {
+        if let Some(number) = floating.find(&scope(end.value, interface), end.value) {
+            out.push(floats(end, role, &entries[number]));
         }
     }
+}
+
+/// Both ends of a line, with what each one is and the interface.
+fn ends(line: &Line) -> impl Iterator<Item = (&At<IpAddr>, &'static str, &str)> {
+    let interface = line.interface.value.as_str();
+    let sources = line
+        .ends
+        .source
+        .iter()
+        .map(move |end| (end, "source", interface));
+    let peers = line
+        .ends
+        .peers
+        .iter()
+        .map(move |end| (end, "peer", interface));
+    sources.chain(peers)
 }
 
 /// Where an address means one thing: everywhere, or on its interface.
@@ -194,7 +195,7 @@ fn scope(address: IpAddr, interface: &str) -> &str {
 
 fn floats(end: &At<IpAddr>, role: &str, owned: &Owned<'_>) -> Problem {
     let group = owned.group.label();
-    let message = format!("the {role} `{}` moves with `{group}`", end.value);
+    let message = format!("the {role} `{}` moves with {group}", end.value);
     Problem::error(end.span.clone(), message)
         .relate(owned.entry.span.clone(), "moves with this")
         .advise("write an address that stays on its host")
@@ -202,7 +203,10 @@ fn floats(end: &At<IpAddr>, role: &str, owned: &Owned<'_>) -> Problem {
 
 /// A path that no group uses, or a source of a family that nobody speaks there.
 fn check_use(groups: &[Draft], lines: &[Line], out: &mut Problems) {
-    if groups.iter().any(|group| group.lines.is_empty()) {
+    if groups
+        .iter()
+        .any(|group| group.lines.is_empty() || !group.complete)
+    {
         return; // what these groups would use is not known
     }
     for line in lines {

@@ -7,10 +7,10 @@ use toml::de::DeValue;
 
 use super::keys::ADDRESS;
 use super::problem::{Checked, Problem, Problems, Span};
-use super::reader::{At, Read, Section};
+use super::reader::{At, Section};
 use super::types::{Family, VirtualAddress};
 use super::values;
-use super::wording::quoted;
+use super::wording::{self, quoted};
 
 /// The most addresses that one group, and one range, may have.
 pub(super) const MOST_IN_GROUP: u64 = 65_536;
@@ -20,6 +20,9 @@ const MOST_ADVERTISED_V4: usize = 255;
 
 /// The most IPv6 addresses in one advert that fits an MTU of 1500 bytes, as keepalived counts.
 const MOST_ADVERTISED_V6: usize = 89;
+
+/// What a key that lists addresses holds.
+pub(super) type EntryList = Checked<Option<At<Vec<Checked<Entry>>>>>;
 
 /// One entry: an address, or a range of them, that moves with the group.
 #[derive(Clone, Debug)]
@@ -91,8 +94,8 @@ fn nth(first: IpAddr, offset: u64) -> IpAddr {
     }
 }
 
-/// The entries under a key; those that are wrong are reported and left out.
-pub(super) fn read(section: &Section<'_>, name: &str, out: &mut Problems) -> Read<Vec<Entry>> {
+/// The entries under a key.
+pub(super) fn read(section: &Section<'_>, name: &str, out: &mut Problems) -> EntryList {
     let advertised = name == "addresses";
     let Some(list) = section.entries(name, out)? else {
         return Ok(None);
@@ -103,7 +106,7 @@ pub(super) fn read(section: &Section<'_>, name: &str, out: &mut Problems) -> Rea
     }
     let entries = list.value.into_iter();
     let value = entries
-        .flat_map(|written| entry(written, advertised, out))
+        .map(|written| entry(written, advertised, out))
         .collect();
     Ok(Some(At { value, span }))
 }
@@ -111,17 +114,19 @@ pub(super) fn read(section: &Section<'_>, name: &str, out: &mut Problems) -> Rea
 fn entry(written: At<&DeValue<'_>>, advertised: bool, out: &mut Problems) -> Checked<Entry> {
     let span = written.span.clone();
     let (address, interface) = match written.value {
-        DeValue::String(text) => (written.map(|_| text.as_ref()), None),
-        DeValue::Table(table) => table_entry(&Section::open(table, ADDRESS, span, out), out)?,
+        DeValue::String(text) => (Ok(written.map(|_| text.as_ref())), Ok(None)),
+        DeValue::Table(table) => table_entry(&Section::open(table, ADDRESS, span, out), out),
         _ => {
-            let message = "an address is text or `{ address, interface }`";
+            let kind = wording::kind(written.value);
+            let message = format!("an address is text or `{{ address, interface }}`, not {kind}");
             return Err(out.error(span, message));
         }
     };
+    let address = address?;
     let net = network(&address).map_err(|problem| out.push(problem))?;
     let entry = Entry {
         net,
-        interface,
+        interface: interface?,
         span: address.span,
         advertised,
     };
@@ -134,14 +139,15 @@ fn entry(written: At<&DeValue<'_>>, advertised: bool, out: &mut Problems) -> Che
 fn table_entry<'t>(
     section: &Section<'t>,
     out: &mut Problems,
-) -> Checked<(At<&'t str>, Option<String>)> {
+) -> (Checked<At<&'t str>>, Checked<Option<String>>) {
     let address = section.text("address", out);
     let address = section.need("address", address, out);
-    let interface = match section.text("interface", out)? {
-        Some(text) => Some(values::interface(text, out)?.value),
-        None => None,
+    let interface = match section.text("interface", out) {
+        Ok(Some(text)) => values::interface(text, out).map(|name| Some(name.value)),
+        Ok(None) => Ok(None),
+        Err(reported) => Err(reported),
     };
-    Ok((address?, interface))
+    (address, interface)
 }
 
 /// The address with its prefix length.

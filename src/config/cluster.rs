@@ -3,9 +3,8 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use super::problem::{Checked, Problem, Problems, Reported};
+use super::problem::{Checked, Problem, Problems};
 use super::reader::{At, Section};
-use super::suggest;
 use super::types::{Cluster, Node};
 use super::values;
 use super::wording::quoted;
@@ -50,18 +49,18 @@ fn read_nodes(section: &Section<'_>, out: &mut Problems) -> Checked<At<Vec<At<St
         let message = format!("a cluster has 1 to {MOST_NODES} nodes");
         return Err(out.error(texts.span, message));
     }
-    let given = texts.value.len();
-    let names = texts.value.into_iter().map(|text| values::name(text, out));
-    let names: Vec<At<String>> = names.flatten().collect();
-    let unique = unique(&names, out);
-    if names.len() < given {
-        return Err(Reported);
-    }
+    let named = |text: Checked<At<&str>>| text.and_then(|text| values::name(text, out));
+    let names: Vec<Checked<At<String>>> = texts.value.into_iter().map(named).collect();
+    check_unique(names.iter().flatten(), out)?;
     let span = texts.span;
-    unique.map(|()| At { value: names, span })
+    let value = names.into_iter().collect::<Checked<_>>()?;
+    Ok(At { value, span })
 }
 
-fn unique(names: &[At<String>], out: &mut Problems) -> Checked<()> {
+fn check_unique<'n>(
+    names: impl Iterator<Item = &'n At<String>>,
+    out: &mut Problems,
+) -> Checked<()> {
     let mut seen = HashMap::new();
     let mut all = Ok(());
     for name in names {
@@ -82,7 +81,7 @@ pub(super) fn read_node(
     out: &mut Problems,
 ) -> Checked<Node> {
     let name = node_name(section, hostname, out);
-    let name = name.and_then(|name| is_member(name, members, out));
+    let name = name.and_then(|name| is_member(name, members, section, out));
     let runtime_dir = directory(section, "runtime-dir", "/run/floatlock", out);
     let state_dir = directory(section, "state-dir", "/var/lib/floatlock", out);
     let realtime = section.boolean("realtime", out);
@@ -114,6 +113,7 @@ fn node_name(section: &Section<'_>, hostname: &str, out: &mut Problems) -> Check
 fn is_member(
     name: At<String>,
     members: Option<&Members>,
+    node: &Section<'_>,
     out: &mut Problems,
 ) -> Checked<At<String>> {
     let Some(nodes) = members.map(|members| &members.nodes) else {
@@ -122,20 +122,34 @@ fn is_member(
     if nodes.value.iter().any(|node| node.value == name.value) {
         return Ok(name);
     }
-    let known = || nodes.value.iter().map(|node| node.value.as_str());
-    let message = format!("this node, `{}`, is not in `cluster.nodes`", name.value);
-    let problem = match name.span.is_empty() {
-        true => Problem::error(nodes.span.clone(), message),
-        false => Problem::error(name.span, message).relate(nodes.span.clone(), "the nodes"),
+    let named_in_file = name.span != node.at;
+    let from = if named_in_file {
+        ""
+    } else {
+        " by its host name"
     };
-    let advice = match suggest::closest(&name.value, known()) {
-        Some(meant) => format!("did you mean `{meant}`? Set it as `name` in [node]"),
-        None => format!(
-            "set `name` in [node] to one of {}, or add this node here",
-            known().collect::<Vec<_>>().join(", ")
-        ),
+    let message = format!(
+        "this node, `{}`{from}, is not in `cluster.nodes`",
+        name.value
+    );
+    let problem = match named_in_file {
+        true => Problem::error(name.span, message).relate(nodes.span.clone(), "the nodes"),
+        false => Problem::error(nodes.span.clone(), message),
+    };
+    let advice = match without_domain(&name.value, &nodes.value) {
+        Some(short) => format!("write `name = \"{short}\"` in [node]"),
+        None => "set `name` in [node] to one of these, or add this node to them".to_owned(),
     };
     Err(out.push(problem.advise(advice)))
+}
+
+/// The node that a full host name means.
+fn without_domain<'n>(name: &'n str, nodes: &[At<String>]) -> Option<&'n str> {
+    let (short, _) = name.split_once('.')?;
+    nodes
+        .iter()
+        .any(|node| node.value == short)
+        .then_some(short)
 }
 
 fn directory<'t>(

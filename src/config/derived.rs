@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 
 use super::types::{Config, GroupConfig};
-use crate::core::election::{OWNER, master_down, skew};
+use crate::core::election::{master_down, skew};
 
 /// The times of one group, as this node would keep them if the others say the same.
 ///
@@ -89,33 +89,19 @@ fn not_survived(config: &Config) -> String {
 }
 
 impl Summary {
-    /// The same as text, one line a group and one for what is not survived.
+    /// The same as text: one line a group, and one for what is not survived.
     #[must_use]
-    pub fn lines(&self, config: &Config) -> Vec<String> {
-        let owns = |name: &str| {
-            config
-                .groups
-                .iter()
-                .any(|g| g.name == name && g.priority == OWNER)
-        };
-        let groups = self
-            .groups
-            .iter()
-            .map(|group| group.line(owns(&group.group)));
+    pub fn lines(&self) -> Vec<String> {
+        let groups = self.groups.iter().map(Derived::line);
         groups.chain([self.not_survived.clone()]).collect()
     }
 }
 
 impl Derived {
-    fn line(&self, owner: bool) -> String {
-        let own = if owner {
-            "; priority 255: the addresses are this host's own"
-        } else {
-            ""
-        };
+    fn line(&self) -> String {
         format!(
             "group `{}`: a dead MASTER is noticed after {} to {}; without a holder for at most {} \
-             after power loss, {} after a planned stop{own}",
+             after power loss, {} after a planned stop",
             self.group,
             rounded_up(self.detection_min),
             rounded_up(self.detection_max),

@@ -17,10 +17,10 @@ use super::types::{Config, GroupConfig};
 pub(super) fn read(root: &DeTable<'_>, hostname: &str, out: &mut Problems) -> Checked<Config> {
     let root = Section::open(root, "", 0..0, out);
     let cluster = root.section("cluster", out);
-    let members = cluster.and_then(|section| Members::read(&section, out));
+    let members = Members::read(&cluster, out);
     let node = root.section("node", out);
     let known_members = members.as_ref().ok().and_then(Option::as_ref);
-    let node = node.and_then(|s| cluster::read_node(&s, known_members, hostname, out));
+    let node = cluster::read_node(&node, known_members, hostname, out);
     let realtime = node.as_ref().map_or(true, |node| node.realtime);
     let groups = read_groups(&root, realtime, out);
     if out.has_errors() {
@@ -44,21 +44,18 @@ fn read_groups(
         let problem = Problem::absent(0..0, "there is no [[group]]: nothing would move");
         out.push(problem.advise("add a [[group]] with name, id, interface and addresses"));
     }
-    let heartbeat = heartbeat?;
     let lines = paths::read(&heartbeat, out);
-    let all_lines_known = lines.is_ok();
-    let lines = lines.unwrap_or_default();
     let inherited = Inherited {
         heartbeat: &Given::read(&heartbeat, out),
         heartbeat_at: heartbeat.exists().then(|| heartbeat.at.clone()),
         lines: &lines,
         realtime,
     };
-    let drafts = sections.iter().map(|s| Draft::read(s, &inherited, out));
-    let drafts: Vec<Draft> = drafts.collect::<Vec<_>>().into_iter().flatten().collect();
-    across::check(&drafts, &lines, out);
-    if out.has_errors() || !all_lines_known {
+    let read_group = |section| Draft::read(section, &inherited, out);
+    let groups: Vec<Draft> = sections.iter().map(read_group).collect();
+    across::check(&groups, &lines, out);
+    if out.has_errors() {
         return Err(Reported);
     }
-    drafts.into_iter().map(Draft::build).collect()
+    groups.into_iter().map(Draft::build).collect()
 }

@@ -31,6 +31,8 @@ pub(super) struct Draft {
     pub(super) interface: Checked<At<String>>,
     /// `addresses` and `unadvertised`.
     pub(super) entries: Vec<Entry>,
+    /// Whether these are all of its entries.
+    pub(super) complete: bool,
     /// Where it speaks, if that is known.
     pub(super) lines: Vec<Line>,
     timing: Timing,
@@ -51,56 +53,59 @@ impl Draft {
         section: &Section<'_>,
         inherited: &Inherited<'_>,
         out: &mut Problems,
-    ) -> Checked<Self> {
+    ) -> Self {
         let heartbeat = section.section("heartbeat", out);
         let vrrp = section.section("vrrp", out);
         let announce = section.section("announce", out);
 
         let name = required_text(section, "name", out).and_then(|text| values::name(text, out));
-        let interface = required_text(section, "interface", out);
-        let interface = interface.and_then(|text| values::interface(text, out));
         let id = section.integer("id", out);
         let id = section.need("id", id, out);
         let priority = section.integer("priority", out);
         let priority = section.or(priority, PRIORITY);
-        let preemption = Preemption::read(section, &priority, out);
-        let mut entries = advertised(section, out);
+        let interface = required_text(section, "interface", out);
+        let interface = interface.and_then(|text| values::interface(text, out));
+        let (entries, complete) = read_entries(section, &vrrp, out);
 
-        let (heartbeat, vrrp) = (heartbeat?, vrrp?);
-        entries.extend(unadvertised(&vrrp, &entries, out));
         let at = inherited.heartbeat_at.as_ref().unwrap_or(&section.at);
         let own = Given::read(&heartbeat, out);
         let timing = Timing::of(own, inherited.heartbeat, at, inherited.realtime, out);
         check_families(&timing.version, &entries, out);
-        let vrrp = Vrrp::read(&vrrp, &timing.version, out);
-        let announce = announce.and_then(|section| vrrp::announce(&section, out));
-        let ends = Ends::read(&heartbeat, out);
         let draft = Draft {
             lines: Vec::new(),
             name,
             id,
             interface,
             entries,
-            timing,
+            complete,
+            preemption: Preemption::read(section, &priority, out),
             priority,
-            preemption,
-            vrrp,
-            announce,
+            vrrp: Vrrp::read(&vrrp, &timing.version, out),
+            timing,
+            announce: vrrp::announce(&announce, out),
         };
-        Ok(draft.with_lines(&ends?, inherited.lines, out))
+        let ends = Ends::read(&heartbeat, out);
+        draft.with_lines(&ends, inherited.lines, out)
     }
 
     fn with_lines(mut self, own: &Ends, all: &[Line], out: &mut Problems) -> Self {
-        if let Ok(interface) = &self.interface {
-            self.lines = paths::of_group(interface, own, all);
-            paths::check_first(&self.lines[0], own, &self.families(), self.label(), out);
+        let Some(interface) = self.interface.as_ref().ok().filter(|_| !own.broken) else {
+            return self;
+        };
+        self.lines = paths::of_group(interface, own, all);
+        paths::check_heard(&self.lines[0], &self.families(), &self.label(), out);
+        if self.complete {
+            paths::check_own_source(own, &self.families(), &self.label(), out);
         }
         self
     }
 
     /// The name as messages show it.
-    pub(super) fn label(&self) -> &str {
-        self.name.as_ref().map_or("this group", |name| &name.value)
+    pub(super) fn label(&self) -> String {
+        match &self.name {
+            Ok(name) => format!("`{}`", name.value),
+            Err(_) => "a group without a good name".to_owned(),
+        }
     }
 
     /// Each family that it speaks, with the first address of it.
@@ -156,27 +161,30 @@ fn required_text<'t>(section: &Section<'t>, key: &str, out: &mut Problems) -> Ch
     section.need(key, text, out)
 }
 
-fn advertised(section: &Section<'_>, out: &mut Problems) -> Vec<Entry> {
-    let read = address::read(section, "addresses", out);
-    let Ok(list) = section.need("addresses", read, out) else {
-        return Vec::new();
-    };
-    address::warn_of_excess(&list.value, out);
-    list.value
-}
-
-fn unadvertised(vrrp: &Section<'_>, advertised: &[Entry], out: &mut Problems) -> Vec<Entry> {
-    let read = address::read(vrrp, "unadvertised", out);
-    let Some(list) = read.ok().flatten() else {
-        return Vec::new();
-    };
-    let entries = advertised.iter().chain(&list.value);
-    let count = entries.map(Entry::count).fold(0, u64::saturating_add);
-    if count > MOST_IN_GROUP {
-        let message = format!("a group has at most {MOST_IN_GROUP} addresses, not {count}");
-        out.push(Problem::error(list.span, message).advise("spread them over several groups"));
+/// `addresses` and `unadvertised`, and whether every entry of them is there.
+fn read_entries(group: &Section<'_>, vrrp: &Section<'_>, out: &mut Problems) -> (Vec<Entry>, bool) {
+    let addresses = address::read(group, "addresses", out);
+    let addresses = group.need("addresses", addresses, out);
+    let unadvertised = address::read(vrrp, "unadvertised", out);
+    let lists = [addresses.map(Some), unadvertised];
+    let mut all = Vec::new();
+    let mut complete = true;
+    for list in lists {
+        complete &= list.is_ok();
+        let Some(list) = list.ok().flatten() else {
+            continue;
+        };
+        complete &= list.value.iter().all(Result::is_ok);
+        all.extend(list.value.into_iter().flatten());
+        let count = all.iter().map(Entry::count).fold(0, u64::saturating_add);
+        if count > MOST_IN_GROUP {
+            let message = format!("a group has at most {MOST_IN_GROUP} addresses, not {count}");
+            let problem = Problem::error(list.span, message);
+            out.push(problem.advise("spread them over several groups"));
+        }
     }
-    list.value
+    address::warn_of_excess(&all, out);
+    (all, complete)
 }
 
 /// VRRPv2 is IPv4 only (RFC 3768, section 1).
@@ -231,7 +239,12 @@ fn warn_of_no_preempt(
             .advise("leave it out, or lower the priority");
         out.push(problem);
     }
-    if let Ok(Some(delay)) = delay {
+    if let Some(delay) = delay
+        .as_ref()
+        .ok()
+        .and_then(Option::as_ref)
+        .filter(|d| !d.value.is_zero())
+    {
         let message = "`preempt-delay` does nothing with `preempt = false`";
         let problem = Problem::warning(delay.span.clone(), message);
         out.push(

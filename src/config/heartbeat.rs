@@ -113,7 +113,9 @@ impl Timing {
             };
             let message = format!("{lost} enough to elect a second MASTER");
             let problem = Problem::warning(misses.span.clone(), message);
-            out.push(problem.advise("`misses` of 3 or more; a shorter `interval` detects as fast"));
+            out.push(
+                problem.advise("set `misses` to 3 or more: a shorter `interval` detects as fast"),
+            );
         }
     }
 }

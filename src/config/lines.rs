@@ -17,6 +17,11 @@ impl Lines {
         self.starts.partition_point(|start| *start <= at).max(1)
     }
 
+    /// How many lines there are.
+    pub(super) fn count(&self) -> usize {
+        self.starts.len()
+    }
+
     /// The first byte of a line.
     pub(super) fn start(&self, line: usize) -> usize {
         self.starts.get(line - 1).copied().unwrap_or_default()

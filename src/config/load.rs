@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 
 use super::file;
-use super::problem::{Problem, Problems};
+use super::problem::{Problems, Reported};
+use super::syntax;
 use super::types::Config;
 
 /// The largest file that is read: 10 000 addresses take a quarter of a megabyte.
@@ -107,23 +108,22 @@ fn read(path: &Path) -> io::Result<String> {
 pub fn parse(name: &str, text: &str, hostname: &str) -> Result<Loaded, Problems> {
     let (root, syntax_errors) = DeTable::parse_recoverable(text);
     let mut found = Problems::new(name, text);
-    let read = file::read(root.get_ref(), hostname, &mut found);
     if syntax_errors.is_empty() {
-        let warnings = found.sorted();
-        return match read {
-            Ok(config) => Ok(Loaded { config, warnings }),
-            Err(_) => Err(warnings),
+        let config = file::read(root.get_ref(), hostname, &mut found);
+        let problems = found.sorted();
+        return match config {
+            Ok(config) => Ok(Loaded {
+                config,
+                warnings: problems,
+            }),
+            Err(Reported) => Err(problems),
         };
     }
     let mut problems = Problems::new(name, text);
-    for error in &syntax_errors {
-        problems.push(syntax_problem(error));
-    }
+    let readable = syntax::blank_errors(text, syntax_errors, &mut problems);
+    let (root, _) = DeTable::parse_recoverable(&readable);
+    // Not a configuration even without a further error: something of it is blank.
+    let _ = file::read(root.get_ref(), hostname, &mut found);
     problems.add_after_syntax_errors(found);
     Err(problems.sorted())
-}
-
-fn syntax_problem(error: &toml::de::Error) -> Problem {
-    let span = error.span().unwrap_or_default();
-    Problem::error(span, error.message())
 }

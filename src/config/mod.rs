@@ -26,6 +26,7 @@ mod reader;
 mod render;
 mod spread;
 mod suggest;
+mod syntax;
 pub mod types;
 mod values;
 mod vrrp;

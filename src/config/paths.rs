@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use super::problem::{Checked, Problem, Problems, Reported, Span};
-use super::reader::{At, Section};
+use super::reader::{At, ReadList, Section};
 use super::types::{Family, PathConfig};
 use super::values;
 
@@ -21,6 +21,8 @@ pub(super) struct Ends {
     pub(super) peers: Vec<At<IpAddr>>,
     /// None: the interface's own.
     pub(super) source: Vec<At<IpAddr>>,
+    /// Something in them was reported: what is missing from them says nothing.
+    pub(super) broken: bool,
 }
 
 /// A line, with its places in the file.
@@ -34,22 +36,21 @@ pub(super) struct Line {
 
 impl Ends {
     /// Of `[[heartbeat.path]]` or `[group.heartbeat]`.
-    pub(super) fn read(section: &Section<'_>, out: &mut Problems) -> Checked<Self> {
+    pub(super) fn read(section: &Section<'_>, out: &mut Problems) -> Self {
         let peers = section.texts("peers", out);
         let peers = values::hosts(peers, out);
         let source = section.text_or_texts("source", out);
         let source = values::hosts(source, out);
-        if let Ok(Some(peers)) = &peers {
-            check_peers(peers, out)?;
+        let checks = [check_peers(&peers, out), check_source(&source, out)];
+        let good = |read: ReadList<IpAddr>| {
+            let list = read.ok().flatten().map(|list| list.value);
+            list.into_iter().flatten().flatten().collect()
+        };
+        Ends {
+            broken: checks.contains(&Err(Reported)) || is_broken(&peers) || is_broken(&source),
+            peers: good(peers),
+            source: good(source),
         }
-        if let Ok(Some(source)) = &source {
-            check_source(source, out)?;
-        }
-        let list = |read: Option<At<Vec<_>>>| read.map(|at| at.value).unwrap_or_default();
-        Ok(Ends {
-            peers: list(peers?),
-            source: list(source?),
-        })
     }
 
     pub(super) fn is_multicast(&self) -> bool {
@@ -58,12 +59,12 @@ impl Ends {
 
     /// Whether adverts of this family go out: to the group, or to a peer of that family.
     pub(super) fn speaks(&self, family: Family) -> bool {
-        self.is_multicast() || has(&self.peers, family)
+        !self.broken && (self.is_multicast() || has(&self.peers, family))
     }
 
     /// What is wrong between its two ends.
     fn check(&self, out: &mut Problems) {
-        for source in &self.source {
+        for source in self.source.iter().filter(|_| !self.broken) {
             let family = Family::of(source.value);
             if let Some(peer) = self.peers.iter().find(|peer| peer.value == source.value) {
                 let message = format!("`{}` is both `source` and a peer", source.value);
@@ -93,16 +94,27 @@ fn has(addresses: &[At<IpAddr>], family: Family) -> bool {
     addresses.iter().any(|a| Family::of(a.value) == family)
 }
 
-fn check_peers(peers: &At<Vec<At<IpAddr>>>, out: &mut Problems) -> Checked<()> {
+fn is_broken(read: &ReadList<IpAddr>) -> bool {
+    match read {
+        Ok(Some(list)) => list.value.iter().any(Result::is_err),
+        Ok(None) => false,
+        Err(Reported) => true,
+    }
+}
+
+fn check_peers(peers: &ReadList<IpAddr>, out: &mut Problems) -> Checked<()> {
+    let Ok(Some(peers)) = peers else {
+        return Ok(());
+    };
     if !(1..=MOST_PEERS).contains(&peers.value.len()) {
         let message = format!("`peers` has 1 to {MOST_PEERS} addresses");
         let problem = Problem::error(peers.span.clone(), message);
         return Err(out.push(problem.advise("leave `peers` out for multicast")));
     }
     let mut all = Ok(());
-    for (index, peer) in peers.value.iter().enumerate() {
-        let first = peers.value[..index].iter().find(|p| p.value == peer.value);
-        if let Some(first) = first {
+    let good: Vec<_> = peers.value.iter().flatten().collect();
+    for (index, peer) in good.iter().enumerate() {
+        if let Some(first) = good[..index].iter().find(|p| p.value == peer.value) {
             let message = format!("peer `{}` is listed twice", peer.value);
             let problem = Problem::error(peer.span.clone(), message);
             all = Err(out.push(problem.relate(first.span.clone(), "first here")));
@@ -111,38 +123,37 @@ fn check_peers(peers: &At<Vec<At<IpAddr>>>, out: &mut Problems) -> Checked<()> {
     all
 }
 
-fn check_source(source: &At<Vec<At<IpAddr>>>, out: &mut Problems) -> Checked<()> {
-    let [v4, v6] = [Family::V4, Family::V6].map(|family| {
-        let of_family = source
-            .value
-            .iter()
-            .filter(|s| Family::of(s.value) == family);
-        of_family.count()
-    });
-    if v4 <= 1 && v6 <= 1 && v4 + v6 > 0 {
+fn check_source(source: &ReadList<IpAddr>, out: &mut Problems) -> Checked<()> {
+    let Ok(Some(source)) = source else {
+        return Ok(());
+    };
+    let of = |family| {
+        let good = source.value.iter().flatten();
+        good.filter(|source| Family::of(source.value) == family)
+            .count()
+    };
+    if of(Family::V4) <= 1 && of(Family::V6) <= 1 && !source.value.is_empty() {
         return Ok(());
     }
     let message = "`source` is one address, or one of each family";
     Err(out.error(source.span.clone(), message))
 }
 
-/// Every `[[heartbeat.path]]`.
-pub(super) fn read(heartbeat: &Section<'_>, out: &mut Problems) -> Checked<Vec<Line>> {
-    let sections = heartbeat.sections("path", out)?;
+/// Every `[[heartbeat.path]]` whose interface is known.
+pub(super) fn read(heartbeat: &Section<'_>, out: &mut Problems) -> Vec<Line> {
+    let sections = heartbeat.sections("path", out).unwrap_or_default();
     if let Some(excess) = sections.get(MOST_PATHS) {
         let message = format!("there are more than {MOST_PATHS} paths");
-        return Err(out.error(excess.at.clone(), message));
+        out.error(excess.at.clone(), message);
+        return Vec::new();
     }
-    let lines: Vec<Checked<Line>> = sections.iter().map(|s| read_line(s, out)).collect();
-    let good: Vec<Line> = lines.iter().flatten().cloned().collect();
-    warn_of_same_interface(&good, out);
-    for line in &good {
+    let lines = sections.iter().flat_map(|section| read_line(section, out));
+    let lines: Vec<Line> = lines.collect();
+    warn_of_same_interface(&lines, out);
+    for line in &lines {
         line.ends.check(out);
     }
-    match good.len() == sections.len() {
-        true => Ok(good),
-        false => Err(Reported),
-    }
+    lines
 }
 
 fn read_line(section: &Section<'_>, out: &mut Problems) -> Checked<Line> {
@@ -153,7 +164,7 @@ fn read_line(section: &Section<'_>, out: &mut Problems) -> Checked<Line> {
     Ok(Line {
         at: section.at.clone(),
         interface: interface?,
-        ends: ends?,
+        ends,
     })
 }
 
@@ -209,16 +220,10 @@ fn alone(interface: &At<String>, own: &Ends, inherited: Option<&Line>) -> Line {
     }
 }
 
-/// What is wrong with a group's first line: the one that it must be heard on.
-pub(super) fn check_first(
-    line: &Line,
-    own: &Ends,
-    spoken: &[(Family, Span)],
-    group: &str,
-    out: &mut Problems,
-) {
+/// The group is mute in a family if its first line, the one to be heard on, has no peer of it.
+pub(super) fn check_heard(line: &Line, spoken: &[(Family, Span)], group: &str, out: &mut Problems) {
     line.ends.check(out);
-    for (family, example) in spoken {
+    for (family, example) in spoken.iter().filter(|_| !line.ends.broken) {
         if let Some(peer) = line
             .ends
             .peers
@@ -230,20 +235,27 @@ pub(super) fn check_first(
             let problem = Problem::error(peer.span.clone(), message)
                 .relate(
                     example.clone(),
-                    format!("`{group}` would be mute in {family}"),
+                    format!("{group} would be mute in {family}"),
                 )
                 .advise(format!("add the peers' {family} addresses"));
             out.push(problem);
         }
     }
+}
+
+/// A group's own source is of a family that it speaks.
+pub(super) fn check_own_source(
+    own: &Ends,
+    spoken: &[(Family, Span)],
+    group: &str,
+    out: &mut Problems,
+) {
     for source in &own.source {
         let family = Family::of(source.value);
-        if !spoken.is_empty() && !spoken.iter().any(|(spoken, _)| *spoken == family) {
-            let message = format!(
-                "`source` is {}, but no address of `{group}` is",
-                name(family)
-            );
-            out.error(source.span.clone(), message);
+        if !spoken.iter().any(|(spoken, _)| *spoken == family) {
+            let message = format!("`source` is {}, but no address of {group} is", name(family));
+            let problem = Problem::error(source.span.clone(), message);
+            out.push(problem.advise("leave it out, or write one of the addresses' family"));
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use toml::de::{DeTable, DeValue};
+use toml::Spanned;
+use toml::de::{DeString, DeTable, DeValue};
 
 use super::duration;
 use super::keys::{self, Absent, Kind};
@@ -28,13 +29,24 @@ impl<T> At<T> {
 /// What a key holds: nothing, a value, or something that was reported.
 pub(super) type Read<T> = Checked<Option<At<T>>>;
 
-/// One table of the file, its keys already checked; or the lack of one.
+/// What an array holds: each entry a value, or something that was reported.
+pub(super) type ReadList<T> = Checked<Option<At<Vec<Checked<At<T>>>>>>;
+
+/// One table of the file, its keys already checked.
 #[derive(Clone)]
 pub(super) struct Section<'t> {
-    table: Option<&'t DeTable<'t>>,
+    body: Body<'t>,
     name: &'static str,
     /// The header, or the braces of an inline table.
     pub(super) at: Span,
+}
+
+#[derive(Clone, Copy)]
+enum Body<'t> {
+    Table(&'t DeTable<'t>),
+    Absent,
+    /// Something else stands there, which was reported.
+    Broken,
 }
 
 impl<'t> Section<'t> {
@@ -45,46 +57,28 @@ impl<'t> Section<'t> {
         at: Span,
         out: &mut Problems,
     ) -> Self {
-        let section = Section {
-            table: Some(table),
-            name,
-            at,
-        };
-        section.check_keys(out);
-        section
-    }
-
-    fn missing(name: &'static str) -> Self {
-        Section {
-            table: None,
-            name,
-            at: 0..0,
+        for (key, value) in table {
+            check_key(name, key, value.get_ref(), out);
         }
+        let body = Body::Table(table);
+        Section { body, name, at }
     }
 
     /// Whether the file has this table.
     pub(super) fn exists(&self) -> bool {
-        self.table.is_some()
+        !matches!(self.body, Body::Absent)
     }
 
-    fn get(&self, key: &str) -> Option<(&'t DeValue<'t>, Span)> {
-        let value = self.table?.get(key)?;
-        Some((value.get_ref(), value.span()))
-    }
-
-    fn check_keys(&self, out: &mut Problems) {
-        for (name, value) in self.table.into_iter().flatten() {
-            let span = name.span();
-            match keys::find(self.name, name.get_ref()) {
-                None => out.push(wording::unknown_key(self.name, name.get_ref(), span)),
-                Some(key)
-                    if key.absent == Absent::NotYet
-                        && !wording::asks_for_nothing(value.get_ref()) =>
-                {
-                    out.push(wording::not_yet(key, span))
-                }
-                Some(_) => continue,
-            };
+    fn get(&self, key: &str) -> Checked<Option<(&'t DeValue<'t>, Span)>> {
+        let value = match self.body {
+            Body::Table(table) => table.get(key),
+            Body::Absent => None,
+            Body::Broken => return Err(Reported),
+        };
+        match value.map(|value| (value.get_ref(), value.span())) {
+            // What the parser puts where it understood nothing.
+            Some((_, Span { start: 0, end: 0 })) => Err(Reported),
+            found => Ok(found),
         }
     }
 
@@ -94,7 +88,7 @@ impl<'t> Section<'t> {
         out: &mut Problems,
         take: impl FnOnce(&'t DeValue<'t>) -> Option<T>,
     ) -> Read<T> {
-        let Some((value, span)) = self.get(name) else {
+        let Some((value, span)) = self.get(name)? else {
             return Ok(None);
         };
         match take(value) {
@@ -171,51 +165,46 @@ impl<'t> Section<'t> {
         Ok(read.map(|array| array.map(entries)))
     }
 
-    /// An array of text; each entry that is not is reported.
-    pub(super) fn texts(&self, name: &str, out: &mut Problems) -> Read<Vec<At<&'t str>>> {
+    /// An array of text.
+    pub(super) fn texts(&self, name: &str, out: &mut Problems) -> ReadList<&'t str> {
         let Some(entries) = self.entries(name, out)? else {
             return Ok(None);
         };
-        let mut texts = Vec::new();
-        let mut all = Ok(());
-        for entry in entries.value {
-            match entry.value.as_str() {
-                Some(value) => texts.push(At {
-                    value,
-                    span: entry.span,
-                }),
-                None => {
-                    let message = format!(
-                        "an entry of `{name}` is text, not {}",
-                        wording::kind(entry.value)
-                    );
-                    all = Err(out.error(entry.span, message));
-                }
+        let text = |entry: At<&'t DeValue<'t>>| match entry.value.as_str() {
+            Some(text) => Ok(entry.map(|_| text)),
+            None => {
+                let kind = wording::kind(entry.value);
+                let message = format!("an entry of `{name}` is text, not {kind}");
+                Err(out.error(entry.span, message))
             }
-        }
+        };
         let span = entries.span;
-        all.map(|()| Some(At { value: texts, span }))
+        let value = entries.value.into_iter().map(text).collect();
+        Ok(Some(At { value, span }))
     }
 
     /// Text, or an array of it.
-    pub(super) fn text_or_texts(&self, name: &str, out: &mut Problems) -> Read<Vec<At<&'t str>>> {
-        if !matches!(self.get(name), Some((DeValue::String(_), _))) {
+    pub(super) fn text_or_texts(&self, name: &str, out: &mut Problems) -> ReadList<&'t str> {
+        if let Ok(Some((DeValue::Array(_), _))) = self.get(name) {
             return self.texts(name, out);
         }
         let read = self.text(name, out)?;
         Ok(read.map(|text| At {
             span: text.span.clone(),
-            value: vec![text],
+            value: vec![Ok(text)],
         }))
     }
 
-    /// `[name]` inside this table; an empty one where the file has none.
-    pub(super) fn section(&self, name: &str, out: &mut Problems) -> Checked<Section<'t>> {
+    /// `[name]` inside this table.
+    pub(super) fn section(&self, name: &str, out: &mut Problems) -> Section<'t> {
         let table = path_of(self.name, name);
-        match self.read(name, out, DeValue::as_table)? {
-            Some(read) => Ok(Section::open(read.value, table, read.span, out)),
-            None => Ok(Section::missing(table)),
-        }
+        let body = match self.read(name, out, DeValue::as_table) {
+            Ok(Some(read)) => return Section::open(read.value, table, read.span, out),
+            Ok(None) => Body::Absent,
+            Err(Reported) => Body::Broken,
+        };
+        let (name, at) = (table, 0..0);
+        Section { body, name, at }
     }
 
     /// Every `[[name]]` inside this table.
@@ -252,6 +241,22 @@ impl<'t> Section<'t> {
             span: self.at.clone(),
         };
         read.map(|read| read.unwrap_or(standing))
+    }
+}
+
+/// Whether a table may have this key.
+fn check_key(table: &str, key: &Spanned<DeString<'_>>, value: &DeValue<'_>, out: &mut Problems) {
+    let name = key.get_ref();
+    match keys::find(table, name) {
+        Some(known) if known.absent == Absent::NotYet => {
+            if !wording::asks_for_nothing(value) {
+                out.push(wording::not_yet(known, key.span()));
+            }
+        }
+        Some(_) => {}
+        None => {
+            out.push(wording::unknown_key(table, name, key.span()));
+        }
     }
 }
 

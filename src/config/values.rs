@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::problem::{Checked, Problem, Problems};
-use super::reader::{At, Read};
+use super::reader::{At, ReadList};
 use super::wording::quoted;
 
 /// The longest name of a cluster, a node or a group.
@@ -62,21 +62,11 @@ pub(super) fn host(text: At<&str>, out: &mut Problems) -> Checked<At<IpAddr>> {
     Err(out.push(problem))
 }
 
-/// Several hosts' addresses; those that are none are reported and left out.
-pub(super) fn hosts(read: Read<Vec<At<&str>>>, out: &mut Problems) -> Read<Vec<At<IpAddr>>> {
-    let Some(texts) = read? else {
-        return Ok(None);
-    };
-    let given = texts.value.len();
-    let checked = texts.value.into_iter().map(|text| host(text, out));
-    let hosts: Vec<_> = checked.flatten().collect();
-    match hosts.len() == given {
-        true => Ok(Some(At {
-            value: hosts,
-            span: texts.span,
-        })),
-        false => Err(super::problem::Reported),
-    }
+/// Several hosts' addresses.
+pub(super) fn hosts(read: ReadList<&str>, out: &mut Problems) -> ReadList<IpAddr> {
+    let checked = |text: Checked<At<&str>>| text.and_then(|text| host(text, out));
+    let hosts = |texts: Vec<_>| texts.into_iter().map(checked).collect();
+    Ok(read?.map(|texts| texts.map(hosts)))
 }
 
 /// The problem of a text that should be an address.

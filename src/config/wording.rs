@@ -28,7 +28,7 @@ pub(super) fn not_yet(key: &Key, span: Span) -> Problem {
         _ => key.path(),
     };
     let message = format!("`{what}` is not supported by this version yet");
-    Problem::error(span, message).advise("leave it out: it would have no effect")
+    Problem::error(span, message).advise("leave it out: this version would not act on it")
 }
 
 /// An empty list of what is not supported yet asks for nothing.
@@ -39,7 +39,8 @@ pub(super) fn asks_for_nothing(value: &DeValue<'_>) -> bool {
 /// A value of another kind than its key's.
 pub(super) fn wrong_kind(key: &Key, value: &DeValue<'_>, span: Span) -> Problem {
     let wanted = match key.kind {
-        Kind::Table | Kind::Tables => format!("written {}", keys::header(&key.path())),
+        Kind::Table => format!("a table, written {}", keys::header(&key.path())),
+        Kind::Tables => format!("a list of tables, written {}", keys::header(&key.path())),
         Kind::Integer { .. } => "a whole number".to_owned(),
         Kind::Duration { .. } => "a duration: text with a unit".to_owned(),
         Kind::Texts => "an array of text".to_owned(),
@@ -71,7 +72,9 @@ fn advice(key: &Key, value: &DeValue<'_>) -> Option<String> {
         (Kind::Integer { .. }, _) if text.is_some_and(|t| t.parse::<u32>().is_ok()) => {
             text.map(|number| format!("write `{name} = {number}`, without quotes"))
         }
-        (Kind::Boolean, DeValue::String(_)) => Some("write it without quotes".to_owned()),
+        (Kind::Boolean, DeValue::String(_)) => {
+            Some("write true or false, without quotes".to_owned())
+        }
         (Kind::Text, DeValue::Integer(number)) => Some(format!("write `{name} = \"{number}\"`")),
         (Kind::Tables, DeValue::Table(_)) => Some(format!(
             "write the header with two brackets: {}",

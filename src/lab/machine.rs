@@ -1,0 +1,169 @@
+//! What is a running host? A thread in its own namespaces, and an init that its programs hang on.
+//!
+//! ```text
+//!   thread "lb-a"            network, mounts (/run, /run/lab, /sys), host name; runs closures
+//!     +- thread "lb-a run"   makes processes in a process namespace of their own
+//!          +- init           `cat` on a pipe from here: ends when this process ends, in any way
+//!          +- programs       the kernel kills them when init ends
+//! ```
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+use nix::unistd::sethostname;
+
+use super::fabric::Fabric;
+use super::process::{self, Process};
+use super::worker::Worker;
+use super::{LabError, tool};
+
+/// What outlives a loss of power on a host, as its programs see it.
+pub(super) const DISK: &str = "/run/lab";
+
+/// A host that is switched on.
+#[derive(Debug)]
+pub(super) struct Machine {
+    init: Mutex<Child>,
+    programs: Mutex<Vec<Arc<Mutex<Child>>>>,
+    // After `init`, so that a thread's end never waits for a program.
+    run: Worker,
+    home: Worker,
+}
+
+impl Machine {
+    /// Switches on: fresh namespaces, the same disk.
+    pub(super) fn boot(name: &str, fabric: &Fabric) -> Result<Self, LabError> {
+        let host = name.to_owned();
+        let home = fabric.worker_inside(name, move || enter(&host))?;
+        let title = format!("{name} run");
+        let run = home.run(move || Worker::start(&title, enter_processes))??;
+        let init = run.run(start_init)??;
+        Ok(Self {
+            init: Mutex::new(init),
+            programs: Mutex::default(),
+            run,
+            home,
+        })
+    }
+
+    /// Runs code on the host.
+    pub(super) fn run<R: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> R + Send + 'static,
+    ) -> Result<R, LabError> {
+        self.home.run(job)
+    }
+
+    /// Starts a program on the host.
+    pub(super) fn start(&self, name: String, command: Command) -> Result<Process, LabError> {
+        let started = self.run.run(move || process::start(command))?;
+        let started = started.map_err(|source| LabError::Start {
+            program: name.clone(),
+            source,
+        })?;
+        let process = Process::follow(&name, started)?;
+        let mut programs = lock(&self.programs);
+        programs.retain(|child| !matches!(lock(child).try_wait(), Ok(Some(_))));
+        programs.push(process.child());
+        Ok(process)
+    }
+
+    /// Kills every process of the host at once and waits until all are gone.
+    pub(super) fn halt(&self) {
+        let mut init = lock(&self.init);
+        // It may be dead already; what counts is that it is dead afterwards.
+        let _ = init.kill();
+        // Init's end waits for the others, and those are ours to reap.
+        for child in lock(&self.programs).drain(..) {
+            let _ = lock(&child).wait();
+        }
+        let _ = init.wait();
+    }
+
+    /// The network namespace, as `ip link set netns` takes it.
+    pub(super) fn net_namespace(&self) -> String {
+        self.home.net_namespace()
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        self.halt();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn enter(name: &str) -> Result<(), LabError> {
+    let own = CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWUTS;
+    unshare(own).map_err(LabError::privileged("making namespaces for a host"))?;
+    sethostname(name).map_err(LabError::io(format!("naming the host {name}")))?;
+    mount_own_directories(name).map_err(LabError::io(format!("mounting for {name}")))?;
+    set_up_network().map_err(LabError::io(format!("the network settings of {name}")))?;
+    tool::ip(&["link set lo up".to_owned()])
+}
+
+fn enter_processes() -> Result<(), LabError> {
+    // For children only: a thread with this behind it cannot start threads any more, hence the
+    // two threads of a host.
+    unshare(CloneFlags::CLONE_NEWPID).map_err(LabError::privileged("making a process namespace"))
+}
+
+/// A fresh `/run` with the host's disk in it, and a `/sys` that shows the host's interfaces.
+fn mount_own_directories(name: &str) -> io::Result<()> {
+    let (disk, run) = (format!("/run/lab/{name}"), format!("/run/boot/{name}"));
+    fs::create_dir_all(&disk)?;
+    fs::create_dir_all(&run)?;
+    mount_new("tmpfs", &run)?;
+    let inside = format!("{run}/lab");
+    fs::create_dir(&inside)?;
+    bind(&disk, &inside)?;
+    bind(&run, "/run")?;
+    mount_new("sysfs", "/sys")?;
+    // Not every kernel has it; then nothing can be pinned on the host.
+    let _ = mount_new("bpf", "/sys/fs/bpf");
+    Ok(())
+}
+
+/// Mounts a new file system of that type.
+pub(super) fn mount_new(kind: &str, on: &str) -> io::Result<()> {
+    mount(Some(kind), on, Some(kind), MsFlags::empty(), None::<&str>).map_err(io::Error::from)
+}
+
+fn bind(from: &str, to: &str) -> io::Result<()> {
+    let flags = MsFlags::MS_BIND | MsFlags::MS_REC;
+    mount(Some(from), to, None::<&str>, flags, None::<&str>).map_err(io::Error::from)
+}
+
+/// Addresses are usable at once, and nothing else on the wire configures the host.
+fn set_up_network() -> io::Result<()> {
+    if !Path::new("/proc/sys/net/ipv6").exists() {
+        return Ok(());
+    }
+    for place in ["all", "default"] {
+        for setting in ["accept_dad", "accept_ra", "router_solicitations"] {
+            fs::write(format!("/proc/sys/net/ipv6/conf/{place}/{setting}"), "0")?;
+        }
+    }
+    Ok(())
+}
+
+fn start_init() -> Result<Child, LabError> {
+    use std::os::unix::process::CommandExt;
+    // With SIGCHLD ignored the kernel reaps what is orphaned on the host.
+    Command::new("sh")
+        .args(["-c", "trap '' CHLD; exec cat"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .map_err(LabError::io("starting the init of a host"))
+}

@@ -1,0 +1,236 @@
+//! What was seen, and what does it say? Gaps, takeovers and overlaps from the replies on the wire.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::frame::{Advert, Announcement};
+use crate::core::Instant;
+
+/// An answer to a question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// When the kernel received it.
+    pub at: Instant,
+    /// The address that answered.
+    pub address: IpAddr,
+    /// The host that answered, by its hardware address.
+    pub from: Arc<str>,
+}
+
+/// A time without an answer, between two answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// The last answer before.
+    pub from: Instant,
+    /// The first answer after.
+    pub until: Instant,
+    /// Who answered before.
+    pub before: Arc<str>,
+    /// Who answered after.
+    pub after: Arc<str>,
+}
+
+impl Gap {
+    /// How long nobody answered.
+    #[must_use]
+    pub fn length(&self) -> Duration {
+        self.until.since(self.from)
+    }
+
+    fn between(pair: &[&Reply]) -> Option<Gap> {
+        let &[before, after] = pair else {
+            return None;
+        };
+        Some(Gap {
+            from: before.at,
+            until: after.at,
+            before: Arc::clone(&before.from),
+            after: Arc::clone(&after.from),
+        })
+    }
+}
+
+/// Everything that a watch has seen, oldest first.
+#[derive(Clone, Debug, Default)]
+pub struct Observation {
+    /// Between two questions to the same address.
+    pub every: Duration,
+    /// Answers to the questions.
+    pub replies: Vec<Reply>,
+    /// VRRP adverts of everybody.
+    pub adverts: Vec<Advert>,
+    /// Gratuitous ARP and unsolicited NA of everybody.
+    pub announcements: Vec<Announcement>,
+    /// Questions that were sent.
+    pub asked: u64,
+    /// Frames that came too fast to be seen: with any, the figures are in doubt.
+    pub missed: u32,
+}
+
+impl Observation {
+    /// The answers for one address from `after` on.
+    pub fn replies_for(&self, address: IpAddr, after: Instant) -> impl Iterator<Item = &Reply> {
+        let first = self.replies.partition_point(|reply| reply.at < after);
+        self.replies[first..].iter().filter(move |reply| reply.address == address)
+    }
+
+    /// The first answer of `host` for the address from `after` on.
+    #[must_use]
+    pub fn first_reply_from(&self, host: &str, address: IpAddr, after: Instant) -> Option<&Reply> {
+        self.replies_for(address, after).find(|reply| &*reply.from == host)
+    }
+
+    /// The last answer for the address.
+    #[must_use]
+    pub fn last_reply(&self, address: IpAddr) -> Option<&Reply> {
+        self.replies.iter().rev().find(|reply| reply.address == address)
+    }
+
+    /// From the last answer of another host to the first one of `host` from `after` on.
+    #[must_use]
+    pub fn takeover(&self, host: &str, address: IpAddr, after: Instant) -> Option<Gap> {
+        let first = self.first_reply_from(host, address, after)?;
+        let of_others = |reply: &&Reply| {
+            reply.address == address && reply.at <= first.at && &*reply.from != host
+        };
+        let last = self.replies.iter().rev().find(of_others)?;
+        Gap::between(&[last, first])
+    }
+
+    /// The longest time without an answer for the address between two instants.
+    #[must_use]
+    pub fn longest_gap(&self, address: IpAddr, from: Instant, until: Instant) -> Option<Gap> {
+        let within = self.replies_for(address, from).take_while(|reply| reply.at <= until);
+        let replies: Vec<&Reply> = within.collect();
+        replies.windows(2).filter_map(Gap::between).max_by_key(Gap::length)
+    }
+
+    /// The time without an answer for the address in which `at` lies.
+    #[must_use]
+    pub fn gap_around(&self, address: IpAddr, at: Instant) -> Option<Gap> {
+        let after = self.replies_for(address, at).next()?;
+        let earlier = |reply: &&Reply| reply.address == address && reply.at < at;
+        let before = self.replies.iter().rev().find(earlier)?;
+        Gap::between(&[before, after])
+    }
+
+    /// For how long more than one host answered for the address.
+    ///
+    /// A host answers from one reply to its next when these are at most ten questions apart.
+    /// Only [`super::Ask::Hosts`] can see it all: otherwise each question goes to one host.
+    #[must_use]
+    pub fn overlap(&self, address: IpAddr) -> Duration {
+        let mut spans: BTreeMap<&str, Vec<Span>> = BTreeMap::new();
+        let together = self.every * 10;
+        for reply in self.replies_for(address, Instant::default()) {
+            let of_host = spans.entry(&reply.from).or_default();
+            match of_host.last_mut() {
+                Some(span) if reply.at.since(span.until) <= together => span.until = reply.at,
+                _ => of_host.push(Span::at(reply.at)),
+            }
+        }
+        let spans: Vec<Vec<Span>> = spans.into_values().collect();
+        let pairs = (0..spans.len()).flat_map(|a| (0..a).map(move |b| (a, b)));
+        pairs.map(|(a, b)| common(&spans[a], &spans[b])).sum()
+    }
+
+    /// The adverts of one host from `after` on.
+    pub fn adverts_from<'a>(
+        &'a self,
+        host: &'a str,
+        after: Instant,
+    ) -> impl Iterator<Item = &'a Advert> {
+        let first = self.adverts.partition_point(|advert| advert.at < after);
+        self.adverts[first..].iter().filter(move |advert| &*advert.from == host)
+    }
+}
+
+/// From one reply of a host to a later one, without a break.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    from: Instant,
+    until: Instant,
+}
+
+impl Span {
+    fn at(instant: Instant) -> Self {
+        Self {
+            from: instant,
+            until: instant,
+        }
+    }
+
+    fn common(self, other: Span) -> Duration {
+        let from = self.from.max(other.from);
+        self.until.min(other.until).since(from)
+    }
+}
+
+fn common(spans: &[Span], others: &[Span]) -> Duration {
+    let pairs = spans.iter().flat_map(|a| others.iter().map(|b| a.common(*b)));
+    pairs.sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const VIP: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 10));
+
+    fn ms(millis: u64) -> Instant {
+        Instant::from_nanos(millis * 1_000_000)
+    }
+
+    fn seen(replies: &[(u64, &str)]) -> Observation {
+        let reply = |&(at, from): &(u64, &str)| Reply {
+            at: ms(at),
+            address: VIP,
+            from: Arc::from(from),
+        };
+        Observation {
+            every: Duration::from_millis(1),
+            replies: replies.iter().map(reply).collect(),
+            ..Observation::default()
+        }
+    }
+
+    #[test]
+    fn a_takeover_runs_from_the_last_answer_of_the_other_to_the_first_of_the_new() {
+        let seen = seen(&[(1, "a"), (2, "a"), (600, "b"), (601, "b")]);
+        let gap = seen.takeover("b", VIP, ms(0)).unwrap();
+        assert_eq!((gap.from, gap.until), (ms(2), ms(600)));
+        assert_eq!((&*gap.before, &*gap.after), ("a", "b"));
+        assert_eq!(seen.takeover("b", VIP, ms(601)).unwrap().until, ms(601));
+        assert_eq!(seen.takeover("b", VIP, ms(602)), None);
+        assert_eq!(seen.takeover("c", VIP, ms(0)), None);
+    }
+
+    #[test]
+    fn gaps_are_found_by_length_and_by_place() {
+        let seen = seen(&[(1, "a"), (20, "a"), (21, "a"), (31, "b")]);
+        let length = |gap: Option<Gap>| gap.unwrap().length().as_millis();
+        assert_eq!(length(seen.longest_gap(VIP, ms(0), ms(99))), 19);
+        assert_eq!(length(seen.longest_gap(VIP, ms(20), ms(99))), 10);
+        assert_eq!(length(seen.gap_around(VIP, ms(25))), 10);
+        assert_eq!(seen.gap_around(VIP, ms(32)), None);
+        assert_eq!(seen.longest_gap(VIP, ms(30), ms(99)), None);
+    }
+
+    #[test]
+    fn two_hosts_that_answer_in_turn_overlap_and_two_after_each_other_do_not() {
+        assert_eq!(
+            seen(&[(1, "a"), (2, "a"), (3, "b"), (4, "b")]).overlap(VIP),
+            Duration::ZERO
+        );
+        let both = seen(&[(1, "a"), (2, "b"), (3, "a"), (4, "b"), (5, "a"), (6, "b")]);
+        assert_eq!(both.overlap(VIP), Duration::from_millis(3));
+    }
+
+    #[test]
+    fn a_host_that_comes_back_did_not_answer_in_between() {
+        let seen = seen(&[(1, "a"), (100, "b"), (101, "b"), (200, "a")]);
+        assert_eq!(seen.overlap(VIP), Duration::ZERO);
+    }
+}

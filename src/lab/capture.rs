@@ -108,7 +108,8 @@ const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
 fn incoming_only() -> [SockFilter; 4] {
     const LOAD: u16 = (libc::BPF_LD | libc::BPF_B | libc::BPF_ABS) as u16;
     const JUMP_IF_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
-    let kind = (libc::SKF_AD_OFF + libc::SKF_AD_PKTTYPE).cast_unsigned();
+    // Ancillary data stand at negative offsets.
+    let kind = (libc::SKF_AD_OFF + libc::SKF_AD_PKTTYPE) as u32;
     [
         SockFilter::new(LOAD, 0, 0, kind),
         SockFilter::new(JUMP_IF_EQUAL, 0, 1, u32::from(libc::PACKET_OUTGOING)),

@@ -140,12 +140,7 @@ impl Lan {
     ///
     /// # Errors
     /// [`LabError::Attached`], [`LabError::Address`], or what `ip` refused.
-    pub fn attach(
-        &self,
-        host: &Host,
-        interface: &str,
-        addresses: &[&str],
-    ) -> Result<(), LabError> {
+    pub fn attach(&self, host: &Host, interface: &str, addresses: &[&str]) -> Result<(), LabError> {
         host.plug_in(self, interface, addresses)
     }
 

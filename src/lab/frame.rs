@@ -97,7 +97,10 @@ pub(super) fn read(bytes: &[u8]) -> Option<(Mac, Meaning)> {
 }
 
 fn arp(packet: &ArpPacket<'_>) -> Option<Meaning> {
-    let (sender, target) = (packet.get_sender_proto_addr(), packet.get_target_proto_addr());
+    let (sender, target) = (
+        packet.get_sender_proto_addr(),
+        packet.get_target_proto_addr(),
+    );
     (sender == target).then(|| Meaning::Announcement {
         address: sender.into(),
     })

@@ -13,7 +13,7 @@ use nix::ifaddrs::{InterfaceAddress, getifaddrs};
 
 use super::fabric::Fabric;
 use super::machine::{DISK, Machine};
-use super::{Lan, LabError, Mac, Process, tool};
+use super::{LabError, Lan, Mac, Process, tool};
 
 /// How long a command given to [`Host::sh`] may take.
 const COMMAND_WITHIN: Duration = Duration::from_secs(20);
@@ -88,7 +88,7 @@ impl Host {
     pub fn spawn(&self, command: Command) -> Result<Process, LabError> {
         let program = Path::new(command.get_program());
         let program = program.file_name().unwrap_or(program.as_os_str());
-        let name = format!("{} on {}", program.display(), self.name());
+        let name = format!("{} on {}", program.to_string_lossy(), self.name());
         self.machine()?.start(name, command)
     }
 
@@ -146,6 +146,16 @@ impl Host {
     pub fn has_address(&self, address: IpAddr) -> Result<bool, LabError> {
         let all = self.addresses()?;
         Ok(all.iter().any(|(_, net)| net.addr() == address))
+    }
+
+    /// Its processes, daemons and children of children too, by their numbers in the laboratory's
+    /// `/proc`.
+    ///
+    /// # Errors
+    /// [`LabError::Off`], or what the kernel refused.
+    pub fn processes(&self) -> Result<Vec<u32>, LabError> {
+        let processes = self.machine()?.processes();
+        processes.map_err(LabError::io(format!("the processes of {}", self.name())))
     }
 
     /// The hardware address of its interface in that network.
@@ -228,7 +238,10 @@ impl Host {
                 lan: lan.name().to_owned(),
             });
         }
-        let addresses = addresses.iter().map(|text| net(text)).collect::<Result<_, _>>()?;
+        let addresses = addresses
+            .iter()
+            .map(|text| net(text))
+            .collect::<Result<_, _>>()?;
         let mut card = Card {
             lan: lan.clone(),
             interface: interface.to_owned(),
@@ -267,11 +280,17 @@ impl Host {
     }
 
     fn slot(&self) -> MutexGuard<'_, Option<Arc<Machine>>> {
-        self.inner.machine.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner
+            .machine
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn cards(&self) -> MutexGuard<'_, Vec<Card>> {
-        self.inner.cards.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner
+            .cards
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -288,8 +307,14 @@ impl Drop for Inner {
 /// Makes the card's interface and brings it up with its addresses; returns the port.
 fn connect(machine: &Machine, card: &Card) -> Result<String, LabError> {
     let interface = &card.interface;
-    let port = card.lan.add_port(&machine.net_namespace(), interface, card.mac)?;
-    let mut lines: Vec<String> = card.addresses.iter().map(|net| added(net, interface)).collect();
+    let port = card
+        .lan
+        .add_port(&machine.net_namespace(), interface, card.mac)?;
+    let mut lines: Vec<String> = card
+        .addresses
+        .iter()
+        .map(|net| added(net, interface))
+        .collect();
     lines.push(format!("link set {interface} up"));
     machine.run(move || tool::ip(&lines))??;
     Ok(port)

@@ -85,6 +85,20 @@ impl Machine {
         let _ = init.wait();
     }
 
+    /// The processes of the host, its init excepted, by their numbers in the laboratory.
+    pub(super) fn processes(&self) -> io::Result<Vec<u32>> {
+        let init = lock(&self.init).id();
+        let namespace = |pid: u32| fs::read_link(format!("/proc/{pid}/ns/pid"));
+        let own = namespace(init)?;
+        let names =
+            fs::read_dir("/proc")?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let pids = names.filter_map(|name| name.parse().ok());
+        // One that ends meanwhile has no namespace any more, and is none of the host's.
+        Ok(pids
+            .filter(|&pid| pid != init && namespace(pid).is_ok_and(|n| n == own))
+            .collect())
+    }
+
     /// The network namespace, as `ip link set netns` takes it.
     pub(super) fn net_namespace(&self) -> String {
         self.home.net_namespace()

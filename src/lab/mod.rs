@@ -17,16 +17,22 @@
 //! [`Process`]. What the wire showed: [`Watch`] and [`Observation`]. What a user saw:
 //! [`Fetcher`]. An agent, ours or keepalived: [`agent`]. What `floatlock demo` plays: [`demo`].
 
+pub mod agent;
 mod capture;
 pub mod clock;
+pub mod demo;
 mod error;
 mod fabric;
+mod fetcher;
 mod frame;
 mod host;
+mod keepalived;
 mod machine;
 mod observation;
 mod ping;
 mod process;
+pub mod responder;
+pub mod service;
 mod tool;
 mod watch;
 mod worker;
@@ -36,6 +42,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 pub use error::LabError;
 pub use fabric::{Lan, Traffic};
+pub use fetcher::{Fetch, FetchOptions, Fetcher};
 pub use frame::{Advert, Announcement, Mac};
 pub use host::Host;
 pub use observation::{Gap, Observation, Reply};

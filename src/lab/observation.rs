@@ -73,19 +73,25 @@ impl Observation {
     /// The answers for one address from `after` on.
     pub fn replies_for(&self, address: IpAddr, after: Instant) -> impl Iterator<Item = &Reply> {
         let first = self.replies.partition_point(|reply| reply.at < after);
-        self.replies[first..].iter().filter(move |reply| reply.address == address)
+        self.replies[first..]
+            .iter()
+            .filter(move |reply| reply.address == address)
     }
 
     /// The first answer of `host` for the address from `after` on.
     #[must_use]
     pub fn first_reply_from(&self, host: &str, address: IpAddr, after: Instant) -> Option<&Reply> {
-        self.replies_for(address, after).find(|reply| &*reply.from == host)
+        self.replies_for(address, after)
+            .find(|reply| &*reply.from == host)
     }
 
     /// The last answer for the address.
     #[must_use]
     pub fn last_reply(&self, address: IpAddr) -> Option<&Reply> {
-        self.replies.iter().rev().find(|reply| reply.address == address)
+        self.replies
+            .iter()
+            .rev()
+            .find(|reply| reply.address == address)
     }
 
     /// From the last answer of another host to the first one of `host` from `after` on.
@@ -102,9 +108,30 @@ impl Observation {
     /// The longest time without an answer for the address between two instants.
     #[must_use]
     pub fn longest_gap(&self, address: IpAddr, from: Instant, until: Instant) -> Option<Gap> {
-        let within = self.replies_for(address, from).take_while(|reply| reply.at <= until);
+        let within = self
+            .replies_for(address, from)
+            .take_while(|reply| reply.at <= until);
         let replies: Vec<&Reply> = within.collect();
-        replies.windows(2).filter_map(Gap::between).max_by_key(Gap::length)
+        replies
+            .windows(2)
+            .filter_map(Gap::between)
+            .max_by_key(Gap::length)
+    }
+
+    /// The longest time without an answer for the address between two instants, the begin and the
+    /// end of which need no answers.
+    #[must_use]
+    pub fn longest_silence(&self, address: IpAddr, from: Instant, until: Instant) -> Duration {
+        let within = self
+            .replies_for(address, from)
+            .take_while(|reply| reply.at <= until);
+        let mut longest = Duration::ZERO;
+        let mut last = from;
+        for at in within.map(|reply| reply.at).chain([until]) {
+            longest = longest.max(at.since(last));
+            last = at;
+        }
+        longest
     }
 
     /// The time without an answer for the address in which `at` lies.
@@ -143,7 +170,9 @@ impl Observation {
         after: Instant,
     ) -> impl Iterator<Item = &'a Advert> {
         let first = self.adverts.partition_point(|advert| advert.at < after);
-        self.adverts[first..].iter().filter(move |advert| &*advert.from == host)
+        self.adverts[first..]
+            .iter()
+            .filter(move |advert| &*advert.from == host)
     }
 }
 
@@ -169,7 +198,9 @@ impl Span {
 }
 
 fn common(spans: &[Span], others: &[Span]) -> Duration {
-    let pairs = spans.iter().flat_map(|a| others.iter().map(|b| a.common(*b)));
+    let pairs = spans
+        .iter()
+        .flat_map(|a| others.iter().map(|b| a.common(*b)));
     pairs.sum()
 }
 
@@ -214,6 +245,8 @@ mod tests {
         assert_eq!(length(seen.longest_gap(VIP, ms(0), ms(99))), 19);
         assert_eq!(length(seen.longest_gap(VIP, ms(20), ms(99))), 10);
         assert_eq!(length(seen.gap_around(VIP, ms(25))), 10);
+        let silence = |until| seen.longest_silence(VIP, ms(0), ms(until)).as_millis();
+        assert_eq!([10, 40, 99].map(silence), [9, 19, 68]);
         assert_eq!(seen.gap_around(VIP, ms(32)), None);
         assert_eq!(seen.longest_gap(VIP, ms(30), ms(99)), None);
     }

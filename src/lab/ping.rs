@@ -71,12 +71,18 @@ impl ByAddress {
             socket.set_nonblocking(true)?;
             Ok(Some(socket))
         };
-        let (v4, v6): (Vec<&IpAddr>, Vec<&IpAddr>) =
-            options.addresses.iter().partition(|address| address.is_ipv4());
+        let (v4, v6): (Vec<&IpAddr>, Vec<&IpAddr>) = options
+            .addresses
+            .iter()
+            .partition(|address| address.is_ipv4());
         Ok(Self {
             v4: raw(Domain::IPV4, Protocol::ICMPV4, !v4.is_empty())?,
             v6: raw(Domain::IPV6, Protocol::ICMPV6, !v6.is_empty())?,
-            addresses: options.addresses.iter().map(|a| destination(*a, index)).collect(),
+            addresses: options
+                .addresses
+                .iter()
+                .map(|a| destination(*a, index))
+                .collect(),
             id,
         })
     }
@@ -89,7 +95,9 @@ impl ByAddress {
                 SocketAddr::V6(_) => (&self.v6, echo(ECHO_REQUEST_V6, self.id, sequence)),
             };
             // Nobody has the address just now, or the queue is full: not sent, and so counted.
-            socket.as_ref().is_some_and(|s| s.send_to(&echo, &(**to).into()).is_ok())
+            socket
+                .as_ref()
+                .is_some_and(|s| s.send_to(&echo, &(**to).into()).is_ok())
         });
         sent.count() as u64
     }
@@ -118,7 +126,10 @@ impl ByHost {
         let mut ways = Vec::new();
         for &to in &options.addresses {
             let from = own_address(&options.interface, to)?;
-            ways.extend(macs.iter().filter_map(|&mac| Way::new(Mac(own), from, mac, to)));
+            ways.extend(
+                macs.iter()
+                    .filter_map(|&mac| Way::new(Mac(own), from, mac, to)),
+            );
         }
         Ok(Self { socket, ways, id })
     }
@@ -182,13 +193,7 @@ fn packet_v4(bytes: &mut [u8], from: Ipv4Addr, to: Ipv4Addr, echo: &[u8]) -> Opt
     Some(())
 }
 
-fn packet_v6(
-    bytes: &mut [u8],
-    from: Ipv6Addr,
-    to: Ipv6Addr,
-    id: u16,
-    sequence: u16,
-) -> Option<()> {
+fn packet_v6(bytes: &mut [u8], from: Ipv6Addr, to: Ipv6Addr, id: u16, sequence: u16) -> Option<()> {
     let mut echo = echo(ECHO_REQUEST_V6, id, sequence);
     let checksum = icmpv6::checksum(&Icmpv6Packet::new(&echo)?, &from, &to);
     echo[2..4].copy_from_slice(&checksum.to_be_bytes());

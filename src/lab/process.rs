@@ -52,7 +52,10 @@ pub(super) fn start(mut command: Command) -> io::Result<Started> {
     command.stdin(Stdio::null()).stdout(output).stderr(errors);
     // Its own group: Ctrl-C in the terminal is for the laboratory, which ends its programs itself.
     let child = command.process_group(0).spawn()?;
-    let end = pidfd_open(rustix::process::Pid::from_child(&child), PidfdFlags::empty())?;
+    let end = pidfd_open(
+        rustix::process::Pid::from_child(&child),
+        PidfdFlags::empty(),
+    )?;
     // The command goes here, and with it the last copies of the writing end on this side.
     Ok(Started { child, end, pipe })
 }
@@ -87,6 +90,12 @@ impl Process {
     /// The child, for the host that must reap it when it loses power.
     pub(super) fn child(&self) -> Arc<Mutex<Child>> {
         Arc::clone(&self.child)
+    }
+
+    /// The program and its host: `haproxy on lb-a`.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Its number in the process namespace of the laboratory.
@@ -209,7 +218,7 @@ impl Drop for Process {
 
 fn pid_of(child: &Child) -> Pid {
     // Linux numbers processes below 2^22.
-    Pid::from_raw(child.id().cast_signed())
+    Pid::from_raw(child.id() as i32)
 }
 
 /// A panic elsewhere does not make a line or a child less true.
@@ -315,7 +324,11 @@ mod tests {
         let process = shell("echo go; read line < /dev/null; kill -STOP $$; echo go");
         let first = process.wait_for_line("go", SOON).unwrap();
         let after = first.at + Duration::from_nanos(1);
-        assert!(process.wait_for_line_after(after, "go", Duration::ZERO).is_err());
+        assert!(
+            process
+                .wait_for_line_after(after, "go", Duration::ZERO)
+                .is_err()
+        );
         process.wait_until_stopped();
         process.signal(Signal::SIGCONT).unwrap();
         assert!(process.wait_for_line_after(after, "go", SOON).is_ok());

@@ -44,7 +44,11 @@ fn batch(program: &str, args: &[&str], lines: &[String]) -> Result<(), LabError>
     let input = lines.join("\n") + "\n";
     let output = feed(program, args, &input).map_err(|source| LabError::Tool {
         program: program.to_owned(),
-        package: if program == "nft" { "nftables" } else { "iproute2" },
+        package: if program == "nft" {
+            "nftables"
+        } else {
+            "iproute2"
+        },
         source,
     })?;
     if output.status.success() {
@@ -65,7 +69,10 @@ fn feed(program: &str, args: &[&str], input: &str) -> io::Result<Output> {
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()?;
-    let fed = child.stdin.take().map(|mut pipe| pipe.write_all(input.as_bytes()));
+    let fed = child
+        .stdin
+        .take()
+        .map(|mut pipe| pipe.write_all(input.as_bytes()));
     let output = child.wait_with_output()?;
     match fed {
         // It stopped reading because it failed: its own words say more.

@@ -118,7 +118,10 @@ impl Watch {
     ) -> Option<T> {
         let seen = self.shared.seen();
         let nothing_yet = |seen: &mut Observation| question(seen).is_none();
-        let wait = self.shared.changed.wait_timeout_while(seen, within, nothing_yet);
+        let wait = self
+            .shared
+            .changed
+            .wait_timeout_while(seen, within, nothing_yet);
         let (seen, _) = wait.unwrap_or_else(PoisonError::into_inner);
         question(&seen)
     }
@@ -140,10 +143,7 @@ impl Drop for Watch {
     }
 }
 
-fn start_threads(
-    options: &WatchOptions,
-    shared: &Arc<Shared>,
-) -> io::Result<Vec<JoinHandle<()>>> {
+fn start_threads(options: &WatchOptions, shared: &Arc<Shared>) -> io::Result<Vec<JoinHandle<()>>> {
     let mut capture = Capture::open(&options.interface)?;
     let mine = Arc::clone(shared);
     let see = thread::Builder::new().name("watch see".to_owned());

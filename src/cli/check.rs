@@ -32,7 +32,7 @@ fn good(args: &CheckArgs, loaded: &Loaded) -> ExitCode {
         println!("{json}");
     } else {
         warn(&loaded.warnings, &missing);
-        for line in summary.lines(&loaded.config) {
+        for line in summary.lines() {
             println!("{line}");
         }
     }

@@ -8,13 +8,17 @@ use std::fmt;
 use std::fs;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
 use super::machine::mount_new;
 use super::worker::Worker;
-use super::{Host, LabError, Mac, tool};
+use super::{Host, LabError, Mac, clock, tool};
+
+/// How long a link may take to have its carrier.
+const CARRIER_WITHIN: Duration = Duration::from_secs(5);
 
 /// The namespace of the bridges.
 #[derive(Debug)]
@@ -187,16 +191,28 @@ impl Lan {
         self.inner.fabric.tool(tool::bridge, vec![disabled])
     }
 
-    /// Undoes [`Lan::cut`] and [`Lan::cut_silently`].
+    /// Undoes [`Lan::cut`] and [`Lan::cut_silently`]; when it returns, frames go through again.
     ///
     /// # Errors
     /// [`LabError::NotAttached`], or what `ip` or `bridge` refused.
     pub fn heal(&self, host: &Host) -> Result<(), LabError> {
         let port = host.port_on(self)?;
-        let fabric = &self.inner.fabric;
-        fabric.tool(tool::ip, vec![format!("link set {port} up")])?;
-        let forwarding = format!("link set dev {port} state 3");
-        fabric.tool(tool::bridge, vec![forwarding])
+        let up = format!("link set {port} up");
+        self.inner.fabric.tool(tool::ip, vec![up])?;
+        self.forward(&port)
+    }
+
+    /// Waits until the port has its carrier, which the kernel notices on its own time, and lets
+    /// it forward.
+    pub(super) fn forward(&self, port: &str) -> Result<(), LabError> {
+        let forwarding = vec![format!("link set dev {port} state 3")];
+        let mut result = Ok(());
+        // Refused with ENETDOWN as long as there is no carrier.
+        clock::wait_until(CARRIER_WITHIN, || {
+            result = self.inner.fabric.tool(tool::bridge, forwarding.clone());
+            !matches!(result, Err(LabError::Command { .. }))
+        });
+        result
     }
 
     /// Drops what goes from one host to another, one way; needs `nft`.
@@ -204,7 +220,7 @@ impl Lan {
     /// # Errors
     /// [`LabError::NotAttached`], or what `nft` refused.
     pub fn drop_one_way(&self, from: &Host, to: &Host, what: Traffic) -> Result<(), LabError> {
-        let (from, to) = (host_port(from, self)?, host_port(to, self)?);
+        let (from, to) = (from.port_on(self)?, to.port_on(self)?);
         let way = format!("iifname \"{from}\" oifname \"{to}\"");
         let kinds: &[&str] = match what {
             Traffic::All => &[""],
@@ -241,10 +257,6 @@ impl Lan {
     fn table(&self) -> String {
         bridge_name(self.inner.number)
     }
-}
-
-fn host_port(host: &Host, lan: &Lan) -> Result<String, LabError> {
-    host.port_on(lan)
 }
 
 fn bridge_name(number: u8) -> String {

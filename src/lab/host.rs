@@ -317,6 +317,7 @@ fn connect(machine: &Machine, card: &Card) -> Result<String, LabError> {
         .collect();
     lines.push(format!("link set {interface} up"));
     machine.run(move || tool::ip(&lines))??;
+    card.lan.forward(&port)?;
     Ok(port)
 }
 

@@ -62,27 +62,43 @@ impl<'a, 'out> Play<'a, 'out> {
         })
     }
 
-    /// Starts both nodes; the better one becomes MASTER.
-    pub(super) fn start(&mut self) -> Result<(), Trouble> {
-        self.narrator.begin();
+    /// Starts both nodes at once; the better one becomes MASTER.
+    pub(super) fn start_together(&mut self) -> Result<(), Trouble> {
         let [best, other] = NODES;
+        self.narrator.begin();
         let from = self.now_say(&format!("the agents start on {best} and {other}"))?;
-        for node in NODES {
-            self.stage.start(node)?;
-        }
-        let what = format!("{best} did not answer for {FLOATING}");
+        self.stage.start(best)?;
+        self.stage.start(other)?;
+        self.becomes_master(best, from)?;
+        self.breathe()
+    }
+
+    /// Starts the better node first, since nothing would move the address to it later.
+    pub(super) fn start_in_turn(&mut self) -> Result<(), Trouble> {
+        let [best, other] = NODES;
+        self.narrator.begin();
+        let from = self.now_say(&format!("the agent starts on {best}"))?;
+        self.stage.start(best)?;
+        self.becomes_master(best, from)?;
+        self.now_say(&format!("the agent starts on {other}"))?;
+        self.stage.start(other)?;
+        self.breathe()
+    }
+
+    fn becomes_master(&mut self, name: &str, from: Instant) -> Result<(), Trouble> {
+        let what = format!("{name} did not answer for {FLOATING}");
         let at = self.wait(&what, |seen| {
-            seen.first_reply_from(best, floating(), from)
-                .map(|reply| reply.at)
+            let first = seen.first_reply_from(name, floating(), from);
+            first.map(|reply| reply.at)
         })?;
         let took = length(at.since(from));
         self.narrator
-            .say(at, &format!("{best} is MASTER, {took} after the start"))?;
-        let served = self.wait_for_page(best)?;
+            .say(at, &format!("{name} is MASTER, {took} after the start"))?;
+        let served = self.wait_for_page(name)?;
         self.narrator
-            .say(served, &format!("the client gets its page from {best}"))?;
-        self.row("start", best, took, "");
-        self.breathe()
+            .say(served, &format!("the client gets its page from {name}"))?;
+        self.row("start", name, took, "");
+        Ok(())
     }
 
     /// An event after which `to` must answer: does it, waits, measures and tells.

@@ -57,7 +57,6 @@ impl Scenario {
     }
 
     pub(super) fn run(self, play: &mut Play<'_, '_>) -> Result<(), Trouble> {
-        play.start()?;
         match self {
             Scenario::Failover => failover(play),
             Scenario::PreemptOff => preempt_off(play),
@@ -82,6 +81,7 @@ const A: &str = NODES[0];
 const B: &str = NODES[1];
 
 fn failover(play: &mut Play<'_, '_>) -> Result<(), Trouble> {
+    play.start_together()?;
     play.moves("lb-a loses power", B, |stage| stage.power_off(A))?;
     play.moves("lb-a returns", A, |stage| stage.power_on(A))?;
     play.moves("lb-a is stopped as planned", B, |stage| {
@@ -91,6 +91,7 @@ fn failover(play: &mut Play<'_, '_>) -> Result<(), Trouble> {
 }
 
 fn preempt_off(play: &mut Play<'_, '_>) -> Result<(), Trouble> {
+    play.start_in_turn()?;
     play.moves("lb-a loses power", B, |stage| stage.power_off(A))?;
     play.stays("lb-a returns", B, LONG_ENOUGH, |stage| stage.power_on(A))?;
     play.moves("lb-b is stopped as planned", A, |stage| {
@@ -100,6 +101,7 @@ fn preempt_off(play: &mut Play<'_, '_>) -> Result<(), Trouble> {
 }
 
 fn link_down(play: &mut Play<'_, '_>) -> Result<(), Trouble> {
+    play.start_together()?;
     play.moves("lb-a's cable is pulled", B, |stage| stage.pull_cable(A))?;
     play.moves("lb-a's cable is back", A, |stage| stage.heal(A))?;
     play.moves(

@@ -228,6 +228,14 @@ pub(crate) const ALL: &[(&str, Mutation)] = &[
         scene.authentication_header = Some(header);
         Some(Must::Fall("auth_type", Class::Unauthentic))
     }),
+    ("with an authentication header, padded", |scene, dice| {
+        let mut header = vec![112, 4, 0, 0];
+        header.extend(dice.bytes(20));
+        scene.authentication_header = Some(header);
+        // With that header no frame is so small that Ethernet would pad it.
+        scene.padding = vec![0];
+        Some(Must::Fall("overlong", MALFORMED))
+    }),
     // Not for us to hear.
     ("another virtual router", |scene, dice| {
         scene.message[1] = dice.other_than(scene.message[1]);

@@ -174,11 +174,9 @@ impl<'a> Addresses<'a> {
             .filter_map(move |octets| address(family, octets))
     }
 
-    /// Whether these are `ours`, in whatever order. `ours` has no address twice.
+    /// Whether these are `ours`, in whatever order. There are as many of either, and none of ours
+    /// is there twice.
     pub(super) fn same_as(&self, ours: &[IpAddr]) -> bool {
-        if self.len() != ours.len() {
-            return false;
-        }
         // Speakers of one configuration list in one order; only others pay for the search.
         self.iter().eq(ours.iter().copied())
             || ours.iter().all(|our| self.iter().any(|a| a == *our))

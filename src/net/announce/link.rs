@@ -131,8 +131,10 @@ impl Link {
         let sent = device
             .socket
             .send_batch(self.waiting.iter().map(|w| w.frame.bytes()))?;
-        self.waiting.drain(..sent);
-        self.full_since = None;
+        if sent > 0 {
+            self.waiting.drain(..sent);
+            self.full_since = None;
+        }
         Ok(u32::try_from(sent).unwrap_or(u32::MAX))
     }
 

@@ -19,6 +19,7 @@ use crate::sys::sockopt::lost;
 pub struct Receiver {
     socket: Socket,
     inbox: Inbox,
+    multicast: bool,
 }
 
 /// One datagram of IP protocol 112. For IPv4 `bytes` begins with the IP header, which tells
@@ -59,6 +60,7 @@ impl Receiver {
         let mut receiver = Self {
             socket: opening.socket,
             inbox: Inbox::new(),
+            multicast,
         };
         receiver.forget();
         Ok(receiver)
@@ -79,8 +81,9 @@ impl Receiver {
     /// Hands what is queued to `sink`, `budget` datagrams at most, without blocking.
     pub fn drain(&mut self, budget: usize, mut sink: impl FnMut(Datagram<'_>)) -> Drained {
         let mut drained = Drained::default();
-        while drained.datagrams < budget {
-            let most = SLOTS.min(budget - drained.datagrams);
+        let mut left = budget;
+        while left > 0 {
+            let most = SLOTS.min(left);
             let count = match self.inbox.receive(self.socket.as_fd(), most) {
                 Ok(count) => count,
                 Err(Errno::EINTR) => continue,
@@ -90,12 +93,16 @@ impl Receiver {
                     break;
                 }
             };
-            (0..count).for_each(|slot| sink(self.inbox.datagram(slot)));
-            drained.datagrams += count;
+            let datagrams = (0..count).map(|slot| self.inbox.datagram(slot));
+            for datagram in datagrams.filter(|datagram| self.is_asked_for(datagram)) {
+                drained.datagrams += 1;
+                sink(datagram);
+            }
             // Fewer than asked for: the queue was empty, no need to ask again.
             if count < most {
                 break;
             }
+            left -= count;
         }
         drained
     }
@@ -108,9 +115,15 @@ impl Receiver {
         lost(self.socket.as_fd())
     }
 
+    /// A raw IPv6 socket also hears groups that others on this host have joined, whatever
+    /// `IPV6_MULTICAST_ALL` says.
+    fn is_asked_for(&self, datagram: &Datagram<'_>) -> bool {
+        self.multicast || !datagram.destination.is_some_and(|to| to.is_multicast())
+    }
+
     /// Drops what came between the socket's first moment and its deaf filter.
     fn forget(&mut self) {
-        while self.drain(SLOTS, |_| {}).datagrams > 0 {}
+        while self.inbox.receive(self.socket.as_fd(), SLOTS).is_ok() {}
     }
 }
 
@@ -151,7 +164,6 @@ fn set_up_v6(opening: &Opening<'_>, index: u32, multicast: bool) -> Result<(), O
     opening.option("IPV6_RECVPKTINFO", |s| {
         Ok(setsockopt(s, sockopt::Ipv6RecvPacketInfo, &true)?)
     })?;
-    opening.option("IPV6_MULTICAST_ALL", |s| s.set_multicast_all_v6(false))?;
     if !multicast {
         return Ok(());
     }

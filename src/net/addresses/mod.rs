@@ -291,3 +291,86 @@ fn promotes(rtnl: &mut Rtnl, index: u32) -> bool {
     let link = rtnl.link_at(index).ok().flatten();
     link.is_some_and(|link| promotes_secondaries(&link.name))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn left_over(looks: u32, refused: Option<AddressFault>) -> Option<Outcome> {
+        let address = IpAddr::from([192, 0, 2, 10]);
+        let act = Act::Add { protocol: OURS };
+        let mut change = Change::acquire([].into());
+        change.edits = vec![Edit {
+            index: 3,
+            address,
+            act,
+        }];
+        change.looks = looks;
+        change.refused = refused;
+        change.verdict()
+    }
+
+    #[test]
+    fn what_still_differs_after_the_last_look_was_not_seen() {
+        assert_eq!(left_over(LOOKS - 1, None), None);
+        let not_seen = fault([192, 0, 2, 10].into(), AddressFaultKind::NotSeen);
+        assert_eq!(left_over(LOOKS, None), Some(Err(not_seen)));
+    }
+
+    #[test]
+    fn what_was_refused_and_still_differs_is_not_tried_again() {
+        let refused = fault(
+            [192, 0, 2, 11].into(),
+            AddressFaultKind::Refused(libc::EPERM),
+        );
+        assert_eq!(left_over(1, Some(refused)), Some(Err(refused)));
+    }
+
+    #[test]
+    fn a_change_that_was_made_by_somebody_else_is_no_refusal() {
+        let address = IpAddr::from([192, 0, 2, 10]);
+        let gone = Act::Delete {
+            prefix_len: 32,
+            peer: None,
+        };
+        let cases = [
+            (Change::release([].into()), gone, libc::EADDRNOTAVAIL, None),
+            (Change::release([].into()), gone, libc::ENODEV, None),
+            (
+                Change::acquire([].into()),
+                Act::Add { protocol: OURS },
+                libc::EEXIST,
+                None,
+            ),
+            (
+                Change::acquire([].into()),
+                Act::Add { protocol: OURS },
+                libc::ENODEV,
+                Some(AddressFaultKind::NoInterface),
+            ),
+            (
+                Change::release([].into()),
+                gone,
+                libc::EPERM,
+                Some(AddressFaultKind::Refused(libc::EPERM)),
+            ),
+        ];
+        for (mut change, act, errno, kind) in cases {
+            let refusal = Refusal {
+                position: 0,
+                errno,
+                said: None,
+            };
+            let index = 3;
+            change.note(
+                Edit {
+                    index,
+                    address,
+                    act,
+                },
+                refusal,
+            );
+            assert_eq!(change.refused.map(|fault| fault.kind), kind, "{errno}");
+        }
+    }
+}

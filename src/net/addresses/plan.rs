@@ -293,11 +293,12 @@ mod tests {
             state("192.0.2.1", 24),
             secondary(state("192.0.2.10", 24)),
             ours(state("192.0.2.10", 32)),
+            secondary(state("192.0.2.2", 24)),
         ];
         let removal = removal(&seen, |state| targets.covers(state), |_| false);
         assert_eq!(
             removal.edits,
-            seen[1..].iter().map(Edit::delete).collect::<Vec<_>>()
+            seen[1..3].iter().map(Edit::delete).collect::<Vec<_>>()
         );
         assert_eq!(removal.held_back, []);
     }

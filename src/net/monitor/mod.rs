@@ -23,6 +23,8 @@ pub use table::Table;
 const RECEIVE_BUFFER: usize = 1 << 20;
 /// Events read before the caller has its turn.
 const AT_ONCE: usize = 1024;
+/// How long to wait, in milliseconds, for changes to calm down.
+const CALM: u16 = 50;
 const GROUPS: [u32; 3] = [
     libc::RTNLGRP_LINK,
     libc::RTNLGRP_IPV4_IFADDR,
@@ -147,12 +149,18 @@ impl Monitor {
         sink: &mut impl FnMut(Change),
     ) -> io::Result<Woken> {
         if self.stale {
-            self.resync(sink)?;
+            match self.resync(sink) {
+                // Too much changes to be read in one piece: the caller has its turn first.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                    return Ok(woken(ready([wake], CALM.into())?[0]));
+                }
+                done => done?,
+            }
         }
-        let (heard, asked) = self.poll(wake)?;
+        let [heard, asked] = ready([self.events.as_fd(), wake], PollTimeout::NONE)?;
         if heard {
             match self.drain(sink) {
-                Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => self.resync(sink)?,
+                Err(error) if is_loss(&error) => self.stale = true,
                 Err(error) => {
                     self.stale = true;
                     return Err(error);
@@ -160,20 +168,7 @@ impl Monitor {
                 Ok(()) => {}
             }
         }
-        Ok(if asked { Woken::Asked } else { Woken::Heard })
-    }
-
-    fn poll(&self, wake: BorrowedFd<'_>) -> io::Result<(bool, bool)> {
-        let mut fds = [self.events.as_fd(), wake].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
-        loop {
-            match poll(&mut fds, PollTimeout::NONE) {
-                Err(nix::errno::Errno::EINTR) => {}
-                Err(error) => return Err(error.into()),
-                Ok(_) => break,
-            }
-        }
-        let [heard, asked] = fds.map(|fd| fd.any().unwrap_or(true));
-        Ok((heard, asked))
+        Ok(woken(asked))
     }
 
     fn drain(&mut self, sink: &mut impl FnMut(Change)) -> io::Result<()> {
@@ -216,6 +211,27 @@ impl Monitor {
         states.append(&mut self.rtnl.addresses_on(index, Family::V6)?);
         self.table.addresses_are(index, states, sink);
         Ok(())
+    }
+}
+
+/// Events were lost, or what they led to could not be read: it must all be read anew.
+fn is_loss(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::ENOBUFS) || error.kind() == io::ErrorKind::Interrupted
+}
+
+fn woken(asked: bool) -> Woken {
+    if asked { Woken::Asked } else { Woken::Heard }
+}
+
+/// Which of these can be read, once one can or the time is over.
+fn ready<const N: usize>(fds: [BorrowedFd<'_>; N], timeout: PollTimeout) -> io::Result<[bool; N]> {
+    let mut fds = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+    loop {
+        match poll(&mut fds, timeout) {
+            Err(nix::errno::Errno::EINTR) => {}
+            Err(error) => return Err(error.into()),
+            Ok(_) => return Ok(fds.map(|fd| fd.any().unwrap_or(true))),
+        }
     }
 }
 

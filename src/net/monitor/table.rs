@@ -325,6 +325,9 @@ mod tests {
         let expected = ["-192.0.2.1", "-192.0.2.9", "eth0 gone", "eth0 up=true"];
         assert_eq!(told, expected);
         assert!(table.knows(3) && !table.knows(2));
+        // Also when nobody said that the old one is gone.
+        table.set_link(link(4, "eth0"), &mut |_| {});
+        assert!(table.knows(4) && !table.knows(3));
     }
 
     #[test]

@@ -13,6 +13,9 @@ use super::problem::{Checked, Problem, Problems, Reported};
 use super::reader::Section;
 use super::types::{Config, GroupConfig};
 
+/// The most groups of one file.
+const MOST_GROUPS: usize = 1024;
+
 /// The checked configuration; what is wrong with it is put into the list, all of it.
 pub(super) fn read(root: &DeTable<'_>, hostname: &str, out: &mut Problems) -> Checked<Config> {
     let root = Section::open(root, "", 0..0, out);
@@ -43,6 +46,10 @@ fn read_groups(
     if sections.is_empty() {
         let problem = Problem::absent(0..0, "there is no [[group]]: nothing would move");
         out.push(problem.advise("add a [[group]] with name, id, interface and addresses"));
+    }
+    if let Some(excess) = sections.get(MOST_GROUPS) {
+        let message = format!("there are more than {MOST_GROUPS} groups");
+        return Err(out.error(excess.at.clone(), message));
     }
     let lines = paths::read(&heartbeat, out);
     let inherited = Inherited {

@@ -212,6 +212,33 @@ fn what_does_not_fit_one_advert_moves_along_unadvertised() {
     assert_eq!(group.all_addresses().count(), 402);
 }
 
+#[test]
+fn a_thousand_groups_are_read_and_not_many_more() {
+    let text = |groups: usize| {
+        let group = |i: usize| {
+            let (interface, id) = (i / 200, i % 200 + 1);
+            let address = format!("10.{}.{}.1/32", i / 256, i % 256);
+            format!(
+                "[[group]]\nname = \"g{i}\"\nid = {id}\ninterface = \"eth{interface}\"\n\
+                 addresses = [\"{address}\"]\n"
+            )
+        };
+        let groups: String = (0..groups).map(group).collect();
+        format!("[heartbeat]\nprotocol = \"vrrp3\"\n{groups}")
+    };
+    let loaded = in_time("1024 groups", || good(&text(1024)));
+    assert_eq!(loaded.config.groups.len(), 1024);
+    let problems = super::parse(&text(1025)).unwrap_err();
+    let messages: Vec<_> = problems.iter().map(|p| p.message.as_str()).collect();
+    assert_eq!(messages, ["there are more than 1024 groups"]);
+}
+
+#[test]
+fn windows_line_ends_and_a_byte_order_mark_change_nothing() {
+    let windows = format!("\u{feff}{}", MINIMAL.replace('\n', "\r\n"));
+    assert_eq!(good(&windows).config, good(MINIMAL).config);
+}
+
 /// The bound is generous: other work shares the machine. Alone it takes a tenth of it.
 fn in_time<T>(what: &str, work: impl FnOnce() -> T) -> T {
     #[allow(

@@ -15,7 +15,8 @@ use std::time::{Duration, SystemTime};
 
 use floatlock::config::{Announce, Family};
 use floatlock::core::Instant;
-use floatlock::net::announce::{Announcer, Frames, Placed, Sent};
+use floatlock::net::addresses::Placed;
+use floatlock::net::announce::{Announcer, Frames, Sent};
 use floatlock::net::heartbeat::{GROUP_V4, GROUP_V6, Receiver, Sender, Step};
 use floatlock::sys::lock::{self, LockError};
 use floatlock::sys::packet::PacketSocket;

@@ -16,8 +16,7 @@ use floatlock::core::election::Version;
 use floatlock::lab::agent::{AgentKind, GroupSetup, Setup};
 use floatlock::lab::demo::{self, Ended, Scenario};
 use floatlock::lab::{
-    Announcement, Ask, Host, Lab, LabError, Lan, Observation, Process, Traffic, Watch,
-    WatchOptions, clock,
+    Ask, Host, Lab, LabError, Lan, Observation, Process, Traffic, Watch, WatchOptions, clock,
 };
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -558,12 +557,17 @@ fn a_keepalived_pair_fails_over_in_both_families() {
     let lost = clock::now();
     bench.a.power_off().unwrap();
     assert!(first("lb-b", lost).is_some());
+    // The client may be answered before it is told.
+    let told = |seen: &Observation, address| {
+        let mut of_b = seen.announcements.iter().filter(|a| &*a.from == "lb-b");
+        of_b.any(|a| a.address == address).then_some(())
+    };
+    let both_told = move |seen: &Observation| told(seen, VIP).and(told(seen, v6));
+    assert!(watch.wait_for(SOON, both_told).is_some());
     let seen = watch.stop();
     let advert = seen.adverts_from("lb-b", lost).next().unwrap();
     assert_eq!((advert.version, advert.id, advert.priority), (3, 51, 100));
     for address in [VIP, v6] {
-        let of_b = |a: &&Announcement| &*a.from == "lb-b" && a.address == address;
-        assert!(seen.announcements.iter().any(|a| of_b(&a)), "{address}");
         let gap = seen.takeover("lb-b", address, lost).unwrap();
         assert!(gap.length() > Duration::from_millis(400), "{gap:?}");
         assert!(seen.last_reply(address).is_some_and(|r| &*r.from == "lb-b"));

@@ -114,9 +114,7 @@ fn check_addresses(groups: &[Draft], out: &mut Problems) {
         routed.then_some(owned.number)
     };
     for (earlier, later) in clashes(&entries, in_group) {
-        if entries[earlier].interface() != entries[later].interface() {
-            out.push(clash(&entries[earlier], &entries[later]));
-        }
+        out.push(clash(&entries[earlier], &entries[later]));
     }
 }
 

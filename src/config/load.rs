@@ -120,10 +120,11 @@ pub fn parse(name: &str, text: &str, hostname: &str) -> Result<Loaded, Problems>
         };
     }
     let mut problems = Problems::new(name, text);
-    let readable = syntax::blank_errors(text, syntax_errors, &mut problems);
-    let (root, _) = DeTable::parse_recoverable(&readable);
-    // Not a configuration even without a further error: something of it is blank.
-    let _ = file::read(root.get_ref(), hostname, &mut found);
-    problems.add_after_syntax_errors(found);
+    if let Some(readable) = syntax::blank_errors(text, syntax_errors, &mut problems) {
+        let (root, _) = DeTable::parse_recoverable(&readable);
+        // Not a configuration even without a further error: something of it is blank.
+        let _ = file::read(root.get_ref(), hostname, &mut found);
+        problems.add_but_absences(found);
+    }
     Err(problems.sorted())
 }

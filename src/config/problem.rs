@@ -161,14 +161,10 @@ impl Problems {
         self.count(Severity::Error) > 0
     }
 
-    /// Adds what was found in a table that the parser could only recover in part: not what is
-    /// missing from it, and nothing about the lines that the parser did not understand.
-    pub(super) fn add_after_syntax_errors(&mut self, found: Problems) {
-        let lines = Lines::of(&self.text);
-        let line = |span: &Span| lines.line(span.start);
-        let misread: HashSet<usize> = self.iter().map(|p| line(&p.span)).collect();
-        let trusted = |p: &Problem| !p.absent && !misread.contains(&line(&p.span));
-        self.list.extend(found.list.into_iter().filter(trusted));
+    /// Adds what was found in a text that has gaps: not what is missing from it.
+    pub(super) fn add_but_absences(&mut self, found: Problems) {
+        self.list
+            .extend(found.list.into_iter().filter(|p| !p.absent));
     }
 
     /// In the order of the text, each once: what two groups inherit is said once.

@@ -75,11 +75,7 @@ impl<'t> Section<'t> {
             Body::Absent => None,
             Body::Broken => return Err(Reported),
         };
-        match value.map(|value| (value.get_ref(), value.span())) {
-            // What the parser puts where it understood nothing.
-            Some((_, Span { start: 0, end: 0 })) => Err(Reported),
-            found => Ok(found),
-        }
+        Ok(value.map(|value| (value.get_ref(), value.span())))
     }
 
     fn read<T>(

@@ -67,7 +67,7 @@ pub(super) fn for_unknown_key(table: &str, name: &str) -> String {
 pub(super) fn closest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let with_distance = known.map(|known| (distance(word, known), known));
     let near = with_distance.filter(|(d, known)| *d <= 1 + known.len() / 4);
-    near.min().map(|(_, known)| known)
+    near.min_by_key(|(d, _)| *d).map(|(_, known)| known)
 }
 
 fn names(table: &str) -> impl Iterator<Item = &'static str> {

@@ -10,17 +10,18 @@ use super::wording::quoted;
 const MOST_ROUNDS: usize = 100;
 const MOST_BYTES: usize = 4 << 20;
 
-/// Reports what the parser does not understand, and gives back the text with spaces in its place.
+/// Reports what the parser does not understand, and gives back the text with spaces in its place;
+/// nothing if that would take too long.
 ///
 /// The parser gives up, or stumbles on from error to error, after its first one. So one statement
 /// at a time is reported and blanked, and the rest is parsed again.
-pub(super) fn blank_errors(text: &str, errors: Vec<Error>, out: &mut Problems) -> String {
+pub(super) fn blank_errors(text: &str, errors: Vec<Error>, out: &mut Problems) -> Option<String> {
     let lines = Lines::of(text);
     let mut readable = text.to_owned();
     let mut errors = errors;
     for round in 1..=MOST_ROUNDS {
         let Some(culprit) = errors.first().map(|e| Culprit::of(e, &lines, &readable)) else {
-            return readable;
+            return Some(readable);
         };
         if round * text.len() > MOST_BYTES || culprit.is_blank(&readable) {
             break;
@@ -32,7 +33,7 @@ pub(super) fn blank_errors(text: &str, errors: Vec<Error>, out: &mut Problems) -
     for error in &errors {
         out.push(problem(text, error));
     }
-    readable
+    None
 }
 
 /// The lines that are to blame for an error.

@@ -6,7 +6,7 @@
 //!                   |-----> group ----------> address, vrrp
 //!                   `-----> across            what two places say against each other
 //! ```
-//! Each of these reads through [`reader`](self), which looks up in [`keys`] what a table may hold,
+//! Each of these reads through `reader`, which looks up in [`keys`] what a table may hold,
 //! puts every problem into one list and goes on. Only a file without an error becomes a [`Config`].
 
 mod across;

@@ -244,7 +244,7 @@ fn an_advert_arrives_by_multicast_and_by_unicast_in_both_families() {
                 count += 1;
                 assert_eq!(vrid(datagram.bytes, family), 51);
                 assert!(!datagram.truncated);
-                let stamp = datagram.stamp.unwrap();
+                let stamp = datagram.received_at.unwrap();
                 assert!(before <= stamp && stamp <= wall(), "{before:?} {stamp:?}");
                 match family {
                     Family::V4 => {
@@ -513,6 +513,23 @@ fn refuse_to_send(rule: &str) {
         .status()
         .expect("this test needs nft");
     assert!(done.success());
+}
+
+#[test]
+fn adverts_leave_with_priority_and_ipv6_ones_with_the_class_of_vrrp() {
+    with_pair(|_| {
+        refuse_to_send("meta l4proto 112 meta priority != 0:6 drop");
+        for (family, multicast) in BOTH.into_iter().flat_map(|f| [(f, true), (f, false)]) {
+            let to = if multicast { group(family) } else { b(family) };
+            send(&mut sender(a(family), multicast), a(family), to, &[51]);
+        }
+        let done = Command::new("nft").arg("flush ruleset").status().unwrap();
+        assert!(done.success());
+        refuse_to_send("meta l4proto 112 ip6 dscp != cs6 drop");
+        for (to, multicast) in [(group(Family::V6), true), (b(Family::V6), false)] {
+            send(&mut sender(A6.into(), multicast), A6.into(), to, &[51]);
+        }
+    });
 }
 
 #[test]

@@ -102,7 +102,7 @@ pub struct Received<'a> {
     /// It was longer than [`SLOT_LEN`]; the rest is lost.
     pub truncated: bool,
     /// With `SO_TIMESTAMPNS`: when the kernel got it, on the wall clock, since 1970.
-    pub stamp: Option<Duration>,
+    pub received_at: Option<Duration>,
 }
 
 impl Inbox {
@@ -161,7 +161,7 @@ impl Inbox {
             destination: None,
             hop_limit: None,
             truncated: arrived.flags & libc::MSG_TRUNC != 0,
-            stamp: None,
+            received_at: None,
         };
         for note in notes(&self.control[slot].0[..arrived.control_len]) {
             received.take(note);
@@ -234,7 +234,7 @@ struct Note<'a> {
 impl Received<'_> {
     fn take(&mut self, note: Note<'_>) {
         match (note.level, note.kind) {
-            (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS) => self.stamp = stamp(note.data),
+            (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS) => self.received_at = stamp(note.data),
             (libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT) => {
                 let limit = note.data.first_chunk().map(|b| c_int::from_ne_bytes(*b));
                 self.hop_limit = limit.and_then(|limit| u8::try_from(limit).ok());
@@ -359,7 +359,7 @@ mod tests {
         assert_eq!(got.source, Some(IpAddr::V6(Ipv6Addr::LOCALHOST)));
         assert_eq!(got.destination, Some(IpAddr::V6(Ipv6Addr::LOCALHOST)));
         assert_eq!(got.hop_limit, Some(64));
-        assert!(got.stamp.is_some());
+        assert!(got.received_at.is_some());
     }
 
     proptest! {

@@ -33,6 +33,8 @@ pub struct Frames {
 pub struct Announcer {
     frames: Frames,
     schedule: Schedule,
+    /// Kept when there is nothing left to say: closing a packet socket waits for the kernel's
+    /// readers (milliseconds), and this thread has addresses to move.
     links: BTreeMap<Arc<str>, Link>,
 }
 
@@ -101,10 +103,6 @@ impl Announcer {
         }
         for link in self.links.values_mut() {
             sent.add(link.flush(now));
-        }
-        if self.deadline().is_none() {
-            // Nothing left to say: interfaces may go, and come back as others.
-            self.links.clear();
         }
         sent
     }

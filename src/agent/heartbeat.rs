@@ -192,7 +192,7 @@ impl Heartbeat {
         let (offset, now) = (WallOffset::read(), clock::now());
         let (family, lines) = (ear.family, &ear.lines);
         let drained = ear.receiver.drain(BUDGET, |datagram| {
-            let at = datagram.stamp.map_or(now, |stamp| {
+            let at = datagram.received_at.map_or(now, |stamp| {
                 offset.instant(stamp, Instant::from_nanos(0), now)
             });
             hear(&datagram, family, lines, slots, at, out, board);

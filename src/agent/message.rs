@@ -59,6 +59,16 @@ pub(crate) struct Addresses {
     pub(crate) announce: Announce,
 }
 
+impl Addresses {
+    /// These addresses, where a list that has not changed is the same object as before.
+    pub(crate) fn keeping(mut self, before: &Self) -> Self {
+        if self.managed == before.managed {
+            self.managed = Arc::clone(&before.managed);
+        }
+        self
+    }
+}
+
 /// To the actuator, which does one after the other.
 pub(crate) enum Job {
     Acquire(Key, Term, Arc<Addresses>),

@@ -28,6 +28,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
@@ -54,6 +55,10 @@ use watch::Watcher;
 
 /// Above everything that does not say why it must come first; below the kernel's own threads.
 const PRIORITY: u8 = 50;
+/// How long the start waits for the first snapshot of the groups ...
+const READY_WITHIN: Duration = Duration::from_secs(2);
+/// ... and how often it looks.
+const READY_LOOK: Duration = Duration::from_millis(5);
 /// Jobs for the actuator that may wait.
 const JOBS: usize = 8192;
 
@@ -263,7 +268,19 @@ impl Agent {
             self.note(Level::Warning, warnings.to_owned());
         }
         self.note(Level::Warning, summary(&self.config).not_survived);
+        self.wait_for_groups();
         tell(notify::ready(&self.observer.status().line()));
+    }
+
+    /// READY means that a status shows every group; should the heartbeat be slow to say so, it is
+    /// not waited for.
+    fn wait_for_groups(&self) {
+        let started = clock::now();
+        while self.observer.status().groups.len() < self.config.groups.len()
+            && clock::now().since(started) < READY_WITHIN
+        {
+            clock::sleep(READY_LOOK);
+        }
     }
 
     /// Until a signal says stop.

@@ -245,12 +245,7 @@ impl State {
             key: old.key,
             config: Arc::clone(group),
             holding: Arc::clone(&old.holding),
-            // The same list stays the same object, so that nobody compares ten thousand rows.
-            addresses: if *old.addresses == addresses {
-                Arc::clone(&old.addresses)
-            } else {
-                Arc::new(addresses)
-            },
+            addresses: Arc::new(addresses.keeping(&old.addresses)),
         };
         (known, withdrawn)
     }

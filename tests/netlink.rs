@@ -697,37 +697,18 @@ fn the_monitor_can_be_woken() {
 #[test]
 #[ignore = "a measurement"]
 #[allow(clippy::disallowed_methods)]
-fn measure_ten_thousand_addresses() {
+fn measure_thousands_of_addresses() {
     in_namespace(|| {
-        let count = 10_000;
-        let group = many(count);
-        let batch = |verb: &str| {
-            let line = |p: &Placed| format!("addr {verb} {}/32 dev v0\n", p.address);
-            group.iter().map(line).collect::<String>()
+        let v6 = |n: u16| Placed {
+            interface: "v0".into(),
+            address: IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 1, n]),
         };
-        let path = std::env::temp_dir().join(format!("floatlock-batch-{}", std::process::id()));
-        for round in 0..3 {
-            for verb in ["add", "del"] {
-                std::fs::write(&path, batch(verb)).unwrap();
-                let start = Instant::now();
-                ip(&format!("-batch {}", path.display()));
-                println!("round {round}: ip -batch {verb}: {:?}", start.elapsed());
-            }
-            let mut rtnl = Rtnl::open().unwrap();
-            let big = 256 << 20;
-            let elsewhere = &mut Monitor::open_with(Watch::new(["v1"]), big).unwrap();
-            let monitor = &mut Monitor::open_with(Watch::new(["v0"]), big).unwrap();
-            for change in [
-                Change::acquire(group.clone()),
-                Change::acquire(group.clone()),
-                Change::release(group.clone()),
-            ] {
-                measure(&mut rtnl, change);
-                drain("elsewhere", elsewhere);
-                drain("watched", monitor);
+        for group in [many(10_000), (0..1000).map(v6).collect()] {
+            for round in 0..3 {
+                println!("{}, round {round}", group[0].address);
+                measure_against_ip(&group);
             }
         }
-        std::fs::remove_file(path).unwrap();
         let one = placed("v0", &["192.0.2.10"]);
         let mut rtnl = Rtnl::open().unwrap();
         for _ in 0..5 {
@@ -736,6 +717,35 @@ fn measure_ten_thousand_addresses() {
             }
         }
     });
+}
+
+#[allow(clippy::disallowed_methods)]
+fn measure_against_ip(group: &Arc<[Placed]>) {
+    let path = std::env::temp_dir().join(format!("floatlock-batch-{}", std::process::id()));
+    for verb in ["add", "del"] {
+        let line = |p: &Placed| match p.address {
+            IpAddr::V4(v4) => format!("addr {verb} {v4}/32 dev v0\n"),
+            IpAddr::V6(v6) => format!("addr {verb} {v6}/128 dev v0 nodad\n"),
+        };
+        std::fs::write(&path, group.iter().map(line).collect::<String>()).unwrap();
+        let start = Instant::now();
+        ip(&format!("-batch {}", path.display()));
+        println!("  ip -batch {verb}: {:?}", start.elapsed());
+    }
+    std::fs::remove_file(path).unwrap();
+    let big = 256 << 20;
+    let elsewhere = &mut Monitor::open_with(Watch::new(["v1"]), big).unwrap();
+    let monitor = &mut Monitor::open_with(Watch::new(["v0"]), big).unwrap();
+    let mut rtnl = Rtnl::open().unwrap();
+    for change in [
+        Change::acquire(group.clone()),
+        Change::acquire(group.clone()),
+        Change::release(group.clone()),
+    ] {
+        measure(&mut rtnl, change);
+        drain("elsewhere", elsewhere);
+        drain("watched", monitor);
+    }
 }
 
 #[allow(clippy::disallowed_methods)]

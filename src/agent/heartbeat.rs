@@ -101,25 +101,32 @@ impl Heartbeat {
     }
 
     /// 1. Wait for a frame, a command or a deadline. 2. Take what others ask for. 3. Hear the
-    ///    frames, each at the time at which the kernel received it. 4. Let time pass to now.
-    ///    5. Send everything that came of it in one go. 6. Let observers see.
+    ///    frames, each at the time at which the kernel received it. 4. Let time pass: to now, or
+    ///    for listeners only so far as everything was heard. 5. Send everything that came of it
+    ///    in one go. 6. Let observers see.
     fn turn(&mut self) -> io::Result<()> {
         let deadline = self.deadline();
         self.timer.set(deadline)?;
         let mut events = [EpollEvent::empty(); EVENTS];
         let count = match self.epoll.wait(&mut events, EpollTimeout::NONE) {
-            Err(nix::errno::Errno::EINTR) => 0,
+            // Stopped and continued, perhaps: frames may wait that this wait did not tell of, and
+            // they count before the time that has passed.
+            Err(nix::errno::Errno::EINTR) => return Ok(()),
             other => other?,
         };
         self.note_lateness(deadline);
+        let mut heard_until = Instant::NEVER;
         for event in &events[..count] {
             match event.data() {
                 WAKE => self.obey(),
                 TIMER => self.timer.fired(),
-                place => self.listen(usize::try_from(place).unwrap_or(usize::MAX)),
+                place => {
+                    let place = usize::try_from(place).unwrap_or(usize::MAX);
+                    heard_until = heard_until.min(self.listen(place));
+                }
             }
         }
-        self.pass();
+        self.pass(heard_until);
         self.flush();
         self.show();
         self.board.turns.fetch_add(1, Ordering::Relaxed);
@@ -184,30 +191,42 @@ impl Heartbeat {
         }
     }
 
-    fn listen(&mut self, place: usize) {
+    /// Hears what has come in at one ear; returns until when all of it was heard.
+    fn listen(&mut self, place: usize) -> Instant {
         let Some(ear) = self.ears.get_mut(place) else {
-            return;
+            return Instant::NEVER;
         };
         let (slots, out, board) = (&mut self.slots, &mut self.out, &self.board);
         let (offset, now) = (WallOffset::read(), clock::now());
         let (family, lines) = (ear.family, &ear.lines);
+        let mut last = now;
         let drained = ear.receiver.drain(BUDGET, |datagram| {
             let at = datagram.received_at.map_or(now, |stamp| {
                 offset.instant(stamp, Instant::from_nanos(0), now)
             });
+            last = at;
             hear(&datagram, family, lines, slots, at, out, board);
         });
         if let Some(error) = drained.error {
             let text = format!("reading adverts failed: {error}");
             self.out.journal.offer(Entry::Note(Level::Warning, text));
         }
+        match drained.datagrams {
+            BUDGET => last,
+            _ => Instant::NEVER,
+        }
     }
 
-    fn pass(&mut self) {
+    /// Who speaks is on time; who listens does not take for silence what still waits to be heard.
+    fn pass(&mut self, heard_until: Instant) {
         let now = clock::now();
         for slot in &mut self.slots {
-            if slot.group.deadline() <= now {
-                slot.step(now, Event::Tick, &mut self.out);
+            let until = match slot.group.may_hold() {
+                true => now,
+                false => now.min(heard_until),
+            };
+            if slot.group.deadline() <= until {
+                slot.step(until, Event::Tick, &mut self.out);
             }
         }
     }

@@ -1,0 +1,140 @@
+//! Where do the tests play? Hosts and a client on one network, and what the client sees.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use floatlock::core::Instant;
+use floatlock::lab::{Ask, Host, Lab, Lan, Observation, Watch, WatchOptions, clock};
+
+use crate::agent::Agent;
+use crate::config::{Config, Group};
+
+/// Longer than anything takes here, also on a machine with other work.
+pub(crate) const SOON: Duration = Duration::from_secs(20);
+
+/// Names of the nodes, the better one first.
+pub(crate) const NODES: [&str; 3] = ["lb-a", "lb-b", "lb-c"];
+
+/// A network with hosts and a client on it; nothing runs yet.
+pub(crate) struct Site {
+    pub(crate) hosts: Vec<Host>,
+    pub(crate) client: Host,
+    pub(crate) lan: Lan,
+    // Last: hosts go before what connects them.
+    pub(crate) lab: Lab,
+}
+
+impl Site {
+    /// For a pair.
+    pub(crate) fn new() -> Self {
+        Self::of(2)
+    }
+
+    /// Host `lb-a` has 10.77.0.1 and fd77::1, and so on.
+    pub(crate) fn of(count: usize) -> Self {
+        let lab = Lab::new().expect("a laboratory");
+        let lan = lab.lan("service").unwrap();
+        let host = |name: &str, last: usize| {
+            let host = lab.host(name).unwrap();
+            let addresses = [format!("10.77.0.{last}/24"), format!("fd77::{last}/64")];
+            let [v4, v6] = &addresses;
+            lan.attach(&host, "eth0", &[v4, v6]).unwrap();
+            host
+        };
+        let hosts = (0..count).map(|n| host(NODES[n], n + 1)).collect();
+        let client = host("client", 9);
+        Self {
+            hosts,
+            client,
+            lan,
+            lab,
+        }
+    }
+
+    /// Starts an agent on the host of that number, with one group.
+    pub(crate) fn start(&self, number: usize, group: Group) -> Agent {
+        self.start_with(number, &Config::new(NODES[number], &[group]))
+    }
+
+    pub(crate) fn start_with(&self, number: usize, config: &Config) -> Agent {
+        Agent::start(&self.hosts[number], config)
+    }
+
+    /// An agent on each of two hosts, `lb-a` MASTER and `lb-b` BACKUP.
+    pub(crate) fn pair(&self, group: impl Fn(u8) -> Group) -> [Agent; 2] {
+        self.pair_of(|node, priority| Config::new(node, &[group(priority)]))
+    }
+
+    /// The same with any configuration; group `web` tells when all is settled.
+    pub(crate) fn pair_of(&self, config: impl Fn(&str, u8) -> Config) -> [Agent; 2] {
+        let a = self.start_with(0, &config(NODES[0], 150));
+        a.becomes("MASTER");
+        let b = self.start_with(1, &config(NODES[1], 100));
+        b.hears_a_master();
+        [a, b]
+    }
+
+    /// A second network between the hosts, on eth1: 10.78.0.1 and so on.
+    pub(crate) fn second_lan(&self) -> Lan {
+        let lan = self.lab.lan("inside").unwrap();
+        for (number, host) in self.hosts.iter().enumerate() {
+            let address = format!("10.78.0.{}/24", number + 1);
+            lan.attach(host, "eth1", &[&address]).unwrap();
+        }
+        lan
+    }
+
+    /// Asks as a client does, whoever is said to have the addresses.
+    pub(crate) fn watch(&self, addresses: &[&str]) -> Watch {
+        Watch::start(&self.client, WatchOptions::new(&parsed(addresses))).unwrap()
+    }
+
+    /// Asks every one of these hosts, whoever is said to have the addresses.
+    pub(crate) fn watch_all(&self, addresses: &[&str], hosts: &[&Host]) -> Watch {
+        let macs = hosts.iter().map(|host| host.mac_on(&self.lan).unwrap());
+        let options = WatchOptions {
+            ask: Ask::Hosts(macs.collect()),
+            ..WatchOptions::new(&parsed(addresses))
+        };
+        Watch::start(&self.client, options).unwrap()
+    }
+
+    /// Listens only.
+    pub(crate) fn listen(&self) -> Watch {
+        self.watch(&[])
+    }
+}
+
+/// Waits until this host answers for the address, and returns when it did.
+pub(crate) fn answers(watch: &Watch, host: &str, address: &str, after: Instant) -> Instant {
+    let ip: IpAddr = address.parse().unwrap();
+    let first = |seen: &Observation| seen.first_reply_from(host, ip, after).map(|r| r.at);
+    let at = watch.wait_for(SOON, first);
+    at.unwrap_or_else(|| panic!("{host} never answered for {address}"))
+}
+
+/// Waits until this host has sent so many adverts from now on: so long nothing else happened.
+pub(crate) fn adverts(watch: &Watch, host: &str, count: usize) {
+    let after = clock::now();
+    let enough = |seen: &Observation| {
+        let adverts = seen.adverts_from(host, after).take(count).count();
+        (adverts == count).then_some(())
+    };
+    let came = watch.wait_for(SOON, enough);
+    assert!(came.is_some(), "{host} does not send {count} adverts");
+}
+
+/// Whether the host has the address.
+pub(crate) fn has(host: &Host, address: &str) -> bool {
+    host.has_address(address.parse().unwrap()).unwrap()
+}
+
+/// Waits until the host has the address, or has it no longer.
+pub(crate) fn await_address(host: &Host, address: &str, there: bool) {
+    let came = clock::wait_until(SOON, || has(host, address) == there);
+    assert!(came, "{address} on {host:?}: wanted {there}");
+}
+
+fn parsed(addresses: &[&str]) -> Vec<IpAddr> {
+    addresses.iter().map(|a| a.parse().unwrap()).collect()
+}

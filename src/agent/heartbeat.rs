@@ -100,8 +100,8 @@ impl Heartbeat {
         Ok(())
     }
 
-    /// 1. Wait for a frame, a command or a deadline. 2. Take what others ask for. 3. Hear the
-    ///    frames, each at the time at which the kernel received it. 4. Let time pass: to now, or
+    /// 1. Wait for a frame, a command or a deadline. 2. Hear the frames, each at the time at which
+    ///    the kernel received it. 3. Take what others ask for. 4. Let time pass: to now, or
     ///    for listeners only so far as everything was heard. 5. Send everything that came of it
     ///    in one go. 6. Let observers see.
     fn turn(&mut self) -> io::Result<()> {
@@ -115,16 +115,20 @@ impl Heartbeat {
             other => other?,
         };
         self.note_lateness(deadline);
-        let mut heard_until = Instant::NEVER;
+        let (mut heard_until, mut asked) = (Instant::NEVER, false);
         for event in &events[..count] {
             match event.data() {
-                WAKE => self.obey(),
+                WAKE => asked = true,
                 TIMER => self.timer.fired(),
                 place => {
                     let place = usize::try_from(place).unwrap_or(usize::MAX);
                     heard_until = heard_until.min(self.listen(place));
                 }
             }
+        }
+        // Not before the frames: a command comes now, and they came before.
+        if asked {
+            self.obey();
         }
         self.pass(heard_until);
         self.flush();

@@ -27,13 +27,14 @@ pub(crate) struct Rig {
     heart: Heart,
     journal: Outbox<Entry>,
     state: Mutex<State>,
+    /// Apart from the rest, which is locked for as long as a plan is made.
+    routes: Mutex<Arc<Routes>>,
 }
 
 struct State {
     config: Arc<Config>,
     groups: HashMap<String, Known>,
     next_key: Key,
-    routes: Arc<Routes>,
     rtnl: Rtnl,
 }
 
@@ -108,12 +109,12 @@ impl Rig {
             config: Arc::clone(&config),
             groups: HashMap::new(),
             next_key: 1,
-            routes: Arc::default(),
             rtnl,
         };
         let links = Links::read(&mut state.rtnl)?;
         demand_interfaces(&config, &links)?;
         let (plan, next) = state.draft(&config, &links)?;
+        let routes = Mutex::new(Arc::new(routes(&config, &next)));
         state.adopt(config, next);
         let rig = Self {
             file,
@@ -121,6 +122,7 @@ impl Rig {
             heart,
             journal,
             state: Mutex::new(state),
+            routes,
         };
         rig.send(plan);
         Ok(rig)
@@ -138,7 +140,7 @@ impl Rig {
         let (plan, next) = state.draft(&config, &links)?;
         let mut summary = state.compare(&config);
         summary.warnings = loaded.warnings.render(Paint::Plain);
-        state.adopt(config, next);
+        self.adopt(&mut state, config, next);
         self.send(plan);
         Ok(summary)
     }
@@ -149,13 +151,13 @@ impl Rig {
         let config = Arc::clone(&state.config);
         let links = Links::read(&mut state.rtnl)?;
         let (plan, next) = state.draft(&config, &links)?;
-        state.adopt(config, next);
+        self.adopt(&mut state, config, next);
         self.send(plan);
         Ok(())
     }
 
     pub(crate) fn routes(&self) -> Arc<Routes> {
-        Arc::clone(&self.state().routes)
+        Arc::clone(&self.routes.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(crate) fn config(&self) -> Arc<Config> {
@@ -174,6 +176,14 @@ impl Rig {
             .filter_map(known)
             .map(row)
             .collect()
+    }
+
+    /// The routes change before the plan is sent: an address that the plan takes off is no longer
+    /// anybody's loss by then.
+    fn adopt(&self, state: &mut State, config: Arc<Config>, next: HashMap<String, Known>) {
+        let routes = Arc::new(routes(&config, &next));
+        *self.routes.lock().unwrap_or_else(PoisonError::into_inner) = routes;
+        state.adopt(config, next);
     }
 
     fn send(&self, plan: Plan) {
@@ -251,7 +261,6 @@ impl State {
     }
 
     fn adopt(&mut self, config: Arc<Config>, groups: HashMap<String, Known>) {
-        self.routes = Arc::new(routes(&config, &groups));
         self.groups = groups;
         self.config = config;
     }

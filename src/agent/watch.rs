@@ -66,23 +66,25 @@ impl Watcher {
     }
 
     fn watch_once(&self, monitor: &mut Monitor) -> io::Result<()> {
-        let routes = self.rig.routes();
         let mut then = Consequences::default();
-        let woken = monitor.wait(self.wake.as_fd(), &mut |change| {
-            consider(&change, &routes, &mut then)
-        })?;
-        if woken == Woken::Asked {
-            self.wake.clear();
-            // A reload has named other interfaces.
-            monitor.watch(self.wanted(), &mut |change| {
-                consider(&change, &routes, &mut then)
-            })?;
-        }
+        // The routes as they are when something has happened, not as they were before the wait.
+        let mut sink = |change: Change| consider(&change, &self.rig.routes(), &mut then);
+        let watched = self.hear(monitor, &mut sink);
+        // What was heard before an error counts too: it is not told twice.
         for key in then.lost {
             self.heart.send(Command::AddressLost(key));
         }
         if then.rewire {
             self.rewire();
+        }
+        watched
+    }
+
+    fn hear(&self, monitor: &mut Monitor, sink: &mut impl FnMut(Change)) -> io::Result<()> {
+        if monitor.wait(self.wake.as_fd(), sink)? == Woken::Asked {
+            self.wake.clear();
+            // A reload has named other interfaces.
+            monitor.watch(self.wanted(), sink)?;
         }
         Ok(())
     }

@@ -9,6 +9,7 @@
 use std::fs::{self, File};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::net::UnixDatagram;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -394,8 +395,9 @@ fn what_comes_in_by_another_interface_is_not_heard() {
         here.set_filter(&all()).unwrap();
         pair.a.enter();
         let mut sender = sender(A4.into(), true);
-        send(&mut sender, A4.into(), GROUP_V4.into(), &[1, 2]);
-        vrids_until(&mut here, Family::V4, 2);
+        send(&mut sender, A4.into(), B4.into(), &[1]);
+        send(&mut sender, A4.into(), GROUP_V4.into(), &[2, 3]);
+        vrids_until(&mut here, Family::V4, 3);
         assert!(!readable(&elsewhere, PollTimeout::ZERO));
     });
 }
@@ -783,12 +785,20 @@ fn one_run_is_a_slice_and_many_are_all() {
         };
         let now = clock::now();
         announcer.start(1, 1, Arc::clone(&addresses), how, now);
+        // Another ten frames that the pace alone would let through now.
+        let (how, few) = (Announce { rate: 1_000, ..HOW }, ["198.51.100.1"; 5]);
+        announcer.start(2, 1, on("eth0", &few), how, now);
         let first = announcer.run(now);
         assert_eq!((first.frames, first.failed), (64, 0));
-        assert_eq!(run_out(&mut announcer, now).frames, 136);
-        for placed in addresses.iter() {
-            assert_eq!(tap.next().address, placed.address);
-        }
+        assert_eq!(run_out(&mut announcer, now).frames, 146);
+        let heard: Vec<IpAddr> = (0..210).map(|_| tap.next().address).collect();
+        let ours = heard
+            .iter()
+            .filter(|a| a.to_string().starts_with("192.0.2."));
+        assert!(
+            ours.eq(addresses.iter().map(|placed| &placed.address)),
+            "{heard:?}"
+        );
     });
 }
 
@@ -869,26 +879,24 @@ fn announcements_follow_an_interface_that_was_replaced() {
     });
 }
 
+/// Of what is sent by `eth0`, next to nothing leaves.
+fn stall_eth0() {
+    let stall = "qdisc add dev eth0 root tbf rate 8bit burst 100 limit 100".split(' ');
+    let done = Command::new("tc").args(stall).status();
+    assert!(
+        done.expect("this test needs tc").success(),
+        "this test needs the tbf queue"
+    );
+}
+
 #[test]
 fn a_full_queue_is_tried_again_and_given_up_in_the_end() {
     with_pair(|_| {
-        // Nothing leaves: the queue of one frame is never served.
-        let queued = Command::new("tc")
-            .args("qdisc add dev eth0 root tbf rate 8bit burst 100 limit 100".split(' '))
-            .status();
-        assert!(
-            queued.unwrap().success(),
-            "this test needs tc and the tbf queue"
-        );
+        stall_eth0();
         let mut announcer = Announcer::new(FRAMES);
         let now = clock::now();
-        announcer.start(
-            1,
-            1,
-            on("eth0", &["192.0.2.1", "192.0.2.2", "192.0.2.3"]),
-            Announce { count: 3, ..HOW },
-            now,
-        );
+        let how = Announce { count: 9, ..HOW };
+        announcer.start(1, 1, on("eth0", &["192.0.2.1"]), how, now);
         let first = announcer.run(now);
         assert!(first.frames < 9 && first.failed == 0, "{first:?}");
         assert_eq!(announcer.deadline(), Some(now + Duration::from_millis(1)));
@@ -899,7 +907,75 @@ fn a_full_queue_is_tried_again_and_given_up_in_the_end() {
 }
 
 #[test]
+fn only_so_many_frames_wait_for_a_full_queue() {
+    with_pair(|_| {
+        stall_eth0();
+        let mut announcer = Announcer::new(FRAMES);
+        let now = clock::now();
+        let how = Announce {
+            count: 1,
+            rate: u32::MAX,
+            ..HOW
+        };
+        announcer.start(1, 1, on("eth0", &["192.0.2.1"; 300]), how, now);
+        let mut total = Sent::default();
+        for millis in 0..10 {
+            let sent = announcer.run(now + Duration::from_millis(millis));
+            total.frames += sent.frames;
+            total.failed += sent.failed;
+        }
+        assert_eq!(total.frames + total.failed, 300 - 128, "{total:?}");
+    });
+}
+
+#[test]
+fn what_waits_for_a_full_queue_is_cancelled_with_its_group() {
+    with_pair(|pair| {
+        stall_eth0();
+        let mut announcer = Announcer::new(FRAMES);
+        let now = clock::now();
+        let how = Announce { count: 9, ..HOW };
+        announcer.start(1, 1, on("eth0", &["192.0.2.1"]), how, now);
+        assert!(announcer.run(now).frames < 9);
+        announcer.cancel(1);
+        assert_eq!(announcer.deadline(), None);
+        pair.b.enter();
+        let tap = Tap::new();
+        pair.a.enter();
+        // Throws away what is in it.
+        let heal = Command::new("tc")
+            .args("qdisc del dev eth0 root".split(' '))
+            .status();
+        assert!(heal.unwrap().success());
+        assert_eq!(announcer.run(now + Duration::from_secs(1)), Sent::default());
+        announcer.start(2, 1, on("eth0", &["192.0.2.2"]), HOW, now);
+        assert_eq!(run_out(&mut announcer, now).frames, 2);
+        assert_eq!(tap.next().address, IpAddr::from([192, 0, 2, 2]));
+    });
+}
+
+#[test]
+fn a_packet_socket_knows_when_its_interface_is_gone() {
+    with_pair(|_| {
+        let socket = PacketSocket::open(index("eth0")).unwrap();
+        assert!(socket.mac().unwrap().is_some());
+        ip("link del eth0");
+        assert_eq!(
+            socket.mac().unwrap_err().raw_os_error(),
+            Some(Errno::ENODEV as i32)
+        );
+        let frame = [0_u8; 60];
+        assert!(socket.send_batch([&frame[..]]).is_err());
+        let none = PacketSocket::open(4_711).unwrap_err();
+        assert_eq!(none.raw_os_error(), Some(Errno::ENODEV as i32));
+    });
+}
+
+#[test]
 fn a_network_namespace_has_one_agent() {
+    if !in_own_process("a_network_namespace_has_one_agent", &[]) {
+        return;
+    }
     on_a_thread(|| {
         let here = Host::new();
         let held = lock::acquire().unwrap();
@@ -934,11 +1010,42 @@ fn a_crowd_at_the_lock_does_not_block_it() {
     });
 }
 
-/// The messages of one run, seen by a stand-in for systemd. In a process of its own, because the
-/// environment says where systemd listens.
+/// Runs this test again in a process of its own, and there, and only there, says `true`. For
+/// what belongs to a process: its environment, or a descriptor of which children of other tests
+/// hold copies until they have become another program.
+fn in_own_process(test: &str, environment: &[(&str, &str)]) -> bool {
+    if std::env::var_os(OWN_PROCESS).is_some() {
+        return true;
+    }
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    child
+        .args(["--exact", test, "--nocapture"])
+        .env(OWN_PROCESS, "1");
+    let output = child.envs(environment.iter().copied()).output().unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    false
+}
+
+const OWN_PROCESS: &str = "FLOATLOCK_TEST_IN_OWN_PROCESS";
+
+/// The messages as a stand-in for systemd hears them.
 #[test]
 fn systemd_hears_each_message_in_its_form() {
-    if std::env::var_os("NOTIFY_SOCKET").is_some() {
+    let directory = std::env::temp_dir().join(format!("floatlock-notify-{}", std::process::id()));
+    let path = directory.join("notify");
+    let environment = [
+        ("NOTIFY_SOCKET", path.to_str().unwrap()),
+        ("WATCHDOG_USEC", "30000000"),
+    ];
+    let systemd = std::env::var_os(OWN_PROCESS).is_none().then(|| {
+        fs::create_dir(&directory).unwrap();
+        UnixDatagram::bind(&path).unwrap()
+    });
+    if in_own_process("systemd_hears_each_message_in_its_form", &environment) {
         notify::reloading().unwrap();
         notify::ready("1 group,\n1 MASTER").unwrap();
         notify::watchdog().unwrap();
@@ -946,17 +1053,7 @@ fn systemd_hears_each_message_in_its_form() {
         assert_eq!(notify::watchdog_interval(), Some(Duration::from_secs(30)));
         return;
     }
-    let directory = std::env::temp_dir().join(format!("floatlock-notify-{}", std::process::id()));
-    fs::create_dir(&directory).unwrap();
-    let path = directory.join("notify");
-    let systemd = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
-    let mut child = Command::new(std::env::current_exe().unwrap());
-    child.args(["--exact", "systemd_hears_each_message_in_its_form"]);
-    child
-        .env("NOTIFY_SOCKET", &path)
-        .env("WATCHDOG_USEC", "30000000");
-    let output = child.output().unwrap();
-    assert!(output.status.success(), "{output:?}");
+    let systemd = systemd.unwrap();
     systemd.set_nonblocking(true).unwrap();
     let next = || {
         let mut message = [0; 500];

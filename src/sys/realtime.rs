@@ -78,17 +78,21 @@ pub fn schedule_fifo(priority: u8) -> Result<(), RealtimeError> {
 /// # Errors
 /// Says what is missing.
 pub fn lock_memory() -> Result<(), MemoryError> {
-    let (soft, hard) = getrlimit(Resource::RLIMIT_MEMLOCK).map_err(io::Error::from)?;
-    if soft == RLIM_INFINITY {
+    let (limit, _) = getrlimit(Resource::RLIMIT_MEMLOCK).map_err(io::Error::from)?;
+    if limit == RLIM_INFINITY {
         return lock_all();
     }
     // Without the capability, locking future memory under a limit succeeds now and lets an
     // allocation fail later. Under a limit of zero it succeeds with the capability only.
-    let limit = |soft| setrlimit(Resource::RLIMIT_MEMLOCK, soft, hard).map_err(io::Error::from);
-    limit(0)?;
-    let done = lock_all();
-    limit(soft)?;
-    done
+    under_limit_zero(lock_all)?
+}
+
+fn under_limit_zero<T>(act: impl FnOnce() -> T) -> io::Result<T> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_MEMLOCK)?;
+    setrlimit(Resource::RLIMIT_MEMLOCK, 0, hard)?;
+    let done = act();
+    setrlimit(Resource::RLIMIT_MEMLOCK, soft, hard)?;
+    Ok(done)
 }
 
 fn lock_all() -> Result<(), MemoryError> {
@@ -165,21 +169,20 @@ mod tests {
     /// One test, because limits and locks belong to the process.
     #[test]
     fn memory_is_locked_with_the_capability_and_never_up_to_a_limit_without() {
-        let before = getrlimit(Resource::RLIMIT_MEMLOCK).unwrap();
-        // A limit that all of the process fits in; not every root may raise it.
-        let _ = setrlimit(Resource::RLIMIT_MEMLOCK, 1 << 40, 1 << 40);
-        let limit = getrlimit(Resource::RLIMIT_MEMLOCK).unwrap();
+        let limit = || getrlimit(Resource::RLIMIT_MEMLOCK).unwrap();
+        let before = limit();
+        assert_eq!(under_limit_zero(limit).unwrap(), (0, before.1));
+        assert_eq!(limit(), before);
+
         let error = on_a_thread(|| {
             without(CapabilitySet::IPC_LOCK);
             lock_memory().unwrap_err()
         });
         assert!(error.to_string().contains("CAP_IPC_LOCK"), "{error}");
-        assert_eq!(locked_kib(), 0);
-        assert_eq!(getrlimit(Resource::RLIMIT_MEMLOCK).unwrap(), limit);
+        assert_eq!((locked_kib(), limit()), (0, before));
 
         lock_memory().unwrap();
         assert!(locked_kib() > 0);
         rustix::mm::munlockall().unwrap();
-        setrlimit(Resource::RLIMIT_MEMLOCK, before.0, before.1).unwrap();
     }
 }

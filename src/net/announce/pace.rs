@@ -1,13 +1,14 @@
-//! May the next frame leave yet? One token bucket for all groups.
+//! May the next frame leave yet? A token bucket.
 
 use std::time::Duration;
 
 use crate::core::Instant;
 
-/// Paces frames: each takes its group's share of a second (one `rate`th) of a line that all
-/// groups share, so that together they never exceed the highest rate among them.
-#[derive(Clone, Copy, Debug, Default)]
+/// Paces frames on a line that takes `rate` of them a second.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
+    /// How long the line takes for one frame; rounded up, so that the rate is never exceeded.
+    share: Duration,
     /// The line is taken until then.
     taken_until: Instant,
 }
@@ -18,33 +19,36 @@ const AHEAD: Duration = Duration::from_millis(10);
 const BURST: u32 = 64;
 
 impl Pace {
+    pub(super) fn new(rate: u32) -> Self {
+        let nanos = 1_000_000_000_u64.div_ceil(u64::from(rate.max(1)));
+        Self {
+            share: Duration::from_nanos(nanos),
+            taken_until: Instant::default(),
+        }
+    }
+
     /// Whether the line is free enough for one frame.
-    pub(super) fn allows(self, now: Instant, rate: u32) -> bool {
-        self.taken_until <= now + ahead(rate)
+    pub(super) fn allows(self, now: Instant) -> bool {
+        self.taken_until <= now + self.ahead()
     }
 
     /// Takes the line for one frame.
-    pub(super) fn take(&mut self, now: Instant, rate: u32) {
-        self.taken_until = self.taken_until.max(now) + share(rate);
+    pub(super) fn take(&mut self, now: Instant) {
+        self.taken_until = self.taken_until.max(now) + self.share;
     }
 
     /// When it is worth asking again: not at every single frame, but when half of what may leave
     /// at once is free.
-    pub(super) fn free_at(self, now: Instant, rate: u32) -> Instant {
-        if self.allows(now, rate) {
+    pub(super) fn free_at(self, now: Instant) -> Instant {
+        if self.allows(now) {
             return now;
         }
-        self.taken_until - ahead(rate) / 2
+        self.taken_until - self.ahead() / 2
     }
-}
 
-/// What one frame takes of the line; rounded up, so that the rate is never exceeded.
-fn share(rate: u32) -> Duration {
-    Duration::from_nanos(1_000_000_000_u64.div_ceil(u64::from(rate.max(1))))
-}
-
-fn ahead(rate: u32) -> Duration {
-    AHEAD.min(share(rate) * (BURST - 1))
+    fn ahead(self) -> Duration {
+        AHEAD.min(self.share * (BURST - 1))
+    }
 }
 
 #[cfg(test)]
@@ -55,10 +59,10 @@ mod tests {
 
     const START: Instant = Instant::from_nanos(1_000_000_000);
 
-    fn burst(pace: &mut Pace, now: Instant, rate: u32) -> u32 {
+    fn burst(pace: &mut Pace, now: Instant) -> u32 {
         let mut taken = 0;
-        while pace.allows(now, rate) {
-            pace.take(now, rate);
+        while pace.allows(now) {
+            pace.take(now);
             taken += 1;
         }
         taken
@@ -67,35 +71,31 @@ mod tests {
     #[test]
     fn after_a_pause_ten_milliseconds_worth_may_leave_at_once() {
         for (rate, frames) in [(1, 1), (100, 2), (1_000, 11), (5_000, 51), (1_000_000, 64)] {
-            assert_eq!(
-                burst(&mut Pace::default(), START, rate),
-                frames,
-                "rate {rate}"
-            );
+            assert_eq!(burst(&mut Pace::new(rate), START), frames, "rate {rate}");
         }
     }
 
     #[test]
     fn a_rate_of_zero_is_one_a_second_and_not_a_crash() {
-        let mut pace = Pace::default();
-        assert_eq!(burst(&mut pace, START, 0), 1);
-        assert_eq!(pace.free_at(START, 0), START + Duration::from_millis(995));
+        let mut pace = Pace::new(0);
+        assert_eq!(burst(&mut pace, START), 1);
+        assert_eq!(pace.free_at(START), START + Duration::from_millis(995));
     }
 
     proptest! {
         #[test]
         fn the_rate_is_kept_and_also_reached(rate in 1_u32..100_000, seconds in 1_u32..4) {
-            let mut pace = Pace::default();
+            let mut pace = Pace::new(rate);
             let (mut now, mut sent) = (START, 0);
             let end = START + Duration::from_secs(u64::from(seconds));
             while now < end {
-                let slice = burst(&mut pace, now, rate);
+                let slice = burst(&mut pace, now);
                 prop_assert!(slice > 0, "woken for nothing");
                 sent += slice;
                 let elapsed = now.since(START).as_secs_f64();
                 let most = f64::from(rate) * elapsed + f64::from(BURST) + 1.0;
                 prop_assert!(f64::from(sent) <= most, "{sent} after {elapsed} s");
-                now = pace.free_at(now, rate);
+                now = pace.free_at(now);
             }
             prop_assert!(sent >= rate * seconds - rate / 50, "{sent}");
         }

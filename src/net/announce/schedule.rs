@@ -12,7 +12,8 @@ use crate::core::{Instant, Term};
 #[derive(Debug, Default)]
 pub(super) struct Schedule {
     claims: BTreeMap<u32, Claim>,
-    pace: Pace,
+    /// One for each rate: groups that have the same share it, and a slow one holds up no other.
+    paces: BTreeMap<u32, Pace>,
 }
 
 /// One frame to be sent now.
@@ -37,6 +38,8 @@ impl Schedule {
         }
         self.claims.remove(&group);
         if let Some(claim) = Claim::new(term, addresses, how, now) {
+            let pace = || Pace::new(how.rate);
+            self.paces.entry(how.rate).or_insert_with(pace);
             self.claims.insert(group, claim);
         }
         true
@@ -48,18 +51,19 @@ impl Schedule {
 
     /// When [`Schedule::next`] has something next.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let at = |claim: &Claim| claim.due.max(self.pace.free_at(claim.due, claim.how.rate));
-        self.claims.values().map(at).min()
+        let paced = |claim: &Claim| Some(self.paces.get(&claim.how.rate)?.free_at(claim.due));
+        self.claims.values().filter_map(paced).min()
     }
 
     /// The frame that is to leave now, if one is due and the pace allows it.
     pub(super) fn next(&mut self, now: Instant) -> Option<Due> {
-        let pace = self.pace;
-        let may = |claim: &Claim| claim.due <= now && pace.allows(now, claim.how.rate);
+        let paces = &self.paces;
+        let allows = |rate: &u32| paces.get(rate).is_some_and(|pace| pace.allows(now));
+        let may = |claim: &Claim| claim.due <= now && allows(&claim.how.rate);
         let ready = self.claims.iter_mut().filter(|(_, claim)| may(claim));
         let (&group, claim) = ready.min_by_key(|(_, claim)| claim.turn())?;
         let placed = claim.addresses.get(claim.next)?.clone();
-        self.pace.take(now, claim.how.rate);
+        self.paces.get_mut(&claim.how.rate)?.take(now);
         if !claim.advance(now) {
             self.claims.remove(&group);
         }
@@ -306,6 +310,17 @@ mod tests {
             "200 frames at 1000 a second: {:?}",
             frames[199]
         );
+    }
+
+    #[test]
+    fn a_group_with_a_low_rate_does_not_hold_up_the_others() {
+        let mut schedule = Schedule::default();
+        let slow = Announce { rate: 1, ..HOW };
+        schedule.start(1, 1, addresses(1, 3), slow, START);
+        schedule.start(2, 1, addresses(2, 3), HOW, START);
+        let groups: Vec<u32> =
+            std::iter::from_fn(|| schedule.next(START).map(|d| d.group)).collect();
+        assert_eq!(groups, [1, 2, 2, 2, 2, 2, 2]);
     }
 
     #[test]

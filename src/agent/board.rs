@@ -69,6 +69,8 @@ pub(crate) struct Board {
     pub(crate) late_max: AtomicU64,
     /// Frames that could not be sent.
     pub(crate) send_failed: AtomicU64,
+    /// Times that the kernel had an error instead of a frame.
+    pub(crate) receive_failed: AtomicU64,
     /// Announcements sent, and given up.
     pub(crate) announced: AtomicU64,
     pub(crate) announce_failed: AtomicU64,

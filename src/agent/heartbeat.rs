@@ -202,23 +202,22 @@ impl Heartbeat {
         };
         let (slots, out, board) = (&mut self.slots, &mut self.out, &self.board);
         let (offset, now) = (WallOffset::read(), clock::now());
-        let (family, lines) = (ear.family, &ear.lines);
+        let (family, lines, empty_at) = (ear.family, &ear.lines, ear.empty_at);
         let mut last = now;
         let drained = ear.receiver.drain(BUDGET, |datagram| {
-            let at = datagram.received_at.map_or(now, |stamp| {
-                offset.instant(stamp, Instant::from_nanos(0), now)
-            });
+            let stamp = datagram.received_at;
+            let at = stamp.map_or(now, |stamp| offset.instant(stamp, empty_at, now));
             last = at;
             hear(&datagram, family, lines, slots, at, out, board);
         });
-        if let Some(error) = drained.error {
-            let text = format!("reading adverts failed: {error}");
-            self.out.journal.offer(Entry::Note(Level::Warning, text));
+        // Told once and then gone; what it means for the link, netlink says.
+        let failed = u64::from(drained.error.is_some());
+        board.receive_failed.fetch_add(failed, Ordering::Relaxed);
+        if drained.datagrams == BUDGET {
+            return last;
         }
-        match drained.datagrams {
-            BUDGET => last,
-            _ => Instant::NEVER,
-        }
+        ear.empty_at = now;
+        Instant::NEVER
     }
 
     /// Who speaks is on time; who listens does not take for silence what still waits to be heard.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::config::{Config, Family, GroupConfig, PathConfig};
 use crate::core::election::OWNER;
-use crate::core::{Facts, Settings};
+use crate::core::{Facts, Instant, Settings};
 use crate::net::addresses::Placed;
 use crate::net::heartbeat::{OpenError, Receiver, Sender, Step};
 use crate::wire::filter;
@@ -51,6 +51,8 @@ pub(crate) struct Planned {
 pub(crate) struct Ear {
     pub(crate) receiver: Receiver,
     pub(crate) family: Family,
+    /// When its queue was last seen empty: what comes out of it now came in later.
+    pub(crate) empty_at: Instant,
     /// By id: the place of the group in the plan, and of the line in the group.
     pub(crate) lines: Box<[Option<(u16, u8)>; 256]>,
 }
@@ -297,6 +299,7 @@ fn open_ear(index: u32, family: Family, wanted: WantedEar) -> Result<Ear, OpenEr
     Ok(Ear {
         receiver,
         family,
+        empty_at: Instant::from_nanos(0),
         lines: wanted.lines,
     })
 }

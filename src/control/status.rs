@@ -36,6 +36,8 @@ pub struct HeartbeatStatus {
     pub late_max_us: u64,
     /// Frames that could not be sent.
     pub send_failed: u64,
+    /// Times that the kernel had an error instead of a frame.
+    pub receive_failed: u64,
     /// Gratuitous ARP and unsolicited NA sent.
     pub announced: u64,
     /// Announcements given up: the interface was down, or its queue stayed full.
@@ -183,6 +185,7 @@ impl HeartbeatStatus {
         let _ = write!(text, ", at most {:.1} ms late", late.as_secs_f64() * 1e3);
         let counts = [
             ("frames not sent", self.send_failed),
+            ("receive errors", self.receive_failed),
             ("announcements not sent", self.announce_failed),
             ("foreign frames", self.foreign),
             ("jobs repeated", self.jobs_lost),

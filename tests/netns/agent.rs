@@ -60,9 +60,19 @@ pub(crate) fn run(host: &Host, command: Command) -> Ran {
 impl Agent {
     /// Starts it with this configuration; does not wait for anything.
     pub(crate) fn start(host: &Host, config: &Config) -> Self {
+        Self::start_as(host, config, |_| {})
+    }
+
+    /// The same, with something done to the command before it runs.
+    pub(crate) fn start_as(
+        host: &Host,
+        config: &Config,
+        change: impl FnOnce(&mut Command),
+    ) -> Self {
         let file = write(host, config);
         let mut command = Command::new(PROGRAM);
         command.args(["run", "-c"]).arg(file);
+        change(&mut command);
         Self {
             host: host.clone(),
             process: host.spawn(command).unwrap(),

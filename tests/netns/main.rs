@@ -9,10 +9,25 @@ mod agent;
 mod announcements;
 mod config;
 mod elections;
+mod exclusive;
 mod failures;
 mod freezes;
+mod hostile;
 mod lines;
 mod reloads;
 mod returns;
 mod site;
 mod stops;
+mod systemd;
+mod wire;
+
+// The generator of broken frames, as it is used on the decoder.
+#[path = "../wire/dice.rs"]
+#[allow(dead_code)]
+mod dice;
+#[path = "../wire/mutation.rs"]
+#[allow(dead_code)]
+mod mutation;
+#[path = "../wire/scene.rs"]
+#[allow(dead_code)]
+mod scene;

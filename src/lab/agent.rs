@@ -105,15 +105,22 @@ impl AgentKind {
     /// # Errors
     /// [`LabError::Off`], or why it did not start.
     pub fn start(&self, host: &Host, setup: &Setup) -> Result<Process, LabError> {
-        let text = self.config(setup);
+        self.start_with(host, &self.config(setup))
+    }
+
+    /// Like [`AgentKind::start`], with this text as the configuration file.
+    ///
+    /// # Errors
+    /// [`LabError::Off`], or why it did not start.
+    pub fn start_with(&self, host: &Host, text: &str) -> Result<Process, LabError> {
         match self {
             AgentKind::Floatlock(program) => {
-                let file = host.write("floatlock.toml", &text)?;
+                let file = host.write("floatlock.toml", text)?;
                 let mut command = Command::new(program);
                 command.args(["run", "-c"]).arg(file);
                 host.spawn(command)
             }
-            AgentKind::Keepalived => keepalived::start(host, &text),
+            AgentKind::Keepalived => keepalived::start(host, text),
         }
     }
 }

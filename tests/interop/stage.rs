@@ -1,0 +1,305 @@
+//! What stands on the wire? Hosts with an agent each, and a client that sees who answers.
+
+use std::net::IpAddr;
+use std::thread;
+use std::time::Duration;
+
+use floatlock::control::status::Status;
+use floatlock::core::Instant;
+use floatlock::lab::agent::{AgentKind, GroupSetup, Setup};
+use floatlock::lab::{
+    Ask, Host, Lab, LabError, Lan, Observation, Process, Watch, WatchOptions, clock,
+};
+use nix::sys::signal::Signal;
+
+use crate::line::Line;
+use crate::words::{Lasting, complaints, told};
+
+/// Nothing here takes so long, even on a machine that does other things too.
+pub(crate) const SOON: Duration = Duration::from_secs(30);
+/// The client's number.
+const CLIENT: usize = 9;
+/// Between two questions to every host.
+const ASK_EVERY: Duration = Duration::from_millis(4);
+
+/// Ours.
+pub(crate) fn floatlock() -> AgentKind {
+    AgentKind::Floatlock(env!("CARGO_BIN_EXE_floatlock").into())
+}
+
+/// The other program.
+pub(crate) fn other(kind: &AgentKind) -> AgentKind {
+    match kind {
+        AgentKind::Keepalived => floatlock(),
+        AgentKind::Floatlock(_) => AgentKind::Keepalived,
+    }
+}
+
+/// Hosts `h1`, `h2`, ... with an agent each.
+pub(crate) struct Stage {
+    /// What a client of the first floating address sees.
+    pub(crate) seen: Watch,
+    /// What everybody who is asked for it answers.
+    pub(crate) all: Watch,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) lan: Lan,
+    line: Line,
+    floating: Vec<IpAddr>,
+    _client: Host,
+    _lab: Lab,
+}
+
+pub(crate) struct Node {
+    agent: Option<Process>,
+    ended: Vec<Process>,
+    pub(crate) host: Host,
+    pub(crate) kind: AgentKind,
+    pub(crate) config: String,
+}
+
+impl Stage {
+    /// One host for each agent; nothing runs yet.
+    pub(crate) fn new(line: Line, agents: &[(AgentKind, GroupSetup)]) -> Self {
+        let lab = Lab::new().expect("a laboratory");
+        let lan = lab.lan("lan").unwrap();
+        let names: Vec<String> = (1..=agents.len()).map(|n| format!("h{n}")).collect();
+        let node = |(place, (kind, group)): (usize, &(AgentKind, GroupSetup))| {
+            let setup = Setup {
+                node: names[place].clone(),
+                nodes: names.clone(),
+                groups: vec![group.clone()],
+            };
+            Node {
+                agent: None,
+                ended: Vec::new(),
+                host: attached(&lab, &lan, &names[place], place + 1),
+                kind: kind.clone(),
+                config: kind.config(&setup),
+            }
+        };
+        let nodes: Vec<Node> = agents.iter().enumerate().map(node).collect();
+        let client = attached(&lab, &lan, "client", CLIENT);
+        let floating: Vec<IpAddr> = line
+            .floating(agents[0].1.addresses.len())
+            .iter()
+            .map(|net| net.addr())
+            .collect();
+        let ask = |ask| {
+            let options = WatchOptions {
+                every: ASK_EVERY,
+                ask,
+                ..WatchOptions::new(&floating[..1])
+            };
+            Watch::start(&client, options).unwrap()
+        };
+        let macs = nodes.iter().map(|node| node.host.mac_on(&lan).unwrap());
+        Self {
+            seen: ask(Ask::Address),
+            all: ask(Ask::Hosts(macs.collect())),
+            nodes,
+            lan,
+            line,
+            floating,
+            _client: client,
+            _lab: lab,
+        }
+    }
+
+    /// Two agents that are told the same, but for the priority.
+    pub(crate) fn of_two(line: Line, kinds: [AgentKind; 2], priorities: [u8; 2]) -> Self {
+        let group = |place: usize| line.group(priorities[place], place + 1, 2);
+        let [one, two] = kinds;
+        Self::new(line, &[(one, group(0)), (two, group(1))])
+    }
+
+    /// Whether every agent liked every frame of the others.
+    pub(crate) fn nothing_odd(&self) {
+        for node in &self.nodes {
+            match node.kind {
+                AgentKind::Keepalived => assert_eq!(node.complaints(), [""; 0]),
+                AgentKind::Floatlock(_) => assert_eq!(node.oddities(), []),
+            }
+        }
+    }
+
+    pub(crate) fn vip(&self) -> IpAddr {
+        self.floating[0]
+    }
+
+    pub(crate) fn node(&mut self, name: &str) -> &mut Node {
+        self.nodes
+            .iter_mut()
+            .find(|node| node.name() == name)
+            .unwrap()
+    }
+
+    /// Waits until the client gets answers from that host.
+    pub(crate) fn answers(&self, name: &str, after: Instant) -> Instant {
+        self.first_reply(&self.seen, name, after)
+    }
+
+    fn first_reply(&self, watch: &Watch, name: &str, after: Instant) -> Instant {
+        let vip = self.vip();
+        let first = |seen: &Observation| seen.first_reply_from(name, vip, after).map(|r| r.at);
+        let reply = watch.wait_for(SOON, first);
+        reply.unwrap_or_else(|| panic!("{name} does not answer for {vip}"))
+    }
+
+    /// Waits until that host, and no other, has every address and says MASTER; for three
+    /// intervals from then on nobody else may answer or advertise.
+    pub(crate) fn holds_alone(&self, name: &str) {
+        let alone = || self.nodes.iter().all(|node| node.is(name, &self.floating));
+        assert!(
+            clock::wait_until(SOON, alone),
+            "{name} does not hold the addresses alone"
+        );
+        let from = clock::now();
+        let until = self.first_reply(&self.all, name, from + self.line.interval() * 3);
+        let strangers = |seen: &Observation| self.strangers(seen, name, from, until);
+        assert_eq!(self.all.look(strangers), [""; 0]);
+        assert!(alone(), "{name} does not hold the addresses alone any more");
+    }
+
+    /// What anybody but the host that holds did between two instants.
+    fn strangers(
+        &self,
+        seen: &Observation,
+        holder: &str,
+        from: Instant,
+        until: Instant,
+    ) -> Vec<String> {
+        let replies = seen
+            .replies_for(self.vip(), from)
+            .take_while(|reply| reply.at <= until);
+        let replies = replies
+            .filter(|reply| &*reply.from != holder)
+            .map(|reply| format!("{reply:?}"));
+        let adverts = seen
+            .adverts
+            .iter()
+            .filter(|advert| from <= advert.at && advert.at <= until);
+        let adverts = adverts
+            .filter(|advert| &*advert.from != holder)
+            .map(|advert| format!("{advert:?}"));
+        replies.chain(adverts).collect()
+    }
+}
+
+fn attached(lab: &Lab, lan: &Lan, name: &str, number: usize) -> Host {
+    let host = lab.host(name).unwrap();
+    let addresses = [format!("10.77.0.{number}/24"), format!("fd77::{number}/64")];
+    lan.attach(&host, "eth0", &addresses.each_ref().map(String::as_str))
+        .unwrap();
+    host
+}
+
+impl Node {
+    pub(crate) fn name(&self) -> &str {
+        self.host.name()
+    }
+
+    /// Starts its agent, the host too if it has no power.
+    pub(crate) fn start(&mut self) {
+        self.host.power_on().unwrap();
+        let started = self.kind.start_with(&self.host, &self.config);
+        let package = "keepalived is missing: install the package keepalived";
+        assert!(!matches!(started, Err(LabError::Tool { .. })), "{package}");
+        self.agent = Some(started.unwrap());
+    }
+
+    pub(crate) fn power_off(&mut self) {
+        self.host.power_off().unwrap();
+        self.ended.extend(self.agent.take());
+    }
+
+    /// Asks its agent to end and waits for it; no address may be left.
+    pub(crate) fn stop(&mut self, floating: IpAddr) {
+        let agent = self.agent.take().unwrap();
+        agent.signal(Signal::SIGTERM).unwrap();
+        let status = agent.wait(SOON).unwrap();
+        self.ended.push(agent);
+        assert!(status.success(), "{} ended with {status}", self.name());
+        assert!(
+            !self.host.has_address(floating).unwrap(),
+            "{} left its address",
+            self.name()
+        );
+    }
+
+    pub(crate) fn agent(&self) -> &Process {
+        self.agent.as_ref().expect("an agent that runs")
+    }
+
+    /// The lasting roles of its agents, one list for each start.
+    pub(crate) fn roles(&self) -> Vec<Vec<Lasting>> {
+        let roles = |process| told(process).into_iter().map(|(_, role)| role).collect();
+        self.ended.iter().chain(&self.agent).map(roles).collect()
+    }
+
+    pub(crate) fn role(&self) -> Option<Lasting> {
+        self.agent
+            .as_ref()
+            .and_then(|agent| told(agent).last().map(|told| told.1))
+    }
+
+    pub(crate) fn complaints(&self) -> Vec<String> {
+        self.ended
+            .iter()
+            .chain(&self.agent)
+            .flat_map(complaints)
+            .collect()
+    }
+
+    /// How often a frame came in that was refused or strange, by the name of the counter; only
+    /// while the agent runs.
+    pub(crate) fn oddities(&self) -> Vec<(String, u64)> {
+        let good = ["accepted", "checksum_pseudo_header"];
+        let groups = self.agent.as_ref().map(|_| self.status().groups);
+        let paths = groups.into_iter().flatten().flat_map(|group| group.paths);
+        let counters = paths.flat_map(|path| path.counters);
+        counters
+            .filter(|(name, _)| !good.contains(&name.as_str()))
+            .collect()
+    }
+
+    /// What `floatlock status` says of it.
+    pub(crate) fn status(&self) -> Status {
+        let AgentKind::Floatlock(program) = &self.kind else {
+            panic!("{} runs keepalived", self.name());
+        };
+        let command = format!(
+            "{} status --json -c /run/lab/floatlock.toml",
+            program.display()
+        );
+        serde_json::from_str(&self.host.sh(&command).unwrap()).unwrap()
+    }
+
+    /// Whether it is what it must be when `holder` holds the addresses.
+    fn is(&self, holder: &str, floating: &[IpAddr]) -> bool {
+        if self.agent.is_none() {
+            return self.name() != holder;
+        }
+        let addresses = self.host.addresses().unwrap();
+        let has = |ip: &&IpAddr| addresses.iter().any(|(_, net)| net.addr() == **ip);
+        let count = floating.iter().filter(has).count();
+        match self.name() == holder {
+            true => count == floating.len() && self.role() == Some(Lasting::Master),
+            false => count == 0 && self.role() == Some(Lasting::Backup),
+        }
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            return;
+        }
+        for process in self
+            .nodes
+            .iter()
+            .flat_map(|node| node.ended.iter().chain(&node.agent))
+        {
+            println!("--- {}\n{}", process.name(), process.last_lines(60));
+        }
+    }
+}

@@ -35,6 +35,8 @@ pub enum Event {
     Acquired(Term, Outcome),
     /// The answer to [`Effect::Release`].
     Released(Term, Outcome),
+    /// What was asked for under this term is being worked on, or waits for what is.
+    Working(Term),
     /// Somebody else took at least one of our addresses off while we hold them.
     AddressLost,
     /// The addresses that the group is about have changed (reload).
@@ -244,6 +246,24 @@ pub enum Blocked {
     Stuck(AddressFault),
     /// Somebody else keeps taking the addresses off.
     Fight,
+}
+
+impl Alarm {
+    /// How many kinds there are.
+    pub const KINDS: usize = 6;
+
+    /// Which kind this is.
+    #[must_use]
+    pub const fn kind(&self) -> usize {
+        match self {
+            Alarm::Conflict { .. } => 0,
+            Alarm::Unauthentic { .. } => 1,
+            Alarm::AddressRestored { .. } => 2,
+            Alarm::Retry(_) => 3,
+            Alarm::OwnAdvert { .. } => 4,
+            Alarm::SecondMaster { .. } => 5,
+        }
+    }
 }
 
 /// What an operator should look at.

@@ -3,10 +3,11 @@
 use std::cmp::Ordering;
 use std::time::Duration;
 
-use super::role::{Attempt, Claim, Restore, Role, Verdict, Wait};
+use super::rivals::Rivals;
+use super::role::{Attempt, Claim, Leave, Restore, Role, Verdict, Wait};
 use super::{
-    ATTEMPT_PAUSE, FIGHT_BUDGET, FIGHT_HOLD_OFF, FIGHT_WINDOW, Fight, Group, HOLD_OFF,
-    HOLD_OFF_MAX, LATE, RELEASE_WITHIN, Rival,
+    ANNOUNCE_PAUSE, ATTEMPT_PAUSE, FIGHT_BUDGET, FIGHT_HOLD_OFF, FIGHT_WINDOW, Fight, Group,
+    HOLD_OFF, HOLD_OFF_MAX, LATE, RELEASE_WITHIN,
 };
 use crate::core::election::{RESIGN, Rank};
 use crate::core::event::{AddressFault, Alarm, Blocked, Cause, Effect, Heard, Outcome};
@@ -18,7 +19,7 @@ impl Group {
     /// Nobody is in the way: the addresses go on. Adverts go out meanwhile, since the others
     /// time out on silence; MASTER is said after the read-back.
     pub(super) fn acquire(&mut self, advert_at: Instant, cause: Cause, out: &mut Vec<Effect>) {
-        self.rival = None;
+        self.rivals = Rivals::default();
         self.lost = false;
         let attempt = self.ask(0);
         out.push(Effect::Acquire(attempt.term));
@@ -32,6 +33,9 @@ impl Group {
         claim: Claim,
         out: &mut Vec<Effect>,
     ) {
+        if let Some(silent_for) = self.was_away(advert_at) {
+            return self.release(Cause::Away(silent_for), out);
+        }
         let advert_at = self.advertise_if_due(advert_at, out);
         self.role = Role::Candidate { advert_at, claim };
         match claim {
@@ -72,7 +76,7 @@ impl Group {
             self.failures = 0;
             self.promotions += 1;
             self.answered_at = None;
-            out.push(Effect::Announce(attempt.term));
+            self.announce(out);
             let role = Role::Master {
                 advert_at,
                 restore: None,
@@ -106,7 +110,7 @@ impl Group {
     /// The living MASTER goes on although we are better: it does not hear us. Two MASTERs would
     /// be worse than the wrong one; ask again later.
     fn give_up(&mut self, out: &mut Vec<Effect>) {
-        let from = self.rival.map(|rival| rival.heard.from);
+        let from = self.rivals.last().map(|rival| rival.heard.from);
         let cause = from.map_or(Cause::Recovered, |from| Cause::NotHeard { from });
         self.settle(cause, out);
     }
@@ -119,10 +123,6 @@ impl Group {
         out: &mut Vec<Effect>,
     ) {
         match (self.compare(heard), claim) {
-            (_, Claim::Asking { .. }) if heard.priority == RESIGN => {
-                self.advertise(out);
-                self.acquire(self.next_beat(), self.cause, out);
-            }
             (Some(Ordering::Greater), Claim::Asking { .. }) => {
                 self.remember(heard);
                 self.settle(outranked_by(heard), out);
@@ -130,20 +130,37 @@ impl Group {
             (Some(Ordering::Greater), Claim::Acquiring(_)) => self.step_down(heard, out),
             (_, Claim::Asking { give_up_at, .. }) => {
                 self.remember(heard);
-                let clear_at = self.clear_at(Rival {
-                    heard,
-                    at: self.now,
-                });
+                self.go_on_asking(advert_at, give_up_at, heard.priority == RESIGN, out);
+            }
+            (Some(Ordering::Less), Claim::Acquiring(_)) => {
+                self.answer(heard.priority, out);
+            }
+            (Some(Ordering::Equal) | None, Claim::Acquiring(_)) => {}
+        }
+    }
+
+    /// Until the last MASTER has resigned on all its lines, or is silent.
+    fn go_on_asking(
+        &mut self,
+        advert_at: Instant,
+        give_up_at: Instant,
+        resigned: bool,
+        out: &mut Vec<Effect>,
+    ) {
+        if resigned {
+            // A third router must not take the resignation for ours.
+            self.advertise(out);
+        }
+        match self.living_rival() {
+            None => self.acquire(self.next_beat(), self.cause, out),
+            Some(rival) => {
+                let clear_at = self.clear_at(rival);
                 let claim = Claim::Asking {
                     clear_at,
                     give_up_at,
                 };
                 self.role = Role::Candidate { advert_at, claim };
             }
-            (Some(Ordering::Less), Claim::Acquiring(_)) => {
-                self.answer(out);
-            }
-            (Some(Ordering::Equal) | None, Claim::Acquiring(_)) => {}
         }
     }
 
@@ -155,10 +172,7 @@ impl Group {
         restore: Option<Restore>,
         out: &mut Vec<Effect>,
     ) {
-        let last_sent = advert_at - self.settings.interval;
-        let silent_for = self.now.since(last_sent);
-        let others_wait = self.settings.interval * self.settings.misses.max(2);
-        if silent_for >= others_wait && !self.is_owner() {
+        if let Some(silent_for) = self.was_away(advert_at) {
             return self.release(Cause::Away(silent_for), out);
         }
         let advert_at = self.advertise_if_due(advert_at, out);
@@ -173,12 +187,10 @@ impl Group {
         match self.compare(heard) {
             Some(Ordering::Greater) => self.step_down(heard, out),
             Some(Ordering::Less) => {
-                let gone = self.rival.is_some() && heard.priority == RESIGN;
                 self.remember(heard);
-                if self.answer(out) || gone {
-                    // Whoever asked while two answered may have learnt the wrong one.
-                    out.push(Effect::Announce(self.term));
-                }
+                self.answer(heard.priority, out);
+                // Whoever asked while two answered may have learnt the wrong one.
+                self.announce_again();
                 if heard.priority != RESIGN {
                     let Heard { from, priority, .. } = heard;
                     self.raise(Alarm::SecondMaster { from, priority }, out);
@@ -188,15 +200,17 @@ impl Group {
         }
     }
 
-    /// "Send an ADVERTISEMENT immediately", but not more often than an interval's quarter, so
-    /// that a stranger's flood is not answered by one of ours.
-    fn answer(&mut self, out: &mut Vec<Effect>) -> bool {
-        let pause = self.settings.interval / 4;
+    /// "Send an ADVERTISEMENT immediately", but not more often than so many times an interval, so
+    /// that a stranger's flood is not answered by one of ours. A resignation is answered sooner:
+    /// a third router may stand after the skew time.
+    fn answer(&mut self, to: u8, out: &mut Vec<Effect>) {
+        let share = if to == RESIGN { 16 } else { 4 };
+        let pause = self.settings.interval / share;
         if self
             .answered_at
             .is_some_and(|at| self.now.since(at) < pause)
         {
-            return false;
+            return;
         }
         self.answered_at = Some(self.now);
         self.advertise(out);
@@ -204,7 +218,18 @@ impl Group {
         if let Role::Master { advert_at, .. } | Role::Candidate { advert_at, .. } = &mut self.role {
             *advert_at = next;
         }
-        true
+    }
+
+    /// Soon, but not so often that an announcement of many addresses never comes to its end.
+    fn announce_again(&mut self) {
+        let soonest = (self.announced_at + ANNOUNCE_PAUSE).max(self.now);
+        self.announce_at = self.announce_at.min(soonest);
+    }
+
+    pub(super) fn announce(&mut self, out: &mut Vec<Effect>) {
+        self.announced_at = self.now;
+        self.announce_at = Instant::NEVER;
+        out.push(Effect::Announce(self.term));
     }
 
     pub(super) fn on_address_lost(&mut self, out: &mut Vec<Effect>) {
@@ -303,7 +328,7 @@ impl Group {
         out: &mut Vec<Effect>,
     ) {
         let Err(fault) = outcome else {
-            out.push(Effect::Announce(restore.attempt.term));
+            self.announce(out);
             self.role = Role::Master {
                 advert_at,
                 restore: None,
@@ -345,58 +370,53 @@ impl Group {
             _ => None,
         };
         let leaves = matches!(cause, Cause::Stop | Cause::Blocked(_));
-        let advert_at = claiming.filter(|_| leaves);
         out.push(Effect::Hush);
+        self.announce_at = Instant::NEVER;
         let attempt = self.ask(0);
         out.push(Effect::Release(attempt.term));
-        let until = self.now + RELEASE_WITHIN;
-        self.become_role(
-            Role::Releasing {
-                advert_at,
-                attempt,
-                until,
-                cause,
-            },
-            cause,
-            out,
-        );
+        let leave = Leave {
+            advert_at: claiming.filter(|_| leaves),
+            attempt,
+            until: self.now + RELEASE_WITHIN,
+            resigns: true,
+        };
+        self.become_role(Role::Releasing(leave), cause, out);
     }
 
-    /// A candidate that has put nothing on yet has nothing to take off.
+    /// A stop that comes while the table is still being cleared ends like any other.
+    pub(super) fn stop_scrubbing(&mut self, scrub: Attempt, out: &mut Vec<Effect>) {
+        let until = self.now + RELEASE_WITHIN;
+        let leave = Leave {
+            advert_at: None,
+            attempt: scrub,
+            until,
+            resigns: false,
+        };
+        self.become_role(Role::Releasing(leave), Cause::Stop, out);
+    }
+
+    /// A candidate that has put nothing on yet has nothing to take off. One that was away says
+    /// nothing either: somebody else may be MASTER by now.
     fn withdraw(&mut self, cause: Cause, out: &mut Vec<Effect>) {
-        Self::resign(out);
+        if !matches!(cause, Cause::Away(_)) {
+            Self::resign(out);
+        }
         self.settle(cause, out);
     }
 
-    pub(super) fn fire_releasing(
-        &mut self,
-        advert_at: Option<Instant>,
-        attempt: Attempt,
-        until: Instant,
-        cause: Cause,
-        out: &mut Vec<Effect>,
-    ) {
-        let advert_at = advert_at.map(|at| self.advertise_if_due(at, out));
-        self.role = Role::Releasing {
-            advert_at,
-            attempt,
-            until,
-            cause,
-        };
-        match attempt.wait {
-            _ if until <= self.now => self.stuck(out),
+    pub(super) fn fire_releasing(&mut self, mut leave: Leave, out: &mut Vec<Effect>) {
+        let present = leave.advert_at.filter(|at| self.was_away(*at).is_none());
+        leave.advert_at = present.map(|at| self.advertise_if_due(at, out));
+        self.role = Role::Releasing(leave);
+        match leave.attempt.wait {
+            _ if leave.until <= self.now => self.stuck(out),
             Wait::Pause { again_at } if again_at <= self.now => {
-                let attempt = self.ask(attempt.failed);
-                out.push(Effect::Release(attempt.term));
-                self.role = Role::Releasing {
-                    advert_at,
-                    attempt,
-                    until,
-                    cause,
-                };
+                leave.attempt = self.ask(leave.attempt.failed);
+                out.push(Effect::Release(leave.attempt.term));
+                self.role = Role::Releasing(leave);
             }
             Wait::Answer { late_at } if late_at <= self.now => {
-                self.release_answered(attempt, Err(LATE), out);
+                self.release_answered(leave, Err(LATE), out);
             }
             _ => {}
         }
@@ -404,29 +424,18 @@ impl Group {
 
     pub(super) fn release_answered(
         &mut self,
-        attempt: Attempt,
+        mut leave: Leave,
         outcome: Outcome,
         out: &mut Vec<Effect>,
     ) {
         let Err(fault) = outcome else {
-            Self::resign(out);
+            if leave.resigns {
+                Self::resign(out);
+            }
             return self.settle(Cause::AddressesOff, out);
         };
-        let attempt = self.failed(attempt, ATTEMPT_PAUSE, fault, out);
-        if let Role::Releasing {
-            advert_at,
-            until,
-            cause,
-            ..
-        } = self.role
-        {
-            self.role = Role::Releasing {
-                advert_at,
-                attempt,
-                until,
-                cause,
-            };
-        }
+        leave.attempt = self.failed(leave.attempt, ATTEMPT_PAUSE, fault, out);
+        self.role = Role::Releasing(leave);
     }
 
     /// The addresses will not come off. Say so, and go on trying for as long as it takes: the
@@ -443,12 +452,11 @@ impl Group {
         self.release(Cause::Blocked(Blocked::Stuck(LATE)), out);
     }
 
-    pub(super) fn hear_while_releasing(&mut self, heard: Heard) {
+    pub(super) fn hear_while_releasing(&mut self, mut leave: Leave, heard: Heard) {
         if self.compare(heard) == Some(Ordering::Greater) {
             self.remember(heard);
-            if let Role::Releasing { advert_at, .. } = &mut self.role {
-                *advert_at = None;
-            }
+            leave.advert_at = None;
+            self.role = Role::Releasing(leave);
         }
     }
 
@@ -466,6 +474,14 @@ impl Group {
         };
         let undecided = theirs.priority == ours.priority && !heard.lead;
         (!undecided).then(|| theirs.cmp(&ours))
+    }
+
+    /// For how long a router that should have spoken at `advert_at` was silent, if for so long
+    /// that the others may have taken over. The owner yields to nobody.
+    fn was_away(&self, advert_at: Instant) -> Option<Duration> {
+        let silent_for = self.now.since(advert_at - self.settings.interval);
+        let others_wait = self.settings.interval * self.settings.misses.max(2);
+        (silent_for >= others_wait && !self.is_owner()).then_some(silent_for)
     }
 
     /// A beat that was missed is not sent twice.

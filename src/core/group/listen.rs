@@ -1,6 +1,7 @@
 //! When does a BACKUP stand? Silence, resignations, worse MASTERs, and frames that disagree.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use super::role::{Claim, Role};
 use super::{Group, Rival};
@@ -20,25 +21,25 @@ impl Group {
             self.hear_worse(stand_at, heard)
         };
         self.role = Role::Backup {
-            stand_at: stand_at.max(self.start_at()),
+            stand_at: stand_at.max(self.earliest()),
         };
     }
 
     /// "Set the Active_Down_Timer to Skew_Time": earlier, never later, since copies of one
-    /// resignation come on several lines.
+    /// resignation come on several lines. While another MASTER lives, it is that one's silence
+    /// that counts: whoever gives way to a better router resigns as well.
     fn hear_resignation(&mut self, stand_at: Instant, from: IpAddr) -> Instant {
-        let interval = self
-            .rival
-            .map_or(self.settings.interval, |r| self.interval_of(r.heard));
-        self.rival = None;
+        let interval = self.interval();
+        let was_master = self.rivals.resign(from);
+        if self.living_rival().is_some() {
+            return stand_at;
+        }
         self.preempt_at = None;
         self.resigned = Some(from);
         let skew = election::skew(self.settings.version, self.settings.priority, interval);
-        let wait = if self.settings.pair {
-            std::time::Duration::ZERO
-        } else {
-            skew
-        };
+        // The other node of a pair, and not a stranger with the same id.
+        let alone = self.settings.pair && was_master;
+        let wait = if alone { Duration::ZERO } else { skew };
         stand_at.min(self.now + wait)
     }
 
@@ -62,11 +63,28 @@ impl Group {
     }
 
     pub(super) fn remember(&mut self, heard: Heard) {
+        if heard.priority == RESIGN {
+            self.rivals.resign(heard.from);
+            return;
+        }
         self.resigned = None;
-        self.rival = (heard.priority != RESIGN).then_some(Rival {
+        self.rivals.hear(Rival {
             heard,
             at: self.now,
         });
+    }
+
+    /// Of the MASTER that was heard last; our own where there was none.
+    fn interval(&self) -> Duration {
+        let last = self.rivals.last();
+        last.map_or(self.settings.interval, |rival| {
+            self.interval_of(rival.heard)
+        })
+    }
+
+    /// Not before, whatever is heard.
+    fn earliest(&self) -> Instant {
+        self.start_at().max(self.held_until)
     }
 
     /// A node on which the addresses would not go on does not push a living MASTER aside.
@@ -83,20 +101,17 @@ impl Group {
     /// RFC 9568, section 6.4.1: the owner (priority 255) becomes MASTER at once.
     pub(super) fn stand_at(&self) -> Instant {
         if self.is_owner() {
-            return self.now.max(self.start_at());
+            return self.now.max(self.earliest());
         }
-        let away = matches!(self.cause, Cause::Away(_));
-        let interval = self
-            .rival
-            .map_or(self.settings.interval, |r| self.interval_of(r.heard));
-        let wait = if away {
+        let interval = self.interval();
+        let wait = if matches!(self.cause, Cause::Away(_)) {
             // Anyone who took over meanwhile is heard within one interval.
             let settings = &self.settings;
             interval + election::skew(settings.version, settings.priority, interval)
         } else {
             self.master_down(interval)
         };
-        (self.now + wait).max(self.start_at())
+        (self.now + wait).max(self.earliest())
     }
 
     /// The wait is over.
@@ -109,7 +124,9 @@ impl Group {
                     from: rival.heard.from,
                     priority: rival.heard.priority,
                 };
-                let give_up_at = self.now + self.master_down(self.settings.interval);
+                // A MASTER that goes on is heard at its own interval, not at ours.
+                let interval = self.settings.interval.max(self.interval_of(rival.heard));
+                let give_up_at = self.now + self.master_down(interval);
                 let claim = Claim::Asking {
                     clear_at: self.clear_at(rival),
                     give_up_at,
@@ -123,8 +140,9 @@ impl Group {
         }
     }
 
-    fn living_rival(&self) -> Option<Rival> {
-        self.rival.filter(|&rival| self.now < self.clear_at(rival))
+    pub(super) fn living_rival(&self) -> Option<Rival> {
+        let longest = self.rivals.longest(|rival| self.clear_at(rival));
+        longest.filter(|&rival| self.now < self.clear_at(rival))
     }
 
     /// When a MASTER that said nothing more has gone: the next advert would have come after one
@@ -139,8 +157,9 @@ impl Group {
         } else if let Some(from) = self.resigned {
             Cause::Resigned { from }
         } else {
-            let last = self.rival.map_or(self.since, |rival| rival.at);
-            let from = self.rival.map(|rival| rival.heard.from);
+            let rival = self.rivals.last();
+            let last = rival.map_or(self.since, |rival| rival.at);
+            let from = rival.map(|rival| rival.heard.from);
             Cause::Silence {
                 from,
                 lasting: self.now.since(last),
@@ -152,12 +171,12 @@ impl Group {
     /// Nobody is promoted while such frames arrive; who serves, goes on serving.
     pub(super) fn on_conflict(&mut self, alarm: Alarm, out: &mut Vec<Effect>) {
         self.raise(alarm, out);
+        self.held_until = self.now + self.master_down(self.settings.interval);
         let cause = Cause::Disagreement;
         match self.role {
             Role::Backup { stand_at } => {
-                self.role = Role::Backup {
-                    stand_at: self.later(stand_at),
-                }
+                let stand_at = stand_at.max(self.held_until);
+                self.role = Role::Backup { stand_at };
             }
             Role::Candidate {
                 claim: Claim::Asking { .. },
@@ -175,13 +194,10 @@ impl Group {
             && !self.delayed
         {
             self.delayed = true;
+            let later = self.now + self.master_down(self.settings.interval);
             self.role = Role::Backup {
-                stand_at: self.later(stand_at),
+                stand_at: stand_at.max(later),
             };
         }
-    }
-
-    fn later(&self, stand_at: Instant) -> Instant {
-        stand_at.max(self.now + self.master_down(self.settings.interval))
     }
 }

@@ -18,6 +18,7 @@
 
 mod hold;
 mod listen;
+mod rivals;
 mod role;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,8 @@ use super::event::{
     RoleName, Term,
 };
 use super::time::Instant;
+pub use rivals::Rival;
+use rivals::Rivals;
 use role::{Attempt, Role, Verdict, Wait};
 
 /// A change of addresses that has no answer by then counts as failed.
@@ -52,8 +55,10 @@ const FIGHT_HOLD_OFF: Duration = Duration::from_secs(60);
 const FIGHT_BUDGET: u32 = 10;
 /// See [`FIGHT_BUDGET`].
 const FIGHT_WINDOW: Duration = Duration::from_secs(10);
-/// The same alarm is not repeated within this time.
-const ALARM_EVERY: Duration = Duration::from_secs(60);
+/// Alarms of one kind are this far apart: what a stranger can cause does not fill the log.
+const ALARM_EVERY: Duration = Duration::from_secs(10);
+/// Announcements because of another MASTER are this far apart.
+const ANNOUNCE_PAUSE: Duration = Duration::from_secs(1);
 
 /// What an operator chose for a group.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -77,15 +82,6 @@ pub struct Settings {
     /// The cluster has exactly two nodes: when the other resigns, nobody else can be standing,
     /// so that the skew time, which sorts out several, is not waited for.
     pub pair: bool,
-}
-
-/// The MASTER that was heard last.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Rival {
-    /// Its advert.
-    pub heard: Heard,
-    /// When it came.
-    pub at: Instant,
 }
 
 /// A group as an observer sees it.
@@ -119,9 +115,11 @@ pub struct Group {
     cause: Cause,
     term: Term,
     stopping: bool,
-    rival: Option<Rival>,
+    rivals: Rivals,
     resigned: Option<std::net::IpAddr>,
     preempt_at: Option<Instant>,
+    /// Nobody stands before, since somebody disagreed.
+    held_until: Instant,
     /// A frame that failed authentication has delayed the promotion already.
     delayed: bool,
     /// What time must mend before the group stands again.
@@ -132,7 +130,10 @@ pub struct Group {
     /// An address was lost while the addresses were going on.
     lost: bool,
     answered_at: Option<Instant>,
-    alarm: Option<(Alarm, Instant)>,
+    announced_at: Instant,
+    announce_at: Instant,
+    /// When each kind of alarm was said last.
+    alarms: [Option<Instant>; Alarm::KINDS],
     promotions: u64,
     restored: u64,
 }
@@ -163,16 +164,19 @@ impl Group {
             cause: Cause::Started,
             term: 0,
             stopping: false,
-            rival: None,
+            rivals: Rivals::default(),
             resigned: None,
             preempt_at: None,
+            held_until: now,
             delayed: false,
             hold: None,
             failures: 0,
             fight: Fight::default(),
             lost: false,
             answered_at: None,
-            alarm: None,
+            announced_at: now,
+            announce_at: Instant::NEVER,
+            alarms: [None; Alarm::KINDS],
             promotions: 0,
             restored: 0,
         };
@@ -197,6 +201,7 @@ impl Group {
             Event::Facts(facts) => self.on_facts(facts, out),
             Event::Acquired(term, outcome) => self.on_acquired(term, outcome, out),
             Event::Released(term, outcome) => self.on_released(term, outcome, out),
+            Event::Working(term) => self.on_working(term),
             Event::AddressLost => self.on_address_lost(out),
             Event::AddressesChanged => self.on_addresses_changed(out),
             Event::Settings(settings) => self.on_settings(settings, out),
@@ -209,7 +214,7 @@ impl Group {
     /// When to call [`Group::step`] next, if nothing happens before.
     #[must_use]
     pub fn deadline(&self) -> Instant {
-        self.role.deadline()
+        self.role.deadline().min(self.announce_at)
     }
 
     /// What an observer may know.
@@ -223,7 +228,7 @@ impl Group {
                 Role::Fault { why, .. } => Some(why),
                 _ => None,
             },
-            rival: self.rival,
+            rival: self.rivals.last(),
             promotions: self.promotions,
             restored: self.restored,
         }
@@ -241,6 +246,22 @@ impl Group {
         !matches!(self.role, Role::Backup { .. } | Role::Stopped)
     }
 
+    /// Whether the group waits for others to be silent. Then a frame counts from when it came, and
+    /// time passes only so far as everything was heard. A group that speaks acts at the time that
+    /// it is, whatever it hears late.
+    #[must_use]
+    pub const fn listens(&self) -> bool {
+        !matches!(
+            self.role,
+            Role::Master { .. }
+                | Role::Releasing(_)
+                | Role::Candidate {
+                    claim: role::Claim::Acquiring(_),
+                    ..
+                }
+        )
+    }
+
     fn pass(&mut self, out: &mut Vec<Effect>) {
         while self.deadline() <= self.now {
             self.fire(out);
@@ -249,19 +270,15 @@ impl Group {
 
     /// The deadline of the role has come; every arm moves it on.
     fn fire(&mut self, out: &mut Vec<Effect>) {
+        if self.announce_at <= self.now {
+            return self.announce(out);
+        }
         match self.role {
             Role::Init { scrub } => self.scrub(scrub, out),
             Role::Backup { .. } => self.stand(out),
             Role::Candidate { advert_at, claim } => self.fire_candidate(advert_at, claim, out),
             Role::Master { advert_at, restore } => self.fire_master(advert_at, restore, out),
-            Role::Releasing {
-                advert_at,
-                attempt,
-                until,
-                cause,
-            } => {
-                self.fire_releasing(advert_at, attempt, until, cause, out);
-            }
+            Role::Releasing(leave) => self.fire_releasing(leave, out),
             Role::Fault {
                 why: Blocked::Stuck(_),
                 ..
@@ -281,7 +298,7 @@ impl Group {
                 self.hear_as_candidate(advert_at, claim, heard, out);
             }
             Role::Master { .. } => self.hear_as_master(heard, out),
-            Role::Releasing { .. } => self.hear_while_releasing(heard),
+            Role::Releasing(leave) => self.hear_while_releasing(leave, heard),
             Role::Fault { .. } => self.remember(heard),
             Role::Init { .. } | Role::Stopped => {}
         }
@@ -321,6 +338,7 @@ impl Group {
         match self.role {
             Role::Candidate { .. } | Role::Master { .. } => self.release(Cause::Stop, out),
             Role::Backup { .. } => self.become_role(Role::Stopped, Cause::Stop, out),
+            Role::Init { scrub } => self.stop_scrubbing(scrub, out),
             Role::Fault { why, .. } if !matches!(why, Blocked::Stuck(_)) => {
                 self.become_role(Role::Stopped, Cause::Stop, out);
             }
@@ -369,6 +387,23 @@ impl Group {
         }
     }
 
+    /// What takes long is not late as long as somebody works on it.
+    fn on_working(&mut self, term: Term) {
+        let later = self.now;
+        if let Some(attempt) = self
+            .role
+            .attempt_mut()
+            .filter(|attempt| attempt.awaits(term))
+        {
+            attempt.wait = Wait::Answer {
+                late_at: later + ANSWER_WITHIN,
+            };
+            if let Role::Releasing(leave) = &mut self.role {
+                leave.until = later + RELEASE_WITHIN;
+            }
+        }
+    }
+
     fn on_released(
         &mut self,
         term: Term,
@@ -383,8 +418,8 @@ impl Group {
                     self.role = Role::Init { scrub };
                 }
             },
-            Role::Releasing { attempt, .. } if attempt.awaits(term) => {
-                self.release_answered(attempt, outcome, out);
+            Role::Releasing(leave) if leave.attempt.awaits(term) => {
+                self.release_answered(leave, outcome, out);
             }
             _ => {}
         }
@@ -517,15 +552,13 @@ impl Group {
         out.push(Effect::Advertise { priority: RESIGN });
     }
 
-    /// Reports an alarm, unless it is the same as the last one and that was said lately.
+    /// Reports an alarm, unless one of its kind was said lately.
     fn raise(&mut self, alarm: Alarm, out: &mut Vec<Effect>) {
-        let said = self
-            .alarm
-            .is_some_and(|(last, at)| last == alarm && self.now.since(at) < ALARM_EVERY);
-        if said {
+        let said = &mut self.alarms[alarm.kind()];
+        if said.is_some_and(|at| self.now.since(at) < ALARM_EVERY) {
             return;
         }
-        self.alarm = Some((alarm, self.now));
+        *said = Some(self.now);
         out.push(Effect::Report(Report::Alarm(alarm)));
     }
 }

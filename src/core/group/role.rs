@@ -1,6 +1,6 @@
 //! What can a group be doing? The roles, each with its own deadlines.
 
-use crate::core::event::{AddressFault, Blocked, Cause, RoleName, Term};
+use crate::core::event::{AddressFault, Blocked, RoleName, Term};
 use crate::core::time::Instant;
 
 /// A role carries everything that waits in it, with the instant at which the waiting ends.
@@ -17,13 +17,8 @@ pub(super) enum Role {
         advert_at: Instant,
         restore: Option<Restore>,
     },
-    /// Taking the addresses off. `advert_at` while the others are to be held back meanwhile.
-    Releasing {
-        advert_at: Option<Instant>,
-        attempt: Attempt,
-        until: Instant,
-        cause: Cause,
-    },
+    /// Taking the addresses off.
+    Releasing(Leave),
     /// Not able to hold the addresses; `retry_at` where time alone may mend it.
     Fault { why: Blocked, retry_at: Instant },
     /// Ended.
@@ -37,9 +32,26 @@ impl Role {
             Role::Backup { .. } => RoleName::Backup,
             Role::Candidate { .. } => RoleName::Candidate,
             Role::Master { .. } => RoleName::Master,
-            Role::Releasing { .. } => RoleName::Releasing,
+            Role::Releasing(_) => RoleName::Releasing,
             Role::Fault { .. } => RoleName::Fault,
             Role::Stopped => RoleName::Stopped,
+        }
+    }
+
+    /// The change of addresses that the role waits for, if any.
+    pub(super) fn attempt_mut(&mut self) -> Option<&mut Attempt> {
+        match self {
+            Role::Init { scrub } => Some(scrub),
+            Role::Candidate {
+                claim: Claim::Acquiring(attempt),
+                ..
+            } => Some(attempt),
+            Role::Master {
+                restore: Some(restore),
+                ..
+            } => Some(&mut restore.attempt),
+            Role::Releasing(leave) => Some(&mut leave.attempt),
+            _ => None,
         }
     }
 
@@ -52,14 +64,7 @@ impl Role {
             Role::Master { advert_at, restore } => {
                 advert_at.min(restore.map_or(Instant::NEVER, |r| r.attempt.deadline()))
             }
-            Role::Releasing {
-                advert_at,
-                attempt,
-                until,
-                ..
-            } => until
-                .min(attempt.deadline())
-                .min(advert_at.unwrap_or(Instant::NEVER)),
+            Role::Releasing(leave) => leave.deadline(),
             Role::Fault { retry_at, .. } => retry_at,
             Role::Stopped => Instant::NEVER,
         }
@@ -121,6 +126,25 @@ impl Attempt {
     /// Whether an answer of this term is the one that is waited for.
     pub(super) fn awaits(&self, term: Term) -> bool {
         self.term == term && matches!(self.wait, Wait::Answer { .. })
+    }
+}
+
+/// The way from holding the addresses to not holding them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Leave {
+    /// While the others are to be held back meanwhile.
+    pub(super) advert_at: Option<Instant>,
+    pub(super) attempt: Attempt,
+    /// When it counts as stuck.
+    pub(super) until: Instant,
+    /// Whether the others are told when it is done: not by one that never claimed anything.
+    pub(super) resigns: bool,
+}
+
+impl Leave {
+    fn deadline(&self) -> Instant {
+        let advert_at = self.advert_at.unwrap_or(Instant::NEVER);
+        self.until.min(self.attempt.deadline()).min(advert_at)
     }
 }
 

@@ -350,7 +350,11 @@ fn law_10_nobody_is_promoted_while_frames_that_disagree_arrive() {
         bench.wait(SECOND * 2);
     }
     assert_eq!(bench.role(), RoleName::Backup);
-    assert_eq!(bench.alarms().len(), 1, "said once, not with every frame");
+    assert_eq!(
+        bench.alarms().len(),
+        4,
+        "said now and then, not with every frame"
+    );
     assert_eq!(bench.until_change(), Duration::from_nanos(1_609_375_000));
 }
 
@@ -549,6 +553,149 @@ fn an_address_lost_right_after_the_read_back_is_put_back() {
 }
 
 #[test]
+fn of_two_nodes_a_stranger_does_not_make_the_other_stand_at_once() {
+    let mut bench = Bench::backup(Settings {
+        pair: true,
+        ..settings(100)
+    });
+    bench.hear(advert_from(9, 200));
+    bench.wait(SECOND * 2);
+    bench.hear(advert_from(8, RESIGN));
+    assert_eq!(bench.until_change(), Duration::from_nanos(609_375_000));
+}
+
+#[test]
+fn a_living_master_with_a_longer_interval_is_given_the_time_to_go() {
+    let slow = |priority| {
+        Event::Advert(Heard {
+            from: peer(9),
+            priority,
+            interval: SECOND,
+            lead: true,
+        })
+    };
+    let mut bench = Bench::backup(Settings {
+        interval: SECOND / 10,
+        ..settings(150)
+    });
+    bench.wait(SECOND / 4);
+    bench.hear(slow(100));
+    bench.until_change();
+    bench.wait(SECOND * 5 / 4);
+    assert_eq!((bench.role(), bench.acquires()), (RoleName::Candidate, 1));
+}
+
+#[test]
+fn work_that_takes_long_is_not_late() {
+    let mut bench = Bench::backup(settings(100));
+    bench.until_change();
+    for _ in 0..60 {
+        bench.hear(Event::Working(bench.group.term));
+        bench.wait(SECOND);
+    }
+    bench.acquired(Ok(()));
+    assert_eq!(bench.role(), RoleName::Master);
+    bench.hear(Event::Stop);
+    for _ in 0..60 {
+        bench.hear(Event::Working(bench.group.term));
+        bench.wait(SECOND);
+    }
+    assert_eq!(bench.role(), RoleName::Releasing);
+}
+
+#[test]
+fn what_a_stranger_causes_does_not_fill_the_log() {
+    let mut bench = Bench::master(settings(100));
+    for last in 0..=255 {
+        bench.hear(Event::OwnAdvert { from: peer(last) });
+        bench.hear(advert_from(last, 1 + last / 4));
+    }
+    assert_eq!(bench.alarms().len(), 2);
+}
+
+#[test]
+fn a_resignation_of_somebody_else_is_not_the_silence_of_the_master() {
+    let mut bench = Bench::backup(settings(100));
+    bench.hear(advert_from(9, 200));
+    bench.hear(advert_from(8, 150));
+    bench.hear(advert_from(8, RESIGN));
+    assert_eq!(bench.until_change(), Duration::from_nanos(3_609_375_000));
+}
+
+#[test]
+fn a_router_with_two_lines_has_resigned_when_both_say_so() {
+    let mut bench = Bench::backup(settings(100));
+    bench.hear(advert_from(9, 200));
+    bench.hear(advert_from(8, 200));
+    bench.hear(advert_from(9, RESIGN));
+    bench.hear(advert_from(8, RESIGN));
+    assert_eq!(bench.until_change(), Duration::from_nanos(609_375_000));
+}
+
+#[test]
+fn law_10_a_resignation_does_not_shorten_the_wait_after_a_conflict() {
+    let mut bench = Bench::backup(Settings {
+        pair: true,
+        ..settings(100)
+    });
+    bench.hear(advert(200));
+    bench.hear(Event::Conflict {
+        from: peer(8),
+        field: ConflictField::Version,
+    });
+    bench.hear(advert(RESIGN));
+    assert_eq!(bench.until_change(), Duration::from_nanos(3_609_375_000));
+}
+
+#[test]
+fn law_10_a_conflict_counts_whatever_the_role_was_when_it_came() {
+    let mut bench = Bench::new(settings(OWNER));
+    bench.hear(Event::Conflict {
+        from: peer(8),
+        field: ConflictField::Version,
+    });
+    bench.released(Ok(()));
+    assert_eq!(bench.role(), RoleName::Backup);
+    assert!(bench.until_change() > SECOND * 3);
+}
+
+#[test]
+fn a_candidate_that_was_away_does_not_speak_as_if_it_were_not() {
+    let mut bench = Bench::backup(settings(200));
+    bench.until_change();
+    bench.said.clear();
+    bench.now = bench.now + SECOND * 8;
+    bench.hear(Event::Tick);
+    assert_eq!(
+        (bench.role(), bench.adverts()),
+        (RoleName::Releasing, vec![])
+    );
+}
+
+#[test]
+fn who_was_away_while_releasing_does_not_hold_the_others_back() {
+    let mut bench = Bench::master(settings(200));
+    bench.hear(Event::Stop);
+    bench.now = bench.now + SECOND * 8;
+    bench.hear(Event::Tick);
+    bench.wait(SECOND * 3);
+    assert!(bench.adverts().is_empty());
+}
+
+#[test]
+fn a_stop_ends_even_when_the_table_cannot_be_cleared() {
+    let mut bench = Bench::new(settings(100));
+    bench.hear(Event::Stop);
+    bench.released(Err(FAULT));
+    bench.wait(RELEASE_WITHIN + SECOND);
+    assert_eq!(bench.role(), RoleName::Stopped);
+    assert!(
+        bench.adverts().is_empty(),
+        "who never claimed anything has nothing to resign"
+    );
+}
+
+#[test]
 fn rfc9568_6_4_3_a_master_answers_a_resignation_with_an_advert() {
     let mut bench = Bench::master(settings(100));
     bench.hear(advert(RESIGN));
@@ -559,12 +706,16 @@ fn rfc9568_6_4_3_a_master_answers_a_resignation_with_an_advert() {
 #[test]
 fn rfc9568_6_4_3_the_better_of_two_masters_stays_and_announces_again() {
     let mut bench = Bench::master(settings(100));
+    bench.wait(SECOND * 2);
+    bench.said.clear();
     bench.hear(advert(99));
     assert_eq!((bench.adverts(), bench.announces()), (vec![100], 1));
     bench.hear(advert(RESIGN));
+    bench.said.clear();
+    bench.wait(ANNOUNCE_PAUSE);
     assert_eq!(
         bench.announces(),
-        2,
+        1,
         "the loser is off now; who asked before may have it wrong"
     );
     assert_eq!(bench.role(), RoleName::Master);
@@ -573,6 +724,8 @@ fn rfc9568_6_4_3_the_better_of_two_masters_stays_and_announces_again() {
 #[test]
 fn a_flood_of_worse_adverts_is_not_answered_by_a_flood() {
     let mut bench = Bench::master(settings(100));
+    bench.wait(SECOND * 2);
+    bench.said.clear();
     for _ in 0..1000 {
         bench.hear(advert(99));
     }

@@ -131,6 +131,7 @@ impl Actuator {
                     .start(key, term, announced, addresses.announce, now);
             }
             Job::Hush(key) => self.announcer.cancel(key),
+            Job::Close(ears) => drop(ears),
             Job::Stop => self.stopping = true,
         }
     }

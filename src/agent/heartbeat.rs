@@ -249,7 +249,8 @@ impl Heartbeat {
             // A descriptor that is closed leaves by itself.
             let _ = self.epoll.delete(&ear.receiver);
         }
-        self.ears = plan.receivers;
+        let deaf = std::mem::replace(&mut self.ears, plan.receivers);
+        self.out.jobs.offer(Job::Close(deaf));
         let mut old = std::mem::take(&mut self.slots);
         let kept = self.out.senders.len();
         self.out.senders.extend(plan.senders);

@@ -9,7 +9,7 @@ use crate::core::{Outcome, Report, Term};
 use crate::net::addresses::Placed;
 use crate::sys::wake::Waker;
 
-use super::plan::Plan;
+use super::plan::{Ear, Plan};
 
 /// Names a group for the life of the agent: a name of the file may come and go, a key never
 /// means two groups.
@@ -77,6 +77,9 @@ pub(crate) enum Job {
     Withdraw(Key, Arc<[Placed]>),
     Announce(Key, Term, Arc<Addresses>),
     Hush(Key),
+    /// Sockets that nobody listens at any more. Leaving a multicast group waits for a lock that
+    /// any network configuration of the machine holds, which is not for the heartbeat thread.
+    Close(Vec<Ear>),
     Stop,
 }
 

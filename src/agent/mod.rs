@@ -172,6 +172,7 @@ impl Agent {
 
         let netlink = || AgentError::system("opening a netlink socket (needs CAP_NET_ADMIN)");
         let mut rtnl = Rtnl::open().map_err(netlink())?;
+        demand_right(&mut rtnl)?;
         clear_leftovers(&mut rtnl, &journal)?;
         // Watching begins before the first look, so that nothing changes unseen in between.
         let monitor = Monitor::open(Watch::new(interfaces(&config))).map_err(netlink())?;
@@ -340,6 +341,19 @@ fn lock_memory(journal: &Outbox<Entry>) {
     if let Err(error) = realtime::lock_memory() {
         let text = format!("the agent's memory may be paged out: {error}");
         journal.offer(Entry::Note(Level::Warning, text));
+    }
+}
+
+/// Without it, the agent would stand in every election and fail each time.
+fn demand_right(rtnl: &mut Rtnl) -> Result<(), AgentError> {
+    let doing = "asking whether addresses may be changed here";
+    match rtnl.may_change().map_err(AgentError::system(doing))? {
+        true => Ok(()),
+        false => Err(
+            AgentError::system("changing addresses needs CAP_NET_ADMIN")(
+                io::ErrorKind::PermissionDenied.into(),
+            ),
+        ),
     }
 }
 

@@ -29,7 +29,8 @@ pub fn sweep(
         };
         let removal = plan::removal(&seen, condemned, |index| promotes(rtnl, index));
         if removal.edits.is_empty() {
-            return Err(stuck(first, "addresses that are not ours depend on it"));
+            let why = io::Error::other("addresses that are not ours depend on it");
+            return Err(stuck(first, &why));
         }
         rtnl.apply(&removal.edits, &mut |refusal| refused = Some(refusal.errno))?;
         let gone = seen.iter().filter(|state| condemned(state));
@@ -39,12 +40,12 @@ pub fn sweep(
         return Ok(removed.into_values().collect());
     };
     let why = io::Error::from_raw_os_error(refused.unwrap_or(libc::EEXIST));
-    Err(stuck(&left, &why.to_string()))
+    Err(stuck(&left, &why))
 }
 
-fn stuck(state: &AddressState, why: &str) -> io::Error {
+/// Names the address, and stays of the kind that it was.
+fn stuck(state: &AddressState, why: &io::Error) -> io::Error {
     let (address, prefix_len, index) = (state.address, state.prefix_len, state.index);
-    io::Error::other(format!(
-        "removing {address}/{prefix_len} from interface {index}: {why}"
-    ))
+    let text = format!("removing {address}/{prefix_len} from interface {index}: {why}");
+    io::Error::new(why.kind(), text)
 }

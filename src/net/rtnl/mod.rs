@@ -10,6 +10,7 @@ pub(in crate::net) mod socket;
 
 use std::collections::HashSet;
 use std::io;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use netlink_packet_core::{
@@ -201,6 +202,27 @@ impl Rtnl {
             })?;
         }
         Ok(())
+    }
+
+    /// Whether this process may change addresses here: the kernel is asked for a change that
+    /// cannot have an effect, and checks the right to it first.
+    ///
+    /// # Errors
+    /// As [`Rtnl::apply`].
+    pub fn may_change(&mut self) -> io::Result<bool> {
+        let nowhere = Edit {
+            index: i32::MAX as u32,
+            address: Ipv4Addr::UNSPECIFIED.into(),
+            act: Act::Delete {
+                prefix_len: 32,
+                peer: None,
+            },
+        };
+        let mut allowed = true;
+        self.apply(&[nowhere], &mut |refusal| {
+            allowed = !matches!(refusal.errno, libc::EPERM | libc::EACCES);
+        })?;
+        Ok(allowed)
     }
 
     fn answers(

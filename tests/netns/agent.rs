@@ -13,7 +13,7 @@ use nix::sys::signal::Signal;
 use crate::config::Config;
 use crate::site::SOON;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_floatlock");
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_floatlock");
 const FILE: &str = "floatlock.toml";
 const RUNTIME_DIR: &str = "/run/floatlock";
 
@@ -196,6 +196,11 @@ impl Agent {
         });
         assert!(came, "never: {what}; {last:#?}{}", self.log());
         last.expect("it holds")
+    }
+
+    /// Waits until the status, too, shows `web` in this role: it follows the log.
+    pub(crate) fn shows(&self, role: &str) {
+        self.group_until("web", role, |group| group.role == role);
     }
 
     /// Waits until `web` hears a MASTER.

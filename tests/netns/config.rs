@@ -1,6 +1,11 @@
 //! What is the agent of a test told? The text of its file, with the keys that matter to the test.
 
 use std::fmt::Write as _;
+use std::time::Duration;
+
+/// A BACKUP that hears nothing for longer than this, five intervals, stands. Adverts come often,
+/// so that tests are short, but a machine with other work may lose its breath for a while.
+pub(crate) const SILENCE: Duration = Duration::from_millis(500);
 
 /// A configuration of one node.
 #[derive(Clone, Debug)]
@@ -13,12 +18,12 @@ pub(crate) struct Config {
 }
 
 impl Config {
-    /// VRRPv3 every 100 ms, for the nodes of a pair.
+    /// VRRPv3 every 100 ms, five of which may be missing, for the nodes of a pair.
     pub(crate) fn new(node: &str, groups: &[Group]) -> Self {
         Self {
             node: node.to_owned(),
             nodes: vec!["lb-a".to_owned(), "lb-b".to_owned()],
-            heartbeat: "protocol = \"vrrp3\"\ninterval = \"100ms\"\n".to_owned(),
+            heartbeat: "protocol = \"vrrp3\"\ninterval = \"100ms\"\nmisses = 5\n".to_owned(),
             groups: groups.to_vec(),
         }
     }

@@ -1,10 +1,8 @@
 //! Who becomes MASTER? Priorities, addresses, owners.
 
-use std::time::Duration;
-
 use floatlock::lab::clock;
 
-use crate::config::{Config, Group};
+use crate::config::{Config, Group, SILENCE};
 use crate::site::{NODES, Site, adverts, answers, await_address, has};
 
 const VIP: &str = "10.77.0.100";
@@ -124,12 +122,7 @@ fn the_owner_of_an_address_is_master_at_once_and_never_touches_it() {
         "{candidate:?}"
     );
     assert_eq!(a.roles("web").len(), 3);
-    // At once: before any wait for silence, which is three intervals of 100 ms.
-    assert!(
-        candidate.at.since(backup.at) < Duration::from_millis(250),
-        "{}",
-        a.log()
-    );
+    assert!(candidate.at.since(backup.at) < SILENCE, "{}", a.log());
     assert!(master.at > started);
     b.becomes("RELEASING");
     await_address(other, VIP, false);

@@ -3,7 +3,7 @@
 use floatlock::lab::clock;
 use nix::sys::signal::Signal;
 
-use crate::config::{Config, Group};
+use crate::config::{Config, Group, SILENCE};
 use crate::site::{Site, adverts, answers, await_address, has};
 
 const VIP: &str = "10.77.0.100";
@@ -52,7 +52,7 @@ fn a_backup_that_was_frozen_first_hears_what_came_meanwhile() {
     let (mark_a, mark_b) = (a.mark(), b.mark());
     b.signal(Signal::SIGSTOP);
     // More than twice the silence after which it would stand.
-    adverts(&watch, "lb-a", 8);
+    adverts(&watch, "lb-a", 12);
     b.signal(Signal::SIGCONT);
     adverts(&watch, "lb-a", 8);
     a.demand_no_change_since(mark_a);
@@ -75,8 +75,8 @@ fn a_backup_of_many_groups_hears_all_that_came_before_it_stands() {
     let (mark_a, mark_b) = (a.mark(), b.mark());
     let watch = site.listen();
     b.signal(Signal::SIGSTOP);
-    // Eight of each of 151 groups are more than one look into the queue takes.
-    adverts(&watch, "lb-a", 8 * 151);
+    // Nine of each of 151 groups are more than one look into the queue takes.
+    adverts(&watch, "lb-a", 9 * 151);
     b.signal(Signal::SIGCONT);
     adverts(&watch, "lb-a", 3 * 151);
     a.demand_no_change_since(mark_a);
@@ -93,8 +93,7 @@ fn a_lone_master_that_was_frozen_serves_again() {
     a.signal(Signal::SIGSTOP);
     let stopped = clock::now();
     // The kernel still answers: the client counts the time.
-    let long = std::time::Duration::from_millis(800);
-    answers(&watch, "lb-a", VIP, stopped + long);
+    answers(&watch, "lb-a", VIP, stopped + 2 * SILENCE);
     a.signal(Signal::SIGCONT);
     let away = a.becomes_after(mark, "web", "RELEASING");
     assert!(away.cause.contains("did not run for"), "{away:?}");

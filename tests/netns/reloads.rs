@@ -7,7 +7,7 @@ use floatlock::lab::{Watch, clock};
 use nix::sys::signal::Signal;
 
 use crate::agent::{Agent, floatlock};
-use crate::config::{Config, Group};
+use crate::config::{Config, Group, SILENCE};
 use crate::site::{Site, adverts, answers, await_address, has};
 
 const VIP: &str = "10.77.0.100";
@@ -55,7 +55,7 @@ fn a_bad_file_changes_nothing_and_says_why() {
     adverts(&watch, "lb-a", 5);
     a.demand_no_change_since(mark_a);
     b.demand_no_change_since(mark_b);
-    assert!(longest_pause(&watch, "lb-a", 51, began) < Duration::from_millis(300));
+    assert!(longest_pause(&watch, "lb-a", 51, began) < SILENCE);
     assert_eq!(a.group("web").priority, 150);
 }
 
@@ -120,12 +120,12 @@ fn groups_come_and_go_and_the_others_are_not_disturbed() {
         changes.filter(|change| change.group == "web").count()
     };
     assert_eq!((of_web(&a, mark_a), of_web(&b, mark_b)), (0, 0));
-    assert!(longest_pause(&watch, "lb-a", 51, began) < Duration::from_millis(300));
+    assert!(longest_pause(&watch, "lb-a", 51, began) < SILENCE);
     let seen = watch.stop();
     let gap = seen
         .longest_gap(VIP.parse().unwrap(), began, clock::now())
         .unwrap();
-    assert!(gap.length() < Duration::from_millis(300), "{gap:?}");
+    assert!(gap.length() < SILENCE, "{gap:?}");
 }
 
 #[test]
@@ -167,7 +167,7 @@ fn addresses_change_without_a_change_of_role() {
         .longest_gap("10.77.0.101".parse().unwrap(), began, until)
         .unwrap();
     assert!(
-        gap.length() < Duration::from_millis(300),
+        gap.length() < SILENCE,
         "the one that stays is not touched: {gap:?}"
     );
     // The new ones are what a stop takes off.

@@ -1,0 +1,196 @@
+//! Do the commands that need no agent say the right things?
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+use crate::agent::{PROGRAM, floatlock};
+use crate::config::{Config, Group};
+use crate::site::Site;
+
+const COMMANDS: [&str; 9] = [
+    "run",
+    "check",
+    "status",
+    "is-master",
+    "reload",
+    "release",
+    "demo",
+    "completions",
+    "man",
+];
+
+fn program(arguments: &[&str]) -> Output {
+    Command::new(PROGRAM).args(arguments).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+fn good(arguments: &[&str]) -> String {
+    let output = program(arguments);
+    assert!(
+        output.status.success(),
+        "{arguments:?}: {}",
+        text(&output.stderr)
+    );
+    assert_eq!(text(&output.stderr), "");
+    text(&output.stdout)
+}
+
+#[test]
+fn completions_are_printed_for_each_shell() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let script = good(&["completions", shell]);
+        assert!(
+            COMMANDS.iter().all(|command| script.contains(command)),
+            "{shell}"
+        );
+    }
+    assert_eq!(program(&["completions", "tcsh"]).status.code(), Some(2));
+}
+
+#[test]
+fn bash_accepts_its_completions() {
+    let script = good(&["completions", "bash"]);
+    let output = Command::new("bash")
+        .args(["-n", "-c", &script])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+}
+
+#[test]
+fn there_is_a_man_page_of_the_program_and_of_each_command() {
+    let page = good(&["man"]);
+    assert!(page.contains(".TH floatlock 1"), "{page}");
+    assert!(
+        COMMANDS
+            .iter()
+            .all(|command| page.contains(&command.replace('-', "\\-"))),
+        "{page}"
+    );
+    for command in COMMANDS {
+        let page = good(&["man", command]);
+        assert!(
+            page.starts_with(".ie") && page.contains(".SH SYNOPSIS"),
+            "{command}: {page}"
+        );
+    }
+    let output = program(&["man", "explode"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("there is no such command"));
+}
+
+#[test]
+fn help_names_every_command_and_hides_what_only_the_demo_uses() {
+    let help = good(&["help"]);
+    assert!(
+        COMMANDS.iter().all(|command| help.contains(command)),
+        "{help}"
+    );
+    assert!(!help.contains("lab-responder"), "{help}");
+    assert_eq!(program(&["explode"]).status.code(), Some(2));
+    assert_eq!(program(&[]).status.code(), Some(2));
+}
+
+#[test]
+fn the_demo_lists_its_scenarios_and_refuses_others() {
+    let list = good(&["demo", "--list"]);
+    assert!(
+        list.lines().any(|line| line.starts_with("failover ")),
+        "{list}"
+    );
+    let output = program(&["demo", "explode"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("explode"));
+}
+
+/// `floatlock check` on a host with `eth0`.
+fn check(config: &Config, arguments: &[&str]) -> (i32, String) {
+    let site = Site::new();
+    let file = crate::agent::write(&site.hosts[0], config);
+    let all = [&["check", "-c", file.to_str().unwrap()], arguments].concat();
+    let ran = floatlock(&site.hosts[0], &all);
+    (ran.code, ran.output)
+}
+
+#[test]
+fn check_is_0_for_a_good_file_and_prints_what_follows_from_it() {
+    let config = Config::new("lb-a", &[Group::web(150)]);
+    let (code, output) = check(&config, &[]);
+    assert_eq!(code, 0, "{output}");
+    assert!(output.contains("web"), "{output}");
+    let (code, output) = check(&config, &["--json"]);
+    assert_eq!(code, 0, "{output}");
+    let json: Value = serde_json::from_str(&output).unwrap();
+    assert_eq!(json["problems"], Value::Array(vec![]));
+    assert!(json["derived"].is_object(), "{output}");
+}
+
+#[test]
+fn check_is_1_for_warnings() {
+    let unused = Config::new("lb-a", &[Group::web(150).key("interface", "\"eth7\"")]);
+    let (code, output) = check(&unused, &[]);
+    assert_eq!(code, 1, "{output}");
+    assert!(
+        output.contains("there is no interface eth7 on this host"),
+        "{output}"
+    );
+    let (code, output) = check(&unused, &["--json"]);
+    let json: Value = serde_json::from_str(&output).unwrap();
+    assert_eq!(
+        (code, &json["missing_interfaces"][0]),
+        (1, &Value::from("eth7"))
+    );
+    let few = "protocol = \"vrrp3\"\ninterval = \"100ms\"\nmisses = 2\n";
+    let (code, output) = check(&Config::new("lb-a", &[Group::web(150)]).heartbeat(few), &[]);
+    assert_eq!(code, 1, "{output}");
+    assert!(output.contains("two lost adverts are enough"), "{output}");
+}
+
+#[test]
+fn check_is_2_for_errors_all_in_one_pass() {
+    let bad = Group::web(150).key("priorty", "1").key("id", "300");
+    let config = Config::new("lb-a", &[bad]);
+    let (code, output) = check(&config, &[]);
+    assert_eq!(code, 2, "{output}");
+    assert!(
+        output.contains("`priorty` is not a key") && output.contains("300"),
+        "{output}"
+    );
+    assert!(output.contains("2 errors"), "{output}");
+    let (code, output) = check(&config, &["--json"]);
+    let json: Value = serde_json::from_str(&output).unwrap();
+    assert_eq!(
+        (code, json["problems"].as_array().unwrap().len()),
+        (2, 2),
+        "{output}"
+    );
+}
+
+#[test]
+fn check_of_a_file_that_cannot_be_read_is_2() {
+    let output = program(&["check", "-c", "/no/such/file"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("/no/such/file"));
+    let output = program(&["check", "-c", "/no/such/file", "--json"]);
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn the_files_in_conf_have_no_errors() {
+    let site = Site::new();
+    let conf = Path::new(env!("CARGO_MANIFEST_DIR")).join("conf");
+    let files = fs::read_dir(conf)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    for file in files.filter(|file| file.extension().is_some_and(|e| e == "toml")) {
+        // On a host named lb-a, which need not have all their interfaces.
+        let ran = floatlock(&site.hosts[0], &["check", "-c", file.to_str().unwrap()]);
+        assert_ne!(ran.code, 2, "{file:?}: {}", ran.output);
+    }
+}

@@ -198,14 +198,21 @@ impl Agent {
         last.expect("it holds")
     }
 
-    /// Waits until the status, too, shows `web` in this role: it follows the log.
+    /// Waits until `web` is in this role by the log and by the status, which may follow each other.
     pub(crate) fn shows(&self, role: &str) {
+        self.becomes(role);
         self.group_until("web", role, |group| group.role == role);
     }
 
-    /// Waits until `web` hears a MASTER.
+    /// Waits until `web` is BACKUP and hears a MASTER.
     pub(crate) fn hears_a_master(&self) {
-        self.group_until("web", "a MASTER is heard", |group| group.rival.is_some());
+        self.hears_a_master_of("web");
+    }
+
+    /// The same of another group.
+    pub(crate) fn hears_a_master_of(&self, group: &str) {
+        self.becomes_after(0, group, "BACKUP");
+        self.group_until(group, "a MASTER is heard", |group| group.rival.is_some());
     }
 
     /// Demands that no role has changed since the mark.

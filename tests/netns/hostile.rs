@@ -114,7 +114,7 @@ fn a_hundred_thousand_broken_frames_change_no_role_and_are_counted() {
     let site = Site::new();
     let [a, b] = site.pair_of(config);
     a.becomes_after(0, "old", "MASTER");
-    b.group_until("old", "the MASTER is heard", |group| group.rival.is_some());
+    b.hears_a_master_of("old");
     let (mark_a, mark_b) = (a.mark(), b.mark());
     let watch = site.watch(&[VIP]);
     let injector = Injector::on(&site.client);
@@ -166,7 +166,7 @@ fn held_back_by(frame: &Scene, group: &str, counter: &str, alarm: &str, every: D
     let site = Site::new();
     let [a, b] = site.pair_of(config);
     a.becomes_after(0, group, "MASTER");
-    b.group_until(group, "the MASTER is heard", |group| group.rival.is_some());
+    b.hears_a_master_of(group);
     let injector = Injector::on(&site.client);
     let done = AtomicBool::new(false);
     let role = || b.roles(group);

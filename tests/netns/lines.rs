@@ -149,9 +149,7 @@ fn the_same_id_on_two_interfaces_is_two_groups() {
     };
     let [a, b] = site.pair_of(config);
     a.becomes_after(0, "inside", "MASTER");
-    b.group_until("inside", "the MASTER is heard", |group| {
-        group.rival.is_some()
-    });
+    b.hears_a_master_of("inside");
     let rival = |name: &str| b.group(name).rival.map(|rival| rival.address.to_string());
     assert_eq!(rival("web").as_deref(), Some("10.77.0.1"));
     assert_eq!(rival("inside").as_deref(), Some("10.78.0.1"));

@@ -102,7 +102,7 @@ fn groups_come_and_go_and_the_others_are_not_disturbed() {
     let ran = floatlock(&b.host, &["reload", "-c", "/run/lab/floatlock.toml"]);
     assert_eq!(ran.code, 0, "{ran:?}");
     assert!(ran.output.contains("mail"), "{ran:?}");
-    b.group_until("mail", "the MASTER is heard", |group| group.rival.is_some());
+    b.hears_a_master_of("mail");
     assert!(has(&a.host, "10.77.0.110") && has(&a.host, "10.77.0.111"));
     // Gone from lb-a: lb-b takes it.
     a.reload(&Config::new("lb-a", &[Group::web(150)]));
@@ -187,7 +187,7 @@ fn an_address_moves_from_one_group_to_another() {
     let (kept, moved, other) = ("10.77.0.100/24", "10.77.0.101/24", "10.77.0.110/24");
     let [a, b] = site.pair_of(|node, p| config(node, p, &[kept, moved], &[other]));
     a.becomes_after(0, "mail", "MASTER");
-    b.group_until("mail", "the MASTER is heard", |group| group.rival.is_some());
+    b.hears_a_master_of("mail");
     let (mark_a, mark_b) = (a.mark(), b.mark());
     let watch = site.listen();
     a.reload(&config("lb-a", 150, &[kept], &[other, moved]));

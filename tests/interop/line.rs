@@ -14,6 +14,7 @@ pub(crate) struct Line {
     pub(crate) version: Version,
     pub(crate) v4: bool,
     pub(crate) unicast: bool,
+    pub(crate) interval: Duration,
 }
 
 /// Every way that both agents know.
@@ -27,6 +28,8 @@ pub(crate) const LINES: [Line; 6] = [
 ];
 /// VRRPv2 by multicast.
 pub(crate) const V2: Line = LINES[0];
+/// VRRPv3 over IPv4 by unicast.
+pub(crate) const V4_UNICAST: Line = LINES[3];
 /// VRRPv3 over IPv4 by multicast.
 pub(crate) const V4: Line = Line::new(Version::V3, true, false);
 /// VRRPv3 over IPv6 by multicast.
@@ -46,25 +49,28 @@ impl fmt::Display for Line {
 }
 
 impl Line {
+    /// At the shortest interval that suits a test: VRRPv2 knows whole seconds only.
     const fn new(version: Version, v4: bool, unicast: bool) -> Self {
+        let interval = match version {
+            Version::V2 => Duration::from_secs(1),
+            Version::V3 => Duration::from_millis(100),
+        };
         Self {
             version,
             v4,
             unicast,
+            interval,
         }
     }
 
-    /// The shortest interval that suits a test: VRRPv2 knows whole seconds only.
-    pub(crate) const fn interval(self) -> Duration {
-        match self.version {
-            Version::V2 => Duration::from_secs(1),
-            Version::V3 => Duration::from_millis(100),
-        }
+    /// The same with another interval.
+    pub(crate) const fn every(self, interval: Duration) -> Self {
+        Self { interval, ..self }
     }
 
     /// How long a BACKUP of this priority hears nothing before it stands.
     pub(crate) fn master_down(self, priority: u8) -> Duration {
-        election::master_down(self.version, priority, self.interval(), 3)
+        election::master_down(self.version, priority, self.interval, 3)
     }
 
     /// The own address of the host with this number.
@@ -90,7 +96,7 @@ impl Line {
         let others = (1..=hosts).filter(|&other| self.unicast && other != number);
         GroupSetup {
             version: self.version,
-            interval: self.interval(),
+            interval: self.interval,
             peers: others.map(|other| self.host(other)).collect(),
             source: self
                 .unicast

@@ -1,5 +1,6 @@
 //! What stands on the wire? Hosts with an agent each, and a client that sees who answers.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::thread;
 use std::time::Duration;
@@ -17,6 +18,8 @@ use crate::words::{Lasting, complaints, told};
 
 /// Nothing here takes so long, even on a machine that does other things too.
 pub(crate) const SOON: Duration = Duration::from_secs(30);
+/// So close are the times at which a frame reaches two hosts.
+pub(crate) const STAMPS: Duration = Duration::from_millis(10);
 /// The client's number.
 const CLIENT: usize = 9;
 /// Between two questions to every host.
@@ -138,6 +141,11 @@ impl Stage {
         self.first_reply(&self.seen, name, after)
     }
 
+    /// Waits until that host answers one who asks everybody.
+    pub(crate) fn answers_all(&self, name: &str, after: Instant) -> Instant {
+        self.first_reply(&self.all, name, after)
+    }
+
     fn first_reply(&self, watch: &Watch, name: &str, after: Instant) -> Instant {
         let vip = self.vip();
         let first = |seen: &Observation| seen.first_reply_from(name, vip, after).map(|r| r.at);
@@ -145,7 +153,7 @@ impl Stage {
         reply.unwrap_or_else(|| panic!("{name} does not answer for {vip}"))
     }
 
-    /// Waits until that host, and no other, has every address and says MASTER; for three
+    /// Waits until that host, and no other, has every address and says MASTER; for two
     /// intervals from then on nobody else may answer or advertise.
     pub(crate) fn holds_alone(&self, name: &str) {
         let alone = || self.nodes.iter().all(|node| node.is(name, &self.floating));
@@ -154,7 +162,7 @@ impl Stage {
             "{name} does not hold the addresses alone"
         );
         let from = clock::now();
-        let until = self.first_reply(&self.all, name, from + self.line.interval() * 3);
+        let until = self.answers_all(name, from + self.line.interval * 2);
         let strangers = |seen: &Observation| self.strangers(seen, name, from, until);
         assert_eq!(self.all.look(strangers), [""; 0]);
         assert!(alone(), "{name} does not hold the addresses alone any more");
@@ -198,13 +206,15 @@ impl Node {
         self.host.name()
     }
 
-    /// Starts its agent, the host too if it has no power.
+    /// Starts its agent, the host too if it has no power, and waits for its first role.
     pub(crate) fn start(&mut self) {
         self.host.power_on().unwrap();
         let started = self.kind.start_with(&self.host, &self.config);
         let package = "keepalived is missing: install the package keepalived";
         assert!(!matches!(started, Err(LabError::Tool { .. })), "{package}");
         self.agent = Some(started.unwrap());
+        let started = clock::wait_until(SOON, || self.role().is_some());
+        assert!(started, "{} does not start", self.name());
     }
 
     pub(crate) fn power_off(&mut self) {
@@ -242,6 +252,16 @@ impl Node {
             .and_then(|agent| told(agent).last().map(|told| told.1))
     }
 
+    /// How many lines of its agents contain that text.
+    pub(crate) fn lines_with(&self, text: &str) -> usize {
+        let lines = self
+            .ended
+            .iter()
+            .chain(&self.agent)
+            .flat_map(Process::lines);
+        lines.filter(|line| line.text.contains(text)).count()
+    }
+
     pub(crate) fn complaints(&self) -> Vec<String> {
         self.ended
             .iter()
@@ -254,16 +274,21 @@ impl Node {
     /// while the agent runs.
     pub(crate) fn oddities(&self) -> Vec<(String, u64)> {
         let good = ["accepted", "checksum_pseudo_header"];
-        let groups = self.agent.as_ref().map(|_| self.status().groups);
-        let paths = groups.into_iter().flatten().flat_map(|group| group.paths);
-        let counters = paths.flat_map(|path| path.counters);
+        let counters = self.agent.iter().flat_map(|_| self.counters());
         counters
             .filter(|(name, _)| !good.contains(&name.as_str()))
             .collect()
     }
 
+    /// What became of the frames that came in, as `floatlock status` counts them.
+    pub(crate) fn counters(&self) -> BTreeMap<String, u64> {
+        let groups = self.status().groups.into_iter();
+        let paths = groups.flat_map(|group| group.paths);
+        paths.flat_map(|path| path.counters).collect()
+    }
+
     /// What `floatlock status` says of it.
-    pub(crate) fn status(&self) -> Status {
+    fn status(&self) -> Status {
         let AgentKind::Floatlock(program) = &self.kind else {
             panic!("{} runs keepalived", self.name());
         };

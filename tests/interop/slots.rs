@@ -85,6 +85,7 @@ fn goes_well<T: fmt::Display>(row: &T, play: impl Fn(&T)) -> bool {
             return false;
         }
         println!("{row}: failed while the machine stood still for {stopped:?}");
+        pulse::wait_for_calm(STOP_MAX);
     }
     false
 }

@@ -154,7 +154,7 @@ impl Stage {
     }
 
     /// Waits until that host, and no other, has every address and says MASTER; for two
-    /// intervals from then on nobody else may answer or advertise.
+    /// of its adverts from then on nobody else may answer or advertise.
     pub(crate) fn holds_alone(&self, name: &str) {
         let alone = || self.nodes.iter().all(|node| node.is(name, &self.floating));
         assert!(
@@ -162,10 +162,20 @@ impl Stage {
             "{name} does not hold the addresses alone"
         );
         let from = clock::now();
-        let until = self.answers_all(name, from + self.line.interval * 2);
+        let until = self.answers_all(name, self.two_adverts(name, from));
         let strangers = |seen: &Observation| self.strangers(seen, name, from, until);
         assert_eq!(self.all.look(strangers), [""; 0]);
         assert!(alone(), "{name} does not hold the addresses alone any more");
+    }
+
+    /// When a host that is MASTER has sent two adverts, as far as the client can tell.
+    fn two_adverts(&self, name: &str, from: Instant) -> Instant {
+        if self.line.unicast {
+            return from + self.line.interval * 2;
+        }
+        let second = |seen: &Observation| seen.adverts_from(name, from).nth(1).map(|a| a.at);
+        let second = self.seen.wait_for(SOON, second);
+        second.unwrap_or_else(|| panic!("{name} does not advertise"))
     }
 
     /// What anybody but the host that holds did between two instants.

@@ -1,5 +1,7 @@
 //! Is what the documents say true of the program? Links, commands, files and answers in them.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};

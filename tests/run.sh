@@ -9,7 +9,7 @@ if [ "$(id -u)" -ne 0 ]; then
     exit 4
 fi
 # Administrators' programs, and where rustup puts its own.
-PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin:${CARGO_HOME:-$HOME/.cargo}/bin"
+PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin:${CARGO_HOME:-${HOME:-/root}/.cargo}/bin"
 export PATH
 
 for program in cargo rustfmt cargo-clippy cc; do

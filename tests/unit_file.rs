@@ -1,5 +1,7 @@
 //! Does `systemd/floatlock.service` fit the program? Its commands, its privileges, its notification.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read;

@@ -120,7 +120,8 @@ fn the_status_in_the_documents_is_what_an_agent_answers() {
     let blocks = Document::read(Path::new("docs/operations.md")).blocks("json");
     assert_eq!(blocks.len(), 1);
     let shown: serde_json::Value = serde_json::from_str(&blocks[0]).unwrap();
-    let status: Status = serde_json::from_value(shown.clone()).unwrap();
+    let status: Status = serde_json::from_value(shown.clone())
+        .expect("docs/operations.md shows every field of the status");
     assert_eq!(serde_json::to_value(&status).unwrap(), shown);
     // The text above it is of the same moment.
     let text = status.text();

@@ -1,16 +1,19 @@
-//! The thread that changes addresses and announces them: one change after the other, in the order
-//! in which they were asked for (law 5), announcements in between.
+//! The thread that changes addresses and announces them: one change at a time (law 5), those that
+//! take addresses off first, else in the order in which they were asked for; announcements in
+//! between.
 
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver as Inbox;
+use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
 
-use crate::core::{Outcome, Term};
+use crate::core::{Instant, Outcome, Term};
 use crate::net::addresses::{Change, Progress, Stats};
 use crate::net::announce::Announcer;
 use crate::net::rtnl::Rtnl;
@@ -20,14 +23,18 @@ use crate::sys::wake::Wake;
 use super::board::Board;
 use super::message::{Command, Entry, Heart, Job, Key, Level, Outbox};
 
+/// How often those who wait are told that somebody works.
+const WORKING_EVERY: Duration = Duration::from_secs(1);
+
 /// The state of the actuator thread.
 pub(crate) struct Actuator {
     inbox: Inbox<Job>,
     wake: Wake,
     rtnl: Rtnl,
     announcer: Announcer,
-    /// The change that is going on.
-    current: Option<Task>,
+    /// In the order in which they were asked for.
+    tasks: VecDeque<Task>,
+    told_at: Instant,
     heart: Heart,
     journal: Outbox<Entry>,
     board: Arc<Board>,
@@ -41,11 +48,17 @@ struct Task {
     purpose: Purpose,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 enum Purpose {
     Acquire(Term),
     Release(Term),
     Withdraw,
+}
+
+impl Purpose {
+    fn takes_off(self) -> bool {
+        !matches!(self, Purpose::Acquire(_))
+    }
 }
 
 impl Actuator {
@@ -57,98 +70,112 @@ impl Actuator {
         journal: Outbox<Entry>,
         board: Arc<Board>,
     ) -> Self {
-        let (current, stopping) = (None, false);
         Self {
             inbox,
             wake,
             rtnl,
             announcer,
-            current,
+            tasks: VecDeque::new(),
+            told_at: clock::now(),
             heart,
             journal,
             board,
-            stopping,
+            stopping: false,
         }
     }
 
     /// Works until [`Job::Stop`], and what was asked for before it is done.
     pub(crate) fn run(mut self) {
         loop {
-            self.take_next();
+            self.take_all();
             // Only an empty queue is waited for: a bell that rang for two jobs rings once.
-            match (&self.current, self.stopping) {
-                (Some(_), _) => self.work(),
-                (None, true) => return,
-                (None, false) => self.wait_or_abort(),
+            match (self.tasks.is_empty(), self.stopping) {
+                (false, _) => self.work(),
+                (true, true) => return,
+                (true, false) => self.wait_or_abort(),
             }
             self.announce();
         }
     }
 
-    /// Takes jobs until one of them changes addresses.
-    fn take_next(&mut self) {
+    fn take_all(&mut self) {
         self.wake.clear();
-        while self.current.is_none() {
-            let Ok(job) = self.inbox.try_recv() else {
-                return;
-            };
+        while let Ok(job) = self.inbox.try_recv() {
             self.take(job);
         }
     }
 
     fn take(&mut self, job: Job) {
-        let now = clock::now();
         match job {
             Job::Acquire(key, term, addresses) => {
+                self.forget_acquire(key);
                 let change = Change::acquire(Arc::clone(&addresses.managed));
-                self.current = Some(Task {
-                    change,
-                    key,
-                    purpose: Purpose::Acquire(term),
-                });
+                self.begin(change, key, Purpose::Acquire(term));
             }
             Job::Release(key, term, addresses) => {
-                // Law 6: nothing is announced any more once addresses go off.
+                // Law 6: nothing is announced any more once addresses go off, and none goes on.
                 self.announcer.cancel(key);
+                self.forget_acquire(key);
                 let change = Change::release(Arc::clone(&addresses.managed));
-                self.current = Some(Task {
-                    change,
-                    key,
-                    purpose: Purpose::Release(term),
-                });
+                self.begin(change, key, Purpose::Release(term));
             }
             Job::Withdraw(key, placed) => {
-                let change = Change::release(placed);
-                self.current = Some(Task {
-                    change,
-                    key,
-                    purpose: Purpose::Withdraw,
-                });
+                self.begin(Change::release(placed), key, Purpose::Withdraw);
             }
             Job::Announce(key, term, addresses) => {
-                let announced = Arc::clone(&addresses.announced);
+                let (announced, how) = (Arc::clone(&addresses.announced), addresses.announce);
                 self.announcer
-                    .start(key, term, announced, addresses.announce, now);
+                    .start(key, term, announced, how, clock::now());
             }
             Job::Hush(key) => self.announcer.cancel(key),
-            Job::Close(ears) => drop(ears),
             Job::Stop => self.stopping = true,
         }
     }
 
-    /// One slice of the change that is going on.
+    fn begin(&mut self, change: Change, key: Key, purpose: Purpose) {
+        self.tasks.push_back(Task {
+            change,
+            key,
+            purpose,
+        });
+    }
+
+    /// A claim that has ended, or is made anew: nobody waits for its answer any more.
+    fn forget_acquire(&mut self, key: Key) {
+        self.tasks
+            .retain(|task| task.key != key || task.purpose.takes_off());
+    }
+
+    /// One slice of one change. What takes addresses off goes first: others wait to put theirs on,
+    /// here and on other nodes.
     fn work(&mut self) {
-        let Some(mut task) = self.current.take() else {
+        let off = self.tasks.iter().position(|task| task.purpose.takes_off());
+        let place = off.unwrap_or(0);
+        let Some(task) = self.tasks.get_mut(place) else {
             return;
         };
-        match task.change.step(&mut self.rtnl) {
-            Progress::More => self.current = Some(task),
-            Progress::Done(outcome, stats) => self.done(&task, outcome, &stats),
+        if let Progress::Done(outcome, stats) = task.change.step(&mut self.rtnl) {
+            if let Some(task) = self.tasks.remove(place) {
+                self.done(&task, outcome, &stats);
+            }
+        }
+        self.tell_those_who_wait();
+    }
+
+    fn tell_those_who_wait(&mut self) {
+        if clock::now().since(self.told_at) < WORKING_EVERY {
+            return;
+        }
+        self.told_at = clock::now();
+        for task in &self.tasks {
+            if let Purpose::Acquire(term) | Purpose::Release(term) = task.purpose {
+                self.heart.send(Command::Working(task.key, term));
+            }
         }
     }
 
     fn done(&mut self, task: &Task, outcome: Outcome, stats: &Stats) {
-        if stats.untagged > 0 {
+        if outcome.is_ok() && stats.untagged > 0 && task.purpose.takes_off() {
             let text = format!(
                 "removed {} address(es) of a group that something else had put on this host",
                 stats.untagged

@@ -127,10 +127,11 @@ impl Heartbeat {
             }
         }
         // Not before the frames: a command comes now, and they came before.
-        if asked {
-            self.obey();
+        let rewired = asked && self.obey(heard_until);
+        // New ears were not listened at yet: no time passes before they are.
+        if !rewired {
+            self.pass(heard_until);
         }
-        self.pass(heard_until);
         self.flush();
         self.show();
         self.board.turns.fetch_add(1, Ordering::Relaxed);
@@ -155,36 +156,38 @@ impl Heartbeat {
             .late(u64::try_from(late.as_nanos()).unwrap_or(u64::MAX));
     }
 
-    fn obey(&mut self) {
+    /// Does what the other threads ask for; whether a plan was put in place, after which nothing
+    /// more is done in this turn.
+    fn obey(&mut self, heard_until: Instant) -> bool {
         self.wake.clear();
         for _ in 0..COMMANDS {
             match self.inbox.try_recv() {
-                Ok(command) => self.command(command),
-                Err(_) => return,
+                Ok(Command::Rewire(plan)) => {
+                    self.rewire(*plan, clock::now());
+                    self.waker.wake();
+                    return true;
+                }
+                Ok(command) => self.command(command, heard_until),
+                Err(_) => return false,
             }
         }
         // More may wait: look again after the timers.
         self.waker.wake();
+        false
     }
 
-    fn command(&mut self, command: Command) {
-        let now = clock::now();
-        match command {
-            Command::Acquired(key, term, outcome) => {
-                self.tell(key, now, Event::Acquired(term, outcome));
-            }
-            Command::Released(key, term, outcome) => {
-                self.tell(key, now, Event::Released(term, outcome));
-            }
-            Command::AddressLost(key) => self.tell(key, now, Event::AddressLost),
-            Command::Rewire(plan) => self.rewire(*plan, now),
-            Command::Stop => self.stop(now),
-        }
-    }
-
-    fn tell(&mut self, key: u32, now: Instant, event: Event) {
+    fn command(&mut self, command: Command, heard_until: Instant) {
+        let (key, event) = match command {
+            Command::Acquired(key, term, outcome) => (key, Event::Acquired(term, outcome)),
+            Command::Released(key, term, outcome) => (key, Event::Released(term, outcome)),
+            Command::Working(key, term) => (key, Event::Working(term)),
+            Command::AddressLost(key) => (key, Event::AddressLost),
+            Command::Stop => return self.stop(clock::now()),
+            Command::Rewire(plan) => return self.rewire(*plan, clock::now()),
+        };
         if let Some(slot) = self.slots.iter_mut().find(|slot| slot.key == key) {
-            slot.step(now, event, &mut self.out);
+            let at = slot.time(clock::now(), heard_until);
+            slot.step(at, event, &mut self.out);
         }
     }
 
@@ -208,7 +211,7 @@ impl Heartbeat {
             let stamp = datagram.received_at;
             let at = stamp.map_or(now, |stamp| offset.instant(stamp, empty_at, now));
             last = at;
-            hear(&datagram, family, lines, slots, at, out, board);
+            hear(&datagram, family, lines, slots, (at, now), out, board);
         });
         // Told once and then gone; what it means for the link, netlink says.
         let failed = u64::from(drained.error.is_some());
@@ -224,10 +227,7 @@ impl Heartbeat {
     fn pass(&mut self, heard_until: Instant) {
         let now = clock::now();
         for slot in &mut self.slots {
-            let until = match slot.group.may_hold() {
-                true => now,
-                false => now.min(heard_until),
-            };
+            let until = slot.time(now, heard_until);
             if slot.group.deadline() <= until {
                 slot.step(until, Event::Tick, &mut self.out);
             }
@@ -245,12 +245,16 @@ impl Heartbeat {
 
     /// Puts a plan in place: groups that it has go on, others hand over and end.
     fn rewire(&mut self, plan: Plan, now: Instant) {
+        if self.stopping {
+            // Nothing begins any more.
+            return self.out.journal.offer(Entry::Close(plan.receivers));
+        }
         for ear in &self.ears {
             // A descriptor that is closed leaves by itself.
             let _ = self.epoll.delete(&ear.receiver);
         }
         let deaf = std::mem::replace(&mut self.ears, plan.receivers);
-        self.out.jobs.offer(Job::Close(deaf));
+        self.out.journal.offer(Entry::Close(deaf));
         let mut old = std::mem::take(&mut self.slots);
         let kept = self.out.senders.len();
         self.out.senders.extend(plan.senders);
@@ -281,7 +285,8 @@ impl Heartbeat {
         }
         self.flush();
         // Those that are ending come last, since the ears know the others by their places.
-        self.slots.extend(old);
+        self.slots
+            .extend(old.into_iter().filter(|slot| !slot.has_ended()));
         self.drop_unused_senders();
         self.watch_ears();
         self.out.news = true;
@@ -289,7 +294,6 @@ impl Heartbeat {
 
     /// Sockets of earlier plans stay as long as a group that is ending needs them.
     fn drop_unused_senders(&mut self) {
-        self.slots.retain(|slot| !slot.has_ended());
         let old = std::mem::take(&mut self.out.senders);
         for (place, sender) in old.into_iter().enumerate() {
             let new_place = self.out.senders.len();
@@ -350,7 +354,7 @@ fn hear(
     family: Family,
     lines: &[Option<(u16, u8)>; 256],
     slots: &mut [Slot],
-    at: Instant,
+    (at, now): (Instant, Instant),
     out: &mut Out,
     board: &Board,
 ) {
@@ -367,7 +371,7 @@ fn hear(
         return;
     };
     if let Some(slot) = slots.get_mut(usize::from(group)) {
-        slot.hear(usize::from(line), &received, at, out);
+        slot.hear(usize::from(line), &received, slot.time(now, at), out);
     }
 }
 

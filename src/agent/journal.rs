@@ -37,6 +37,7 @@ pub(crate) fn run(inbox: &Receiver<Entry>, outbox: &Outbox<Entry>) {
         match entry {
             Entry::Group(group, report) => write_report(&group, report),
             Entry::Note(level, text) => write_note(level, &text),
+            Entry::Close(ears) => drop(ears),
             Entry::End => return,
         }
         let lost = outbox.lost();

@@ -19,6 +19,8 @@ pub(crate) type Key = u32;
 pub(crate) enum Command {
     Acquired(Key, Term, Outcome),
     Released(Key, Term, Outcome),
+    /// Somebody works on it, or on what comes before it.
+    Working(Key, Term),
     AddressLost(Key),
     Rewire(Box<Plan>),
     Stop,
@@ -77,9 +79,6 @@ pub(crate) enum Job {
     Withdraw(Key, Arc<[Placed]>),
     Announce(Key, Term, Arc<Addresses>),
     Hush(Key),
-    /// Sockets that nobody listens at any more. Leaving a multicast group waits for a lock that
-    /// any network configuration of the machine holds, which is not for the heartbeat thread.
-    Close(Vec<Ear>),
     Stop,
 }
 
@@ -129,6 +128,15 @@ impl<T> Outbox<T> {
         }
     }
 
+    /// Waits for room: for threads that may, and a reader that always goes on.
+    pub(crate) fn send(&self, item: T) {
+        if self.queue.send(item).is_ok()
+            && let Some(waker) = &self.waker
+        {
+            waker.wake();
+        }
+    }
+
     /// How many did not fit.
     pub(crate) fn lost(&self) -> u64 {
         self.lost.load(Ordering::Relaxed)
@@ -141,6 +149,9 @@ pub(crate) enum Entry {
     Group(Arc<str>, Report),
     /// The agent itself has something to say.
     Note(Level, String),
+    /// Sockets that nobody listens at any more. Leaving a multicast group waits for a lock that
+    /// any network configuration of the machine holds: nobody but this thread has the time.
+    Close(Vec<Ear>),
     /// Everything was said.
     End,
 }

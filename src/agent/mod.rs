@@ -59,6 +59,8 @@ const PRIORITY: u8 = 50;
 const READY_WITHIN: Duration = Duration::from_secs(2);
 /// ... and how often it looks.
 const READY_LOOK: Duration = Duration::from_millis(5);
+/// How long the log may take for the last lines.
+const LAST_WORDS_WITHIN: Duration = Duration::from_secs(2);
 /// Jobs for the actuator that may wait.
 const JOBS: usize = 8192;
 
@@ -301,7 +303,7 @@ impl Agent {
         self.note(Level::Info, "stopping: handing over".to_owned());
         self.heart.send(Command::Stop);
         join(self.heartbeat_thread);
-        self.jobs.offer(Job::Stop);
+        self.jobs.send(Job::Stop);
         join(self.actuator_thread);
         self.ending.store(true, Ordering::Release);
         self.watcher_waker.wake();
@@ -309,8 +311,7 @@ impl Agent {
         let left = sweep_all();
         self.journal
             .offer(Entry::Note(Level::Info, "stopped".to_owned()));
-        self.journal.offer(Entry::End);
-        join(self.journal_thread);
+        end_journal(&self.journal, &self.journal_thread);
         // Gone already if somebody cleared the directory.
         let _ = std::fs::remove_file(self.config.node.runtime_dir.join(SOCKET));
         left
@@ -389,11 +390,22 @@ fn interfaces(config: &Config) -> Vec<String> {
 
 /// The directory is the agent's; the socket in it has a mode of its own.
 fn prepare_runtime_dir(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
+    use std::os::unix::fs::{DirBuilderExt, MetadataExt};
     std::fs::DirBuilder::new()
         .recursive(true)
         .mode(0o755)
-        .create(path)
+        .create(path)?;
+    let found = std::fs::metadata(path)?;
+    let ours = [0, nix::unistd::geteuid().as_raw()].contains(&found.uid());
+    if ours && found.mode() & 0o022 == 0 {
+        return Ok(());
+    }
+    Err(io::Error::other(format!(
+        "others can write there (owner {}, mode {:o}), and could replace the control socket; \
+         chown it to root and chmod it to 755",
+        found.uid(),
+        found.mode() & 0o7777
+    )))
 }
 
 fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, AgentError> {
@@ -407,6 +419,16 @@ fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<
 
 /// systemd that does not listen to us is no reason to stop serving.
 fn tell(_told: io::Result<()>) {}
+
+/// A log that nobody reads does not keep the agent from ending.
+fn end_journal(journal: &Outbox<Entry>, thread: &JoinHandle<()>) {
+    let began = clock::now();
+    while !thread.is_finished() && clock::now().since(began) < LAST_WORDS_WITHIN {
+        // Again and again: there may be no room yet.
+        journal.offer(Entry::End);
+        clock::sleep(READY_LOOK);
+    }
+}
 
 fn join(thread: JoinHandle<()>) {
     // A thread that panicked has taken the process with it: see `run`.

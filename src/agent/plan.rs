@@ -66,12 +66,27 @@ pub(crate) struct Wanted {
     pub(crate) holding: Holding,
 }
 
+/// What a socket that cannot be opened means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Demand {
+    /// No plan, unless waiting may mend it: at the start, and for a new configuration.
+    Every,
+    /// A line less: what the agent runs goes on, and what has changed about its links counts.
+    Possible,
+}
+
 /// Makes a plan.
 ///
 /// # Errors
-/// A socket could not be opened for a reason that waiting does not mend.
-pub(crate) fn plan(config: &Config, wanted: Vec<Wanted>, links: &Links) -> Result<Plan, OpenError> {
+/// A socket could not be opened for a reason that waiting does not mend, and was demanded.
+pub(crate) fn plan(
+    config: &Config,
+    wanted: Vec<Wanted>,
+    links: &Links,
+    demand: Demand,
+) -> Result<Plan, OpenError> {
     let mut planner = Planner {
+        demand,
         links,
         floating: floating(config),
         pair: config
@@ -90,6 +105,12 @@ pub(crate) fn plan(config: &Config, wanted: Vec<Wanted>, links: &Links) -> Resul
     planner.finish(groups)
 }
 
+impl Demand {
+    fn forgives(self, error: &OpenError) -> bool {
+        self == Demand::Possible || error.is_passing()
+    }
+}
+
 /// Every address of every group: none of them is a source.
 fn floating(config: &Config) -> Vec<IpAddr> {
     let mut all: Vec<IpAddr> = config
@@ -103,12 +124,13 @@ fn floating(config: &Config) -> Vec<IpAddr> {
 }
 
 struct Planner<'a> {
+    demand: Demand,
     links: &'a Links,
     /// Sorted.
     floating: Vec<IpAddr>,
     pair: bool,
     senders: Vec<Sender>,
-    sender_of: HashMap<(u32, IpAddr), usize>,
+    sender_of: HashMap<(u32, IpAddr, bool), usize>,
     ears: BTreeMap<(u32, Family), WantedEar>,
     notes: Vec<String>,
 }
@@ -225,19 +247,19 @@ impl Planner<'_> {
         let Some(index) = self.links.index(&path.interface) else {
             return Ok(None);
         };
-        if let Some(&place) = self.sender_of.get(&(index, source)) {
+        if let Some(&place) = self.sender_of.get(&(index, source, multicast)) {
             return Ok(Some(place));
         }
         match Sender::open(&path.interface, index, source, multicast) {
             Ok(sender) => {
                 self.senders.push(sender);
                 self.sender_of
-                    .insert((index, source), self.senders.len() - 1);
+                    .insert((index, source, multicast), self.senders.len() - 1);
                 Ok(Some(self.senders.len() - 1))
             }
             // The interface or the address went away between the dump and now: the monitor will
             // say so, and a new plan will be made.
-            Err(error) if error.is_passing() => {
+            Err(error) if self.demand.forgives(&error) => {
                 self.notes.push(error.to_string());
                 Ok(None)
             }
@@ -269,7 +291,7 @@ impl Planner<'_> {
         for ((index, family), ear) in self.ears {
             match open_ear(index, family, ear) {
                 Ok(ear) => receivers.push(ear),
-                Err(error) if error.is_passing() => notes.push(error.to_string()),
+                Err(error) if self.demand.forgives(&error) => notes.push(error.to_string()),
                 Err(error) => return Err(error),
             }
         }

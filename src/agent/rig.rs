@@ -18,7 +18,7 @@ use crate::net::rtnl::Rtnl;
 use super::board::Holding;
 use super::links::Links;
 use super::message::{Addresses, Command, Entry, Heart, Key, Level, Outbox};
-use super::plan::{Plan, Wanted, plan};
+use super::plan::{Demand, Plan, Wanted, plan};
 
 /// Shared by everybody who may cause a new plan.
 pub(crate) struct Rig {
@@ -29,6 +29,8 @@ pub(crate) struct Rig {
     state: Mutex<State>,
     /// Apart from the rest, which is locked for as long as a plan is made.
     routes: Mutex<Arc<Routes>>,
+    /// The notes of the last plan: what is still so is not said again.
+    told: Mutex<Vec<String>>,
 }
 
 struct State {
@@ -113,7 +115,7 @@ impl Rig {
         };
         let links = Links::read(&mut state.rtnl)?;
         demand_interfaces(&config, &links)?;
-        let (plan, next) = state.draft(&config, &links)?;
+        let (plan, next) = state.draft(&config, &links, Demand::Every)?;
         let routes = Mutex::new(Arc::new(routes(&config, &next)));
         state.adopt(config, next);
         let rig = Self {
@@ -123,6 +125,7 @@ impl Rig {
             journal,
             state: Mutex::new(state),
             routes,
+            told: Mutex::default(),
         };
         rig.send(plan);
         Ok(rig)
@@ -130,14 +133,15 @@ impl Rig {
 
     /// Reads the file again. A bad one changes nothing and is explained.
     pub(crate) fn reload(&self) -> Result<Reloaded, RigError> {
+        // Locked before the file is read: of two reloads the later file wins.
+        let mut state = self.state();
         let loaded =
             config::load(&self.file, &self.hostname).map_err(|failure| explain(&failure))?;
-        let mut state = self.state();
         let config = Arc::new(loaded.config);
         state.demand_same_node(&config)?;
         let links = Links::read(&mut state.rtnl)?;
         demand_interfaces(&config, &links)?;
-        let (plan, next) = state.draft(&config, &links)?;
+        let (plan, next) = state.draft(&config, &links, Demand::Every)?;
         let mut summary = state.compare(&config);
         summary.warnings = loaded.warnings.render(Paint::Plain);
         self.adopt(&mut state, config, next);
@@ -150,7 +154,7 @@ impl Rig {
         let mut state = self.state();
         let config = Arc::clone(&state.config);
         let links = Links::read(&mut state.rtnl)?;
-        let (plan, next) = state.draft(&config, &links)?;
+        let (plan, next) = state.draft(&config, &links, Demand::Possible)?;
         self.adopt(&mut state, config, next);
         self.send(plan);
         Ok(())
@@ -187,10 +191,12 @@ impl Rig {
     }
 
     fn send(&self, plan: Plan) {
-        for note in &plan.notes {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        for note in plan.notes.iter().filter(|note| !told.contains(note)) {
             self.journal
                 .offer(Entry::Note(Level::Warning, note.clone()));
         }
+        told.clone_from(&plan.notes);
         self.heart.send(Command::Rewire(Box::new(plan)));
     }
 
@@ -206,6 +212,7 @@ impl State {
         &mut self,
         config: &Config,
         links: &Links,
+        demand: Demand,
     ) -> Result<(Plan, HashMap<String, Known>), OpenError> {
         let mut next = HashMap::with_capacity(config.groups.len());
         let mut wanted = Vec::with_capacity(config.groups.len());
@@ -220,7 +227,7 @@ impl State {
             });
             next.insert(group.name.clone(), known);
         }
-        Ok((plan(config, wanted, links)?, next))
+        Ok((plan(config, wanted, links, demand)?, next))
     }
 
     /// A group that is still the same virtual router keeps its key, and with it its role.

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
+use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::control::server::Server;
@@ -20,7 +21,7 @@ const STATUS_EVERY: Duration = Duration::from_secs(1);
 pub(crate) fn runtime() -> io::Result<Runtime> {
     Builder::new_current_thread()
         .enable_all()
-        .max_blocking_threads(2)
+        .max_blocking_threads(4)
         .build()
 }
 
@@ -30,7 +31,7 @@ pub(crate) fn run(runtime: &Runtime, server: Server, observer: Arc<Observer>, bo
         tokio::join!(
             server.serve(Arc::clone(&observer) as _),
             pet_watchdog(board),
-            keep_status_line(&observer),
+            keep_status_line(Arc::clone(&observer)),
         );
     });
 }
@@ -54,7 +55,7 @@ async fn pet_watchdog(board: &Board) {
     }
 }
 
-async fn keep_status_line(observer: &Observer) {
+async fn keep_status_line(observer: Arc<Observer>) {
     if std::env::var_os("NOTIFY_SOCKET").is_none() {
         return;
     }
@@ -63,7 +64,10 @@ async fn keep_status_line(observer: &Observer) {
     let mut told = String::new();
     loop {
         ticks.tick().await;
-        let line = observer.status().line();
+        // Elsewhere: it may wait for a reload, and the watchdog may not.
+        let observer = Arc::clone(&observer);
+        let work = spawn_blocking(move || observer.status().line());
+        let Ok(line) = work.await else { continue };
         if line != told {
             let _ = notify::status(&line);
             told = line;

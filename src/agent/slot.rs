@@ -73,6 +73,16 @@ impl Slot {
         }
     }
 
+    /// What time it is for this group when everything was heard until then: a frame counts for a
+    /// listener from when it came, and for a speaker from now.
+    pub(crate) fn time(&self, now: Instant, heard_until: Instant) -> Instant {
+        if self.group.listens() {
+            now.min(heard_until)
+        } else {
+            now
+        }
+    }
+
     pub(crate) fn step(&mut self, now: Instant, event: Event, out: &mut Out) {
         self.group.step(now, event, &mut out.effects);
         self.carry_out(out);

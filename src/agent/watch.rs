@@ -13,8 +13,10 @@ use crate::sys::wake::Wake;
 use super::message::{Command, Entry, Heart, Key, Level, Outbox};
 use super::rig::{Rig, Routes};
 
-/// Between two attempts to watch while the kernel does not let us.
-const PAUSE: Duration = Duration::from_secs(1);
+/// Between two attempts while the kernel does not let us.
+const PAUSE: Duration = Duration::from_millis(200);
+/// Complaints about the same are this far apart.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
 
 /// The state of the watch thread.
 pub(crate) struct Watcher {
@@ -93,11 +95,20 @@ impl Watcher {
         Watch::new(self.rig.routes().interfaces.iter().cloned())
     }
 
+    /// Until it succeeds: there may be no further event that would have it tried again.
     fn rewire(&self) {
-        if let Err(error) = self.rig.rewire() {
-            let text =
-                format!("following the change of the links failed, again with the next: {error}");
-            self.note(Level::Error, text);
+        let mut complained_at = None;
+        while let Err(error) = self.rig.rewire() {
+            let now = clock::now();
+            if complained_at.is_none_or(|at| now.since(at) >= COMPLAIN_EVERY) {
+                complained_at = Some(now);
+                let text = format!("following a change of the links failed, again soon: {error}");
+                self.note(Level::Error, text);
+            }
+            if self.ending.load(Ordering::Acquire) {
+                return;
+            }
+            clock::sleep(PAUSE);
         }
     }
 

@@ -40,16 +40,23 @@ pub(crate) fn release(args: &ReleaseArgs) -> ExitCode {
 /// an agent, none of them may be on this host.
 fn clear(file: &Path) -> io::Result<Outcome> {
     let mut rtnl = Rtnl::open()?;
-    for state in sweep(&mut rtnl, |_| false)? {
+    let swept = sweep(&mut rtnl, |_| false);
+    for state in swept.iter().flatten() {
         println!("removed {}/{}", state.address, state.prefix_len);
     }
+    // One that will not come off does not keep the others on.
+    let outcome = release_all(&mut rtnl, file);
+    swept.map(|_| outcome)
+}
+
+fn release_all(rtnl: &mut Rtnl, file: &Path) -> Outcome {
     let mut change = Change::release(configured(file).into());
     loop {
-        if let Progress::Done(outcome, stats) = change.step(&mut rtnl) {
+        if let Progress::Done(outcome, stats) = change.step(rtnl) {
             if stats.changed > 0 {
                 println!("removed {} address(es) of configured groups", stats.changed);
             }
-            return Ok(outcome);
+            return outcome;
         }
     }
 }

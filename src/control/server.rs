@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Gid, Group, Uid, User, chown};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
@@ -44,9 +45,11 @@ impl Server {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        // The directory is ours alone until the mode is set: see `prepare_runtime_dir`.
-        let listener = UnixListener::bind(&path)?;
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o660))?;
+        // Nobody but us may connect between the binding and the setting of mode and group.
+        let before = umask(Mode::from_bits_truncate(0o177));
+        let listener = UnixListener::bind(&path);
+        umask(before);
+        let listener = listener?;
         let group = Group::from_name(GROUP)
             .ok()
             .flatten()
@@ -54,6 +57,7 @@ impl Server {
         if let Some(gid) = group {
             chown(&path, None, Some(gid))?;
         }
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o660))?;
         Ok(Self { listener, group })
     }
 
@@ -97,14 +101,18 @@ async fn converse(
             return Ok(());
         }
         let response = match serde_json::from_slice::<Request>(&line) {
-            Ok(request) if may(request, uid, gid, group) => {
+            Ok(request) => {
                 let answer = Arc::clone(&answer);
-                tokio::task::spawn_blocking(move || answer.answer(request)).await?
+                // Who may do what is looked up where waiting for a directory service hurts nobody.
+                let work = move || match may(request, uid, gid, group) {
+                    true => answer.answer(request),
+                    false => error(
+                        4,
+                        "only root and the group of the control socket may do this",
+                    ),
+                };
+                tokio::task::spawn_blocking(work).await?
             }
-            Ok(_) => error(
-                4,
-                "only root and the group of the control socket may do this",
-            ),
             Err(reason) => error(1, &format!("not a request: {reason}")),
         };
         let mut bytes = serde_json::to_vec(&response)?;

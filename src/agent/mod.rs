@@ -61,6 +61,8 @@ const READY_WITHIN: Duration = Duration::from_secs(2);
 const READY_LOOK: Duration = Duration::from_millis(5);
 /// How long the log may take for the last lines.
 const LAST_WORDS_WITHIN: Duration = Duration::from_secs(2);
+/// The nice value of the actuator thread.
+const ACTUATOR_NICE: i32 = -19;
 /// Jobs for the actuator that may wait.
 const JOBS: usize = 8192;
 
@@ -241,7 +243,10 @@ impl Agent {
                 let journal = journal.clone();
                 move || journal::run(&entries, &journal)
             })?,
-            actuator_thread: spawn("actuator", move || actuator.run())?,
+            actuator_thread: spawn("actuator", {
+                let (realtime, journal) = (config.node.realtime, journal.clone());
+                move || act(actuator, realtime, &journal)
+            })?,
             heartbeat_thread: spawn("heartbeat", {
                 let (realtime, board, journal) =
                     (config.node.realtime, Arc::clone(&board), journal.clone());
@@ -320,6 +325,18 @@ impl Agent {
     fn note(&self, level: Level, text: String) {
         self.journal.offer(Entry::Note(level, text));
     }
+}
+
+fn act(actuator: Actuator, realtime: bool, journal: &Outbox<Entry>) {
+    // Not real-time, since thousands of addresses keep it busy for seconds; but before everything
+    // else, since a release that is late is what makes two holders.
+    if realtime && let Err(error) = rustix::process::setpriority_process(None, ACTUATOR_NICE) {
+        let text = format!(
+            "addresses are moved without priority over other programs (needs CAP_SYS_NICE): {error}"
+        );
+        journal.offer(Entry::Note(Level::Warning, text));
+    }
+    actuator.run();
 }
 
 fn beat(heartbeat: Heartbeat, realtime: bool, board: &Board, journal: &Outbox<Entry>) {

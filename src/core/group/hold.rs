@@ -453,8 +453,8 @@ impl Group {
     }
 
     pub(super) fn hear_while_releasing(&mut self, mut leave: Leave, heard: Heard) {
+        self.remember(heard);
         if self.compare(heard) == Some(Ordering::Greater) {
-            self.remember(heard);
             leave.advert_at = None;
             self.role = Role::Releasing(leave);
         }

@@ -299,8 +299,9 @@ impl Group {
             }
             Role::Master { .. } => self.hear_as_master(heard, out),
             Role::Releasing(leave) => self.hear_while_releasing(leave, heard),
-            Role::Fault { .. } => self.remember(heard),
-            Role::Init { .. } | Role::Stopped => {}
+            // Whoever is MASTER meanwhile is not taken by surprise later.
+            Role::Init { .. } | Role::Fault { .. } => self.remember(heard),
+            Role::Stopped => {}
         }
     }
 

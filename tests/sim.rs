@@ -1,0 +1,145 @@
+//! Does a cluster of real cores keep its promises in any weather? A simulated world, seed by seed.
+//!
+//! Each seed is one story: a cluster with its settings, a network, and faults; first every law is
+//! checked after each step, then everything is healed, and one node must serve, for good.
+//!
+//! `FLOATLOCK_SEEDS=200000 cargo test --test sim` plays more of them, `FLOATLOCK_SEED=17` tells
+//! one of them in full.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test may stop at what is wrong"
+)]
+
+#[path = "sim/dice.rs"]
+mod dice;
+#[path = "sim/end.rs"]
+mod end;
+#[path = "sim/host.rs"]
+mod host;
+#[path = "sim/laws.rs"]
+mod laws;
+#[path = "sim/network.rs"]
+mod network;
+#[path = "sim/scenario.rs"]
+mod scenario;
+#[path = "sim/timeline.rs"]
+mod timeline;
+#[path = "sim/weather.rs"]
+mod weather;
+#[path = "sim/words.rs"]
+mod words;
+#[path = "sim/world.rs"]
+mod world;
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use world::World;
+
+const SEEDS: u64 = 3000;
+
+fn asked(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(
+        text.parse()
+            .unwrap_or_else(|_| panic!("{name} is a number, not {text:?}")),
+    )
+}
+
+/// Plays a seed; a failure is told.
+fn play(seed: u64) -> Result<World, String> {
+    let mut world = World::of(seed, false);
+    world.play();
+    match &world.broken {
+        None => Ok(world),
+        Some(law) => Err(format!("{law}\n{}", tell(seed))),
+    }
+}
+
+fn tell(seed: u64) -> String {
+    let mut world = World::of(seed, true);
+    world.play();
+    format!("{}{}", world.describe(), world.timeline.text())
+}
+
+#[derive(Default)]
+struct Tally {
+    seen: BTreeMap<&'static str, u64>,
+    steps: u64,
+    failures: Vec<(u64, String)>,
+}
+
+impl Tally {
+    fn count(&mut self, seed: u64, result: Result<World, String>) {
+        match result {
+            Err(text) => self.failures.push((seed, text)),
+            Ok(world) => {
+                self.steps += world.steps;
+                for (what, times) in world.seen {
+                    *self.seen.entry(what).or_insert(0) += times;
+                }
+            }
+        }
+    }
+}
+
+impl Tally {
+    /// Which laws were broken, by which seeds, and the story of the first one.
+    fn verdict(&mut self, seeds: u64) -> String {
+        self.failures.sort();
+        let mut laws: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
+        for (seed, text) in &self.failures {
+            let law = text.lines().next().unwrap_or_default();
+            laws.entry(law).or_default().push(*seed);
+        }
+        let mut text = format!("{} of {seeds} seeds break a law\n", self.failures.len());
+        for (law, seeds) in laws {
+            let first = &seeds[..seeds.len().min(8)];
+            text += &format!("{:>6} times: {law}; seeds {first:?}\n", seeds.len());
+        }
+        let story = self.failures.first().map(|(_, story)| story.as_str());
+        text + story.unwrap_or_default()
+    }
+}
+
+fn play_all(seeds: u64) -> Tally {
+    let (next, tally) = (AtomicU64::new(0), Mutex::new(Tally::default()));
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds {
+                        return;
+                    }
+                    let result = play(seed);
+                    tally.lock().unwrap().count(seed, result);
+                }
+            });
+        }
+    });
+    tally.into_inner().unwrap()
+}
+
+#[test]
+fn a_cluster_keeps_its_promises_in_any_weather() {
+    if let Some(seed) = asked("FLOATLOCK_SEED") {
+        println!("{}", tell(seed));
+        play(seed).map(drop).unwrap();
+        return;
+    }
+    let seeds = asked("FLOATLOCK_SEEDS").unwrap_or(SEEDS);
+    let mut tally = play_all(seeds);
+    println!("{seeds} seeds, {} steps, {:#?}", tally.steps, tally.seen);
+    assert!(tally.failures.is_empty(), "{}", tally.verdict(seeds));
+    if seeds >= SEEDS {
+        let missing: Vec<_> = words::ALL
+            .iter()
+            .filter(|what| !tally.seen.contains_key(*what))
+            .collect();
+        assert!(missing.is_empty(), "never seen: {missing:?}");
+    }
+}

@@ -1,0 +1,378 @@
+//! What must be true of a node after every step, whatever the weather?
+
+use std::time::Duration;
+
+use floatlock::core::election::{RESIGN, Version, master_down};
+use floatlock::core::{
+    Blocked, Cause, Effect, Event, Group, Instant, Report, RoleName, Settings, Term,
+};
+
+use super::host::{ALL, Change, Kernel, Packet};
+
+/// One step says no more than this.
+const EFFECTS_MAX: usize = 12;
+/// An address that somebody tore off is back, or given up, within three late attempts.
+const MENDED_WITHIN: Duration = Duration::from_secs(45);
+/// A stop ends within two releases that get stuck.
+const STOPPED_WITHIN: Duration = Duration::from_secs(31);
+
+pub(crate) type Verdict = Result<(), String>;
+
+/// The last advert that a node has heard of another one.
+#[derive(Clone, Copy, Debug, Default)]
+struct Last {
+    at: Instant,
+    interval: Duration,
+    /// Whether it may have had addresses on, and has not resigned since.
+    holds: bool,
+}
+
+/// What an observer of one agent remembers.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    /// The agent's clock.
+    now: Instant,
+    born: Instant,
+    heard: Vec<Last>,
+    asked: Option<(Change, Term)>,
+    /// From the first `Acquire` of a claim to the verified release.
+    pub(crate) claims: bool,
+    disputed_until: Instant,
+    /// When something last made the wait of a BACKUP begin again.
+    stirred_at: Instant,
+    longest_interval: Duration,
+    spoke_at: Option<Instant>,
+    /// Since it spoke.
+    frozen: Duration,
+    thawed_at: Instant,
+    announces: bool,
+    stop_at: Option<Instant>,
+    /// How often in a row the addresses would not go on.
+    pub(crate) failures: u32,
+    /// How long it will stay away from the addresses.
+    pub(crate) hold_until: Instant,
+}
+
+/// A step, from the outside.
+#[derive(Clone, Copy)]
+pub(crate) struct Step {
+    pub(crate) event: Event,
+    pub(crate) role: RoleName,
+    pub(crate) settings: Settings,
+    pub(crate) kernel: Kernel,
+    /// The agent's clock now; what it is told may have happened before, while it was frozen.
+    pub(crate) clock: Instant,
+}
+
+fn demand(holds: bool, law: &str) -> Verdict {
+    if holds { Ok(()) } else { Err(law.to_owned()) }
+}
+
+impl Ledger {
+    pub(crate) fn new(nodes: usize, settings: &Settings, now: Instant) -> Self {
+        Self {
+            now,
+            born: now,
+            heard: vec![Last::default(); nodes],
+            asked: None,
+            claims: false,
+            disputed_until: Instant::default(),
+            stirred_at: now,
+            longest_interval: settings.interval,
+            spoke_at: None,
+            frozen: Duration::ZERO,
+            thawed_at: now,
+            announces: false,
+            stop_at: None,
+            failures: 0,
+            hold_until: Instant::default(),
+        }
+    }
+
+    /// Time has passed: before the event of the same instant is taken.
+    pub(crate) fn pass(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+    }
+
+    pub(crate) fn thawed(&mut self, frozen: Duration, now: Instant) {
+        self.frozen += frozen;
+        self.thawed_at = now;
+    }
+
+    /// What is about to be told.
+    pub(crate) fn note(&mut self, packet: &Packet, settings: &Settings) {
+        let down = self.master_down(settings);
+        match packet.event {
+            Event::Advert(heard) => {
+                self.stirred_at = self.now;
+                self.longest_interval = self.longest_interval.max(heard.interval);
+                count(&mut self.heard, self.now, packet);
+            }
+            Event::Conflict { .. } => {
+                self.stirred_at = self.now;
+                let own = settings.interval;
+                let wait = master_down(settings.version, settings.priority, own, settings.misses);
+                self.disputed_until = self.disputed_until.max(self.now + wait);
+            }
+            Event::Settings(new) => {
+                self.stirred_at = self.now;
+                self.longest_interval = self.longest_interval.max(new.interval).max(down / 100);
+            }
+            Event::Stop => {
+                self.stop_at.get_or_insert(self.now);
+            }
+            _ => {}
+        }
+    }
+
+    /// The longest wait that settings and adverts of so far explain.
+    fn master_down(&self, settings: &Settings) -> Duration {
+        let Settings {
+            version,
+            priority,
+            misses,
+            ..
+        } = *settings;
+        master_down(version, priority, self.longest_interval, misses)
+    }
+
+    /// What a step says, one after the other.
+    /// Of the frames that the agent has not read yet, those that had come by then count as heard.
+    pub(crate) fn said<'a>(
+        &mut self,
+        step: &Step,
+        effect: &Effect,
+        unread: impl Iterator<Item = (Instant, &'a Packet)>,
+    ) -> Verdict {
+        match *effect {
+            Effect::Advertise { priority: RESIGN } => self.resigned(step),
+            Effect::Advertise { .. } => self.spoke(step),
+            Effect::Acquire(term) => self.acquires(step, term, unread),
+            Effect::Release(term) => self.releases(step, term),
+            Effect::Announce(_) => {
+                self.announces = true;
+                Ok(())
+            }
+            Effect::Hush => {
+                self.announces = false;
+                Ok(())
+            }
+            Effect::Report(Report::Role { from, to, cause }) => self.turned(step, from, to, cause),
+            Effect::Report(Report::Alarm(_)) => Ok(()),
+        }
+    }
+
+    fn resigned(&mut self, step: &Step) -> Verdict {
+        self.spoke_at = None;
+        demand(
+            step.kernel.on == 0 || is_owner(&step.settings),
+            "law 6: a resignation is sent only after the addresses are verified off",
+        )
+    }
+
+    fn spoke(&mut self, step: &Step) -> Verdict {
+        let frozen = std::mem::take(&mut self.frozen);
+        let Some(last) = self.spoke_at.replace(step.clock) else {
+            return Ok(());
+        };
+        if step.role != RoleName::Master {
+            return Ok(());
+        }
+        let silent = step.clock.since(last);
+        let others_wait = step.settings.interval * step.settings.misses.max(2);
+        demand(
+            silent < others_wait || is_owner(&step.settings),
+            "a MASTER that was silent for as long as the others wait does not speak again",
+        )?;
+        demand(
+            silent <= step.settings.interval + frozen,
+            "adverts of a MASTER are at most an interval apart, and the time it was frozen",
+        )
+    }
+
+    fn acquires<'a>(
+        &mut self,
+        step: &Step,
+        term: Term,
+        unread: impl Iterator<Item = (Instant, &'a Packet)>,
+    ) -> Verdict {
+        self.asked = Some((Change::Acquire, term));
+        if self.claims {
+            return Ok(());
+        }
+        self.claims = true;
+        let mut heard = self.heard.clone();
+        for (at, packet) in unread.filter(|(at, _)| *at <= self.now) {
+            count(&mut heard, at, packet);
+        }
+        let living = |last: &&Last| {
+            let interval = match step.settings.version {
+                Version::V2 => step.settings.interval,
+                Version::V3 => last.interval,
+            };
+            last.holds && self.now.since(last.at) < interval
+        };
+        demand(
+            heard.iter().find(living).is_none(),
+            "law 6: nobody acquires before a living MASTER has resigned or was silent for an \
+             interval",
+        )
+    }
+
+    fn releases(&mut self, step: &Step, term: Term) -> Verdict {
+        self.asked = Some((Change::Release, term));
+        demand(
+            !self.announces,
+            "law 6: announcements are cancelled before the addresses go off",
+        )?;
+        demand(
+            !matches!(step.role, RoleName::Backup | RoleName::Stopped),
+            "who listens or has ended has nothing to release",
+        )
+    }
+
+    fn turned(&mut self, step: &Step, from: RoleName, to: RoleName, cause: Cause) -> Verdict {
+        self.stirred_at = self.now;
+        if !matches!(to, RoleName::Master | RoleName::Candidate) {
+            self.spoke_at = None;
+        }
+        if matches!(to, RoleName::Backup | RoleName::Fault | RoleName::Stopped) && !is_stuck(cause)
+        {
+            self.claims = false;
+        }
+        self.count_failures(to, cause);
+        demand(
+            !matches!(
+                step.event,
+                Event::Unauthentic { .. } | Event::OwnAdvert { .. }
+            ),
+            "law 10: a frame that fails authentication changes no role",
+        )?;
+        demand(
+            to != RoleName::Candidate
+                || self.now >= self.disputed_until
+                || is_owner(&step.settings),
+            "law 10: nobody stands within the master-down time after a frame that disagrees",
+        )?;
+        match to {
+            RoleName::Master => self.became_master(step, from),
+            _ => Ok(()),
+        }
+    }
+
+    fn became_master(&mut self, step: &Step, from: RoleName) -> Verdict {
+        let answered = match step.event {
+            Event::Acquired(term, Ok(())) => self.asked == Some((Change::Acquire, term)),
+            _ => false,
+        };
+        demand(
+            answered && from == RoleName::Candidate,
+            "law 6: MASTER is said only when this term's addresses were read back",
+        )?;
+        demand(self.announces, "who becomes MASTER announces it")
+    }
+
+    fn count_failures(&mut self, to: RoleName, cause: Cause) {
+        match (to, cause) {
+            (RoleName::Master, _) => self.failures = 0,
+            (RoleName::Releasing, Cause::Blocked(Blocked::Addresses(_))) => {
+                let pause = Duration::from_secs(10) * 2u32.pow(self.failures.min(5));
+                self.failures += 1;
+                self.hold_until = self.now + pause.min(Duration::from_secs(300));
+            }
+            (RoleName::Releasing, Cause::Blocked(Blocked::Fight)) => {
+                self.hold_until = self.now + Duration::from_secs(60);
+            }
+            _ => {}
+        }
+    }
+
+    /// After a step.
+    pub(crate) fn stands(&self, group: &Group, said: usize) -> Verdict {
+        let (role, deadline) = (group.view().role, group.deadline());
+        demand(
+            deadline > self.now,
+            "no deadline lies in the past: no busy loop",
+        )?;
+        demand(
+            said <= EFFECTS_MAX,
+            "a step says a bounded number of things",
+        )?;
+        demand(
+            deadline < Instant::NEVER || matches!(role, RoleName::Fault | RoleName::Stopped),
+            "law 7: every role has a deadline",
+        )?;
+        self.stands_in_time(group, role)?;
+        self.stops_in_time(role)
+    }
+
+    fn stands_in_time(&self, group: &Group, role: RoleName) -> Verdict {
+        let settings = group.settings();
+        let wait = self.master_down(settings) * 2;
+        let latest = self.stirred_at.max(self.born + settings.start_delay) + wait;
+        demand(
+            role != RoleName::Backup || group.deadline() <= latest,
+            "law 7: a BACKUP that hears nothing stands within twice the master-down time",
+        )
+    }
+
+    fn stops_in_time(&self, role: RoleName) -> Verdict {
+        let late = self
+            .stop_at
+            .is_some_and(|at| self.now.since(at.max(self.thawed_at)) > STOPPED_WITHIN);
+        demand(
+            !late || role == RoleName::Stopped,
+            "law 7: a stop ends within twice the time of a release",
+        )
+    }
+
+    /// After a step, and after everything that the kernel does.
+    pub(crate) fn addresses(&self, group: &Group, kernel: &Kernel, world: Instant) -> Verdict {
+        if is_owner(group.settings()) {
+            return Ok(());
+        }
+        let view = group.view();
+        match view.role {
+            RoleName::Backup | RoleName::Stopped | RoleName::Fault if !is_stuck(view.cause) => {
+                demand(
+                    kernel.on == 0,
+                    "law 6: BACKUP, FAULT and STOPPED have no address on",
+                )
+            }
+            RoleName::Master => {
+                let torn = kernel.torn_at;
+                demand(
+                    kernel.on == ALL || torn.is_some(),
+                    "law 6: a MASTER has its addresses on",
+                )?;
+                let mended = torn.is_none_or(|at| world.since(at) < MENDED_WITHIN);
+                let slept = self.now.since(self.thawed_at) < MENDED_WITHIN;
+                demand(
+                    mended || slept,
+                    "a MASTER whose addresses somebody took off mends it or gives way",
+                )
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn count(heard: &mut [Last], at: Instant, packet: &Packet) {
+    if let (Event::Advert(advert), Some(sender)) = (packet.event, packet.sender)
+        && at >= heard[sender].at
+    {
+        heard[sender] = Last {
+            at,
+            interval: advert.interval,
+            holds: packet.holds && advert.priority != RESIGN,
+        };
+    }
+}
+
+fn is_owner(settings: &Settings) -> bool {
+    settings.priority == floatlock::core::election::OWNER
+}
+
+fn is_stuck(cause: Cause) -> bool {
+    matches!(cause, Cause::Blocked(Blocked::Stuck(_)))
+}

@@ -1,0 +1,657 @@
+//! What happens next? Virtual time, from one happening to the next one.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::time::Duration;
+
+use floatlock::core::{
+    AddressFault, AddressFaultKind, Effect, Event, Heard, Instant, Report, RoleName,
+};
+
+use super::dice::Dice;
+use super::host::{ALL, Agent, Change, Freeze, Host, Job, KEPT, Packet};
+use super::laws::Step;
+use super::network::Network;
+use super::scenario::{Mood, Scenario};
+use super::timeline::{Timeline, effect_text, event_text};
+
+const MICRO: Duration = Duration::from_micros(1);
+
+/// Something that will happen.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum What {
+    Start(usize),
+    Frame {
+        to: usize,
+        line: usize,
+        packet: Packet,
+    },
+    Command {
+        to: usize,
+        boot: u32,
+        event: Event,
+    },
+    Timer {
+        node: usize,
+        boot: u32,
+    },
+    JobDone {
+        node: usize,
+        boot: u32,
+    },
+    Thaw {
+        node: usize,
+        boot: u32,
+    },
+    Fault,
+    /// Somebody takes addresses off again and again.
+    Tear {
+        node: usize,
+    },
+    /// A stranger's frames, until then.
+    Noise {
+        to: usize,
+        event: Event,
+        until: Instant,
+    },
+    Link {
+        node: usize,
+        is_up: bool,
+    },
+    Source {
+        node: usize,
+        is_there: bool,
+    },
+}
+
+struct Entry {
+    at: Instant,
+    seq: u64,
+    what: What,
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        self.seq == other.seq
+    }
+}
+impl Eq for Entry {}
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Entry {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.at, self.seq).cmp(&(other.at, other.seq))
+    }
+}
+
+/// How far the story is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Act {
+    Weather,
+    /// No more faults.
+    Healed,
+    /// Nobody changes its role any more.
+    Still,
+}
+
+pub(crate) struct World {
+    pub(crate) scenario: Scenario,
+    pub(crate) now: Instant,
+    pub(crate) act: Act,
+    pub(crate) hosts: Vec<Host>,
+    pub(crate) network: Network,
+    pub(crate) dice: Dice,
+    pub(crate) timeline: Timeline,
+    /// The first broken law.
+    pub(crate) broken: Option<String>,
+    /// What was seen, and how often.
+    pub(crate) seen: BTreeMap<&'static str, u64>,
+    pub(crate) steps: u64,
+    queue: BinaryHeap<Reverse<Entry>>,
+    seq: u64,
+    said: Vec<Effect>,
+}
+
+impl World {
+    pub(crate) fn new(scenario: Scenario, dice: Dice, timeline: Timeline) -> Self {
+        let lead = &scenario.lines[0].sources;
+        let nodes = scenario.settings.iter().zip(&scenario.offsets).zip(lead);
+        let hosts = nodes.map(|((settings, offset), lead)| Host::new(*settings, *offset, *lead));
+        let mut world = Self {
+            hosts: hosts.collect(),
+            network: Network::new(scenario.nodes(), scenario.lines.clone()),
+            now: Instant::default(),
+            act: Act::Weather,
+            dice,
+            timeline,
+            broken: None,
+            seen: BTreeMap::new(),
+            steps: 0,
+            queue: BinaryHeap::new(),
+            seq: 0,
+            said: Vec::new(),
+            scenario,
+        };
+        for (node, start) in world.scenario.starts.clone().into_iter().enumerate() {
+            world.after(start, What::Start(node));
+        }
+        let first = match world.scenario.mood {
+            Mood::Calm => world.scenario.gap * 2,
+            Mood::Weather => world.scenario.gap,
+        };
+        world.after(first, What::Fault);
+        world
+    }
+
+    pub(crate) fn after(&mut self, wait: Duration, what: What) {
+        self.at(self.now + wait, what);
+    }
+
+    pub(crate) fn at(&mut self, at: Instant, what: What) {
+        self.seq += 1;
+        let seq = self.seq;
+        self.queue.push(Reverse(Entry { at, seq, what }));
+    }
+
+    pub(crate) fn note(&mut self, node: Option<usize>, what: impl FnOnce() -> String) {
+        self.timeline.note(self.now, node, what);
+    }
+
+    pub(crate) fn saw(&mut self, what: &'static str) {
+        *self.seen.entry(what).or_insert(0) += 1;
+    }
+
+    pub(crate) fn uphold(&mut self, node: usize, verdict: Result<(), String>) {
+        if let Err(law) = verdict {
+            self.note(Some(node), || format!("BREAKS: {law}"));
+            self.broken.get_or_insert(law);
+        }
+    }
+
+    /// Lets everything happen that happens until `end`, unless a law is broken.
+    pub(crate) fn run_until(&mut self, end: Instant) {
+        while self.broken.is_none() {
+            match self.queue.peek() {
+                Some(Reverse(entry)) if entry.at <= end => {}
+                _ => break,
+            }
+            if let Some(Reverse(entry)) = self.queue.pop() {
+                self.now = entry.at;
+                self.happen(entry.what);
+            }
+        }
+        self.now = end;
+    }
+
+    fn happen(&mut self, what: What) {
+        match what {
+            What::Start(node) => self.start(node),
+            What::Frame { to, line, packet } => self.arrive(to, line, packet),
+            What::Command { to, boot, event } => self.command(to, boot, event),
+            What::Timer { node, boot } => self.timer(node, boot),
+            What::JobDone { node, boot } => self.job_done(node, boot),
+            What::Thaw { node, boot } => self.thaw(node, boot),
+            What::Fault => self.fault(),
+            What::Tear { node } => self.tear_again(node),
+            What::Noise { to, event, until } => self.noise(to, event, until),
+            What::Link { node, is_up } => {
+                self.hosts[node].has_link = is_up;
+                self.tell_facts(node);
+            }
+            What::Source { node, is_there } => {
+                self.hosts[node].has_source = is_there;
+                self.tell_facts(node);
+            }
+        }
+    }
+
+    // --- agents -------------------------------------------------------------------------------
+
+    fn start(&mut self, node: usize) {
+        if self.hosts[node].agent.is_some() {
+            return;
+        }
+        self.note(Some(node), || "the agent starts".to_owned());
+        self.saw("start");
+        let (lines, nodes) = (self.scenario.lines.len(), self.hosts.len());
+        let said = self.hosts[node].start(lines, nodes, self.now);
+        let step = self.step_of(node, Event::Tick);
+        for effect in &said {
+            self.carry_out(node, step.as_ref(), effect);
+        }
+        self.turn(node);
+    }
+
+    pub(crate) fn end(&mut self, node: usize) {
+        self.hosts[node].end();
+        if let Some(wait) = self.hosts[node].returns_after.take() {
+            self.after(wait, What::Start(node));
+        }
+    }
+
+    pub(crate) fn boot(&self, node: usize) -> u32 {
+        self.hosts[node].boot
+    }
+
+    /// Another thread of the agent on `node` tells its heartbeat thread something.
+    pub(crate) fn send_command(&mut self, node: usize, event: Event) {
+        let wait = self.dice.between(MICRO * 5, MICRO * 200);
+        let boot = self.boot(node);
+        let to = node;
+        self.after(wait, What::Command { to, boot, event });
+    }
+
+    pub(crate) fn tell_facts(&mut self, node: usize) {
+        let facts = self.hosts[node].facts();
+        self.note(Some(node), || format!("{facts:?}"));
+        self.send_command(node, Event::Facts(facts));
+    }
+
+    fn command(&mut self, node: usize, boot: u32, event: Event) {
+        let host = &mut self.hosts[node];
+        let Some(agent) = host.agent.as_mut().filter(|_| host.boot == boot) else {
+            return;
+        };
+        if event == Event::AddressLost && !agent.holding {
+            return;
+        }
+        agent.inbox.push_back(event);
+        self.turn(node);
+    }
+
+    fn arrive(&mut self, node: usize, line: usize, packet: Packet) {
+        let is_advert = matches!(packet.event, Event::Advert(_));
+        if !self.is_usable(line, node) || (is_advert && self.hosts[node].is_owner()) {
+            return;
+        }
+        let now = self.now;
+        if let Some(agent) = &mut self.hosts[node].agent {
+            agent.ears[line].push_back((now, packet));
+            self.turn(node);
+        }
+    }
+
+    fn timer(&mut self, node: usize, boot: u32) {
+        let host = &mut self.hosts[node];
+        if let Some(agent) = host.agent.as_mut().filter(|_| host.boot == boot) {
+            agent.timer_at = Instant::NEVER;
+            self.turn(node);
+        }
+    }
+
+    /// One turn of the heartbeat thread, and the next ones while something waits: frames, then
+    /// commands, then the time. Who speaks is on time; for who listens a frame counts from when it
+    /// came, and time passes only so far as everything was heard.
+    pub(crate) fn turn(&mut self, node: usize) {
+        if self.hosts[node].frozen.is_some() {
+            return;
+        }
+        while self.broken.is_none() {
+            let heard_until = self.listen(node);
+            self.obey(node, heard_until);
+            self.pass(node, self.time_of(node, heard_until));
+            let agent = self.hosts[node].agent.as_ref();
+            if agent.is_none_or(Agent::is_idle) {
+                break;
+            }
+        }
+        self.rearm(node);
+    }
+
+    /// What time it is for a node that has heard everything until then.
+    fn time_of(&self, node: usize, heard_until: Instant) -> Instant {
+        let host = &self.hosts[node];
+        let now = host.clock(self.now);
+        match host
+            .agent
+            .as_ref()
+            .is_some_and(|agent| agent.group.listens())
+        {
+            true => now.min(heard_until),
+            false => now,
+        }
+    }
+
+    fn listen(&mut self, node: usize) -> Instant {
+        for heard in 1..=self.scenario.budget {
+            let agent = self.hosts[node].agent.as_mut();
+            let Some((at, packet)) = agent.and_then(Agent::next_frame) else {
+                break;
+            };
+            let at = self.hosts[node].clock(at);
+            self.tell(node, self.time_of(node, at), packet);
+            if heard == self.scenario.budget {
+                return at;
+            }
+        }
+        Instant::NEVER
+    }
+
+    fn obey(&mut self, node: usize, heard_until: Instant) {
+        let next = |world: &mut Self| world.hosts[node].agent.as_mut()?.inbox.pop_front();
+        while let Some(event) = next(self) {
+            let packet = Packet {
+                sender: None,
+                holds: false,
+                event,
+            };
+            self.tell(node, self.time_of(node, heard_until), packet);
+        }
+    }
+
+    /// Time passes first, then the event is taken: in two steps, so that each is seen alone.
+    fn tell(&mut self, node: usize, at: Instant, packet: Packet) {
+        self.pass(node, at);
+        let Some(agent) = &mut self.hosts[node].agent else {
+            return;
+        };
+        let settings = *agent.group.settings();
+        agent.ledger.note(&packet, &settings);
+        match packet.event {
+            Event::AddressesChanged => self.change_list(node),
+            Event::Settings(settings) => self.hosts[node].settings = settings,
+            Event::Stop => agent.stopping = true,
+            _ => {}
+        }
+        self.step(node, at, packet.event);
+    }
+
+    fn pass(&mut self, node: usize, at: Instant) {
+        let Some(agent) = &mut self.hosts[node].agent else {
+            return;
+        };
+        agent.ledger.pass(at);
+        if agent.group.deadline() <= at {
+            self.step(node, at, Event::Tick);
+        }
+    }
+
+    fn step_of(&self, node: usize, event: Event) -> Option<Step> {
+        let host = &self.hosts[node];
+        let group = &host.agent.as_ref()?.group;
+        Some(Step {
+            event,
+            role: group.view().role,
+            settings: *group.settings(),
+            kernel: host.kernel,
+            clock: host.clock(self.now),
+        })
+    }
+
+    fn step(&mut self, node: usize, at: Instant, event: Event) {
+        let step = self.step_of(node, event);
+        let mut said = std::mem::take(&mut self.said);
+        if let Some(agent) = &mut self.hosts[node].agent {
+            agent.group.step(at, event, &mut said);
+        }
+        self.steps += 1;
+        if self.timeline.is_recording() && is_worth_a_line(&event, &said) {
+            let late = self.hosts[node].clock(self.now).since(at);
+            let late = match late {
+                Duration::ZERO => String::new(),
+                late => format!(" ({late:?} ago)"),
+            };
+            self.note(Some(node), || event_text(&event) + &late);
+        }
+        for effect in &said {
+            self.carry_out(node, step.as_ref(), effect);
+        }
+        if let Some(agent) = &self.hosts[node].agent {
+            let verdict = agent.ledger.stands(&agent.group, said.len());
+            self.uphold(node, verdict);
+        }
+        said.clear();
+        self.said = said;
+        self.look(node);
+        self.let_it_end(node);
+    }
+
+    fn let_it_end(&mut self, node: usize) {
+        let Some(agent) = &self.hosts[node].agent else {
+            return;
+        };
+        if agent.group.view().role == RoleName::Stopped {
+            self.note(Some(node), || "the agent ends".to_owned());
+            self.end(node);
+        }
+    }
+
+    fn rearm(&mut self, node: usize) {
+        let (boot, host) = (self.boot(node), &mut self.hosts[node]);
+        let Some(agent) = &mut host.agent else {
+            return;
+        };
+        let deadline = agent.group.deadline();
+        if deadline == Instant::NEVER {
+            return;
+        }
+        let at = deadline - host.offset;
+        if at < agent.timer_at {
+            agent.timer_at = at;
+            self.at(at.max(self.now), What::Timer { node, boot });
+        }
+    }
+
+    // --- effects ------------------------------------------------------------------------------
+
+    fn carry_out(&mut self, node: usize, step: Option<&Step>, effect: &Effect) {
+        if let Some(step) = step {
+            let is_beat = matches!(effect, Effect::Advertise { .. })
+                && (step.role, step.event) == (RoleName::Master, Event::Tick);
+            if !is_beat {
+                self.note(Some(node), || effect_text(effect));
+            }
+            let host = &mut self.hosts[node];
+            let offset = host.offset;
+            if let Some(agent) = &mut host.agent {
+                let frames = agent.ears.iter().flatten();
+                let unread = frames.map(|(at, packet)| (*at + offset, packet));
+                let verdict = agent.ledger.said(step, effect, unread);
+                self.uphold(node, verdict);
+            }
+        }
+        match *effect {
+            Effect::Advertise { priority } => self.advertise(node, priority),
+            Effect::Acquire(term) => self.ask(node, Change::Acquire, term),
+            Effect::Release(term) => self.ask(node, Change::Release, term),
+            Effect::Report(Report::Role { to, cause, .. }) => self.turned(node, to, cause),
+            Effect::Report(Report::Alarm(_)) | Effect::Announce(_) | Effect::Hush => {}
+        }
+    }
+
+    fn turned(&mut self, node: usize, to: RoleName, cause: floatlock::core::Cause) {
+        self.saw(to.as_str());
+        self.saw(super::words::of(cause));
+        if self.act == Act::Still {
+            let law = "liveness: nobody changes its role any more once all is healed".to_owned();
+            self.uphold(node, Err(law));
+        }
+    }
+
+    fn is_usable(&self, line: usize, node: usize) -> bool {
+        let (host, plan) = (&self.hosts[node], &self.scenario.lines[line]);
+        (host.has_link || !plan.on_service_link) && (host.has_source || line > 0)
+    }
+
+    fn advertise(&mut self, node: usize, priority: u8) {
+        let Some(agent) = &self.hosts[node].agent else {
+            return;
+        };
+        let holds = agent.ledger.claims || self.hosts[node].kernel.on != 0;
+        let interval = agent.group.settings().interval;
+        for line in 0..self.scenario.lines.len() {
+            if !self.is_usable(line, node) {
+                continue;
+            }
+            let heard = Heard {
+                from: self.scenario.lines[line].sources[node],
+                priority,
+                interval,
+                lead: line == 0,
+            };
+            let packet = Packet {
+                sender: Some(node),
+                holds,
+                event: Event::Advert(heard),
+            };
+            self.send(node, line, packet);
+        }
+    }
+
+    fn send(&mut self, node: usize, line: usize, packet: Packet) {
+        for to in (0..self.hosts.len()).filter(|&to| to != node) {
+            let way = (line, node, to);
+            let arrivals = self.network.arrivals(self.now, way, &mut self.dice);
+            for at in arrivals.into_iter().flatten() {
+                self.at(at, What::Frame { to, line, packet });
+            }
+        }
+    }
+
+    // --- addresses ----------------------------------------------------------------------------
+
+    fn ask(&mut self, node: usize, change: Change, term: u64) {
+        let Some(agent) = &mut self.hosts[node].agent else {
+            return;
+        };
+        agent.holding = change == Change::Acquire;
+        let list = agent.list;
+        agent.jobs.push_back(Job { change, term, list });
+        if agent.jobs.len() == 1 {
+            self.begin_job(node);
+        }
+    }
+
+    fn begin_job(&mut self, node: usize) {
+        let host = &self.hosts[node];
+        let interval = host.settings.interval;
+        let most = match self.now < host.sluggish_until {
+            false => (interval / 20).min(MICRO * 5000),
+            true => self
+                .dice
+                .pick(&[interval, interval * 3, Duration::from_secs(12)]),
+        };
+        let (boot, wait) = (host.boot, self.dice.between(MICRO * 30, most));
+        self.after(wait, What::JobDone { node, boot });
+    }
+
+    fn job_done(&mut self, node: usize, boot: u32) {
+        let host = &self.hosts[node];
+        if host.boot != boot {
+            return;
+        }
+        if host.frozen.is_some_and(|freeze| freeze.whole) {
+            // Goes on a little after the thaw.
+            return self.after(host.settings.interval / 10, What::JobDone { node, boot });
+        }
+        if self.now < host.hung_until {
+            return self.at(host.hung_until, What::JobDone { node, boot });
+        }
+        let works = self.now >= host.failing_until || self.dice.chance(40);
+        let is_mute = self.now < host.mute_until && self.dice.coin();
+        let Some(agent) = &mut self.hosts[node].agent else {
+            return;
+        };
+        let (list, job) = (agent.list, agent.jobs.pop_front());
+        let Some(job) = job else {
+            return;
+        };
+        let goes_on = !agent.jobs.is_empty();
+        self.hosts[node].execute(job, list, works);
+        self.note(Some(node), || kernel_text(job, works, is_mute));
+        self.look(node);
+        if !is_mute {
+            self.answer(node, job, works);
+        }
+        if goes_on {
+            self.begin_job(node);
+        }
+    }
+
+    fn answer(&mut self, node: usize, job: Job, works: bool) {
+        let outcome = works.then_some(()).ok_or(AddressFault {
+            address: None,
+            kind: AddressFaultKind::Refused(13 /* EACCES */),
+        });
+        self.send_command(
+            node,
+            match job.change {
+                Change::Acquire => Event::Acquired(job.term, outcome),
+                Change::Release => Event::Released(job.term, outcome),
+            },
+        );
+    }
+
+    /// A reload has replaced one address by another one, which is not on yet.
+    fn change_list(&mut self, node: usize) {
+        let now = self.now;
+        let host = &mut self.hosts[node];
+        if let Some(agent) = &mut host.agent {
+            agent.list += 1;
+        }
+        host.tear(ALL & !KEPT, now);
+    }
+
+    /// The laws about addresses.
+    pub(crate) fn look(&mut self, node: usize) {
+        let host = &self.hosts[node];
+        if let Some(agent) = &host.agent {
+            let verdict = agent.ledger.addresses(&agent.group, &host.kernel, self.now);
+            self.uphold(node, verdict);
+        }
+        if self.scenario.mood == Mood::Calm {
+            let holders = self.hosts.iter().filter(|host| host.kernel.on != 0).count();
+            let law = "law 6: in calm no two nodes have the addresses on at once";
+            let verdict = (holders <= 1).then_some(()).ok_or(law.to_owned());
+            self.uphold(node, verdict);
+        }
+    }
+
+    // --- freezes ------------------------------------------------------------------------------
+
+    pub(crate) fn freeze(&mut self, node: usize, whole: bool, length: Duration) {
+        let (since, host) = (self.now, &mut self.hosts[node]);
+        if host.agent.is_none() || host.frozen.is_some() {
+            return;
+        }
+        host.frozen = Some(Freeze { since, whole });
+        let boot = host.boot;
+        self.note(Some(node), || format!("is frozen for {length:?}"));
+        self.after(length, What::Thaw { node, boot });
+    }
+
+    pub(crate) fn thaw(&mut self, node: usize, boot: u32) {
+        let clock = self.hosts[node].clock(self.now);
+        let (now, host) = (self.now, &mut self.hosts[node]);
+        let Some(agent) = host.agent.as_mut().filter(|_| host.boot == boot) else {
+            return;
+        };
+        let Some(freeze) = host.frozen.take() else {
+            return;
+        };
+        agent.ledger.thawed(now.since(freeze.since), clock);
+        self.note(Some(node), || "thaws".to_owned());
+        self.turn(node);
+    }
+}
+
+fn is_worth_a_line(event: &Event, said: &[Effect]) -> bool {
+    match event {
+        Event::Tick => false,
+        Event::Advert(heard) => heard.priority == 0 || !said.is_empty(),
+        _ => true,
+    }
+}
+
+fn kernel_text(job: Job, works: bool, is_mute: bool) -> String {
+    let on = match job.change {
+        Change::Acquire => "on",
+        Change::Release => "off",
+    };
+    let how = if works { "are" } else { "will not all go" };
+    let mute = if is_mute { "; the answer is lost" } else { "" };
+    format!("the addresses {how} {on} (term {}){mute}", job.term)
+}

@@ -14,7 +14,7 @@ export PATH
 
 for program in cargo rustfmt cargo-clippy cc; do
     if ! command -v "$program" >/dev/null; then
-        echo "tests/run.sh: there is no $program: install Rust 1.85 or later (https://rustup.rs)" >&2
+        echo "tests/run.sh: there is no $program: install Rust 1.88 or later (https://rustup.rs)" >&2
         echo "with rustfmt and clippy, and gcc (apt-get install gcc libc6-dev)." >&2
         exit 1
     fi

@@ -154,6 +154,9 @@ fn two_masters_that_meet_after_a_silent_cut_leave_the_better_one() {
     let seen = watch.stop();
     let last = seen.last_reply(VIP.parse().unwrap()).unwrap();
     assert_eq!(&*last.from, "lb-a");
+    // Others than this client may have learnt the wrong one, and ask nobody.
+    let told = |a: &floatlock::lab::Announcement| &*a.from == "lb-a" && a.at > healed;
+    assert!(seen.announcements.iter().any(told));
 }
 
 /// The addresses of eth0 that anybody configured, link-local ones left out.

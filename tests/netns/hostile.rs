@@ -90,7 +90,10 @@ fn config(node: &str, priority: u8) -> Config {
     let old = Group::web(priority)
         .named("old", 52)
         .addresses(&["10.77.0.110/24"])
-        .table("heartbeat", "protocol = \"vrrp2\"\ninterval = \"1s\"")
+        .table(
+            "heartbeat",
+            "protocol = \"vrrp2\"\ninterval = \"1s\"\nmisses = 3",
+        )
         .table("vrrp", "auth-pass = \"1111\"");
     Config::new(node, &[Group::web(priority).addresses(&both), old])
 }

@@ -13,7 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::unistd::{Group, Pid};
 
 const FLOATLOCK: &str = env!("CARGO_BIN_EXE_floatlock");
 const UNIT: &str = include_str!("../systemd/floatlock.service");
@@ -86,9 +86,9 @@ fn with_the_privileges_of_the_unit_an_agent_does_all_its_work() {
     let scene = Scene::new("works");
     let mut agent = scene.start(&words("AmbientCapabilities"));
 
-    scene.expect("READY=1");
-    scene.expect("STATUS=web MASTER");
-    scene.expect("WATCHDOG=1");
+    scene.expect("READY=1", &mut agent);
+    scene.expect("STATUS=web MASTER", &mut agent);
+    scene.expect("WATCHDOG=1", &mut agent);
     let status = scene.status();
     assert_eq!(status["heartbeat"]["realtime"], true, "{status}");
     assert_eq!(status["heartbeat"]["send_failed"], 0, "{status}");
@@ -124,7 +124,7 @@ fn without_raw_sockets_an_agent_ends_and_says_what_is_missing() {
 fn without_the_right_to_set_addresses_an_agent_is_never_master() {
     let scene = Scene::new("no-admin");
     let mut agent = scene.start(&words_without("CAP_NET_ADMIN"));
-    scene.expect("STATUS=web FAULT");
+    scene.expect("STATUS=web FAULT", &mut agent);
     agent.stop();
     let (_, log) = agent.outcome();
     assert!(log.contains("Operation not permitted"), "{log}");
@@ -175,6 +175,11 @@ impl Scene {
     /// capabilities. It stays root by name: what root may do without capabilities is little.
     fn start(&self, capabilities: &BTreeSet<&str>) -> Agent {
         let (prlimit, instead) = limits();
+        // The socket is given to this group, where there is one: as the unit says, it is our own.
+        let group = match Group::from_name(value("Group")).unwrap() {
+            Some(group) => format!("--regid {} --clear-groups", group.gid),
+            None => String::new(),
+        };
         let lower = |name: &&str| format!("+{}", name.trim_start_matches("CAP_").to_lowercase());
         let list: Vec<String> = capabilities.iter().chain(instead).map(lower).collect();
         let list = list.join(",");
@@ -182,7 +187,7 @@ impl Scene {
             "ip link add eth0 type veth peer name eth1 &&
             ip link set eth0 addrgenmode none && ip link set eth0 up && ip link set eth1 up &&
             ip address add 192.0.2.2/24 dev eth0 && ip address add fe80::2/64 dev eth0 nodad &&
-            exec {prlimit} setpriv --pdeathsig KILL --securebits +noroot --no-new-privs \
+            exec {prlimit} setpriv {group} --pdeathsig KILL --securebits +noroot --no-new-privs \
             --inh-caps=-all,{list} --ambient-caps=-all,{list} --bounding-set=-all,{list} \
             '{FLOATLOCK}' run --config '{}/floatlock.toml'",
             self.directory.display()
@@ -197,7 +202,7 @@ impl Scene {
     }
 
     /// Waits for a notification that has this line.
-    fn expect(&self, line: &str) {
+    fn expect(&self, line: &str, agent: &mut Agent) {
         let mut heard = Vec::new();
         let mut buffer = [0; 4096];
         while !heard
@@ -206,7 +211,7 @@ impl Scene {
         {
             match self.notify.recv(&mut buffer) {
                 Ok(length) => heard.push(String::from_utf8_lossy(&buffer[..length]).into_owned()),
-                Err(error) => panic!("no {line}: {error}; root? heard: {heard:?}"),
+                Err(error) => panic!("no {line}: {error}; heard {heard:?}; {}", agent.killed()),
             }
         }
     }
@@ -248,6 +253,14 @@ impl Agent {
     fn stop(&self) {
         let pid = Pid::from_raw(self.child.id().try_into().expect("a process id"));
         kill(pid, Signal::SIGTERM).expect("it runs");
+    }
+
+    /// What it had written by now, for a test that fails.
+    fn killed(&mut self) -> String {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let (code, log) = self.outcome();
+        format!("the agent (ended with {code:?}) wrote:\n{log}")
     }
 
     /// Its exit code and its log, once it has ended.

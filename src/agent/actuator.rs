@@ -154,10 +154,10 @@ impl Actuator {
         let Some(task) = self.tasks.get_mut(place) else {
             return;
         };
-        if let Progress::Done(outcome, stats) = task.change.step(&mut self.rtnl) {
-            if let Some(task) = self.tasks.remove(place) {
-                self.done(&task, outcome, &stats);
-            }
+        if let Progress::Done(outcome, stats) = task.change.step(&mut self.rtnl)
+            && let Some(task) = self.tasks.remove(place)
+        {
+            self.done(&task, outcome, &stats);
         }
         self.tell_those_who_wait();
     }

@@ -51,7 +51,10 @@ fn understand(text: &str) -> Result<Duration, Wrong> {
 /// The duration as it would stand in the file: `1s`, `1.5s`, `20ms`, `24h`.
 pub(super) fn shown(duration: Duration) -> String {
     let seconds = duration.as_secs_f64();
-    if duration.subsec_nanos() == 0 && duration.as_secs() % 3600 == 0 && !duration.is_zero() {
+    if duration.subsec_nanos() == 0
+        && duration.as_secs().is_multiple_of(3600)
+        && !duration.is_zero()
+    {
         format!("{}h", duration.as_secs() / 3600)
     } else if duration < Duration::from_secs(1) && !duration.is_zero() {
         format!("{}ms", seconds * 1000.0)

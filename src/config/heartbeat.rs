@@ -150,7 +150,7 @@ fn check_interval(
         Version::V3 => ("vrrp3", V3_STEP, V3_LONGEST),
     };
     let length = interval.value;
-    let whole = length.as_nanos() % step.as_nanos() == 0;
+    let whole = length.as_nanos().is_multiple_of(step.as_nanos());
     if !whole || length < step || length > longest {
         let message = format!("{name} cannot advertise an `interval` of {}", shown(length));
         let advice = format!(

@@ -173,10 +173,10 @@ impl Table {
 
     /// An address was said to be gone.
     pub(super) fn address_gone(&mut self, state: &AddressState, sink: &mut impl FnMut(Change)) {
-        if let Some((name, interface)) = self.at(state.index) {
-            if let Some(kept) = interface.addresses.remove(&key(state)) {
-                sink(removed(&name, kept.state));
-            }
+        if let Some((name, interface)) = self.at(state.index)
+            && let Some(kept) = interface.addresses.remove(&key(state))
+        {
+            sink(removed(&name, kept.state));
         }
     }
 

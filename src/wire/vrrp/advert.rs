@@ -112,7 +112,7 @@ impl Advert<'_> {
             },
             Version::V3 => match self.interval.as_millis() / 10 {
                 hundredths @ 1..=CENTISECONDS_MAX
-                    if self.interval.subsec_nanos() % 10_000_000 == 0 =>
+                    if self.interval.subsec_nanos().is_multiple_of(10_000_000) =>
                 {
                     Ok((hundredths as u16).to_be_bytes())
                 }

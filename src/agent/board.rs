@@ -26,7 +26,7 @@ pub(crate) struct LineRow {
 }
 
 /// What does not change about a line while it lives.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct LineFacts {
     pub(crate) interface: String,
     pub(crate) family: Family,

@@ -53,15 +53,17 @@ impl Slot {
     pub(crate) fn go_on(&mut self, planned: Planned, now: Instant, out: &mut Out) {
         // An unchanged list is the same object: ten thousand addresses are not compared here.
         let changed = !Arc::ptr_eq(&self.addresses.managed, &planned.addresses.managed);
-        let traffic = self
-            .lines
-            .iter_mut()
-            .map(|line| std::mem::take(&mut line.traffic));
-        let mut lines = planned.lines;
-        for (line, traffic) in lines.iter_mut().zip(traffic) {
-            line.traffic = traffic;
+        let old = std::mem::replace(&mut self.lines, planned.lines);
+        for before in old {
+            // The same line counts on, wherever it stands now.
+            let same = self
+                .lines
+                .iter_mut()
+                .find(|line| line.facts() == before.facts());
+            if let Some(line) = same {
+                line.traffic = before.traffic;
+            }
         }
-        self.lines = lines;
         self.addresses = planned.addresses;
         self.holding = planned.holding;
         if *self.group.settings() != planned.settings {

@@ -178,7 +178,7 @@ impl Stage {
         second.unwrap_or_else(|| panic!("{name} does not advertise"))
     }
 
-    /// What anybody but the host that holds did between two instants.
+    /// The first of what anybody but the host that holds did between two instants.
     fn strangers(
         &self,
         seen: &Observation,
@@ -199,7 +199,7 @@ impl Stage {
         let adverts = adverts
             .filter(|advert| &*advert.from != holder)
             .map(|advert| format!("{advert:?}"));
-        replies.chain(adverts).collect()
+        replies.chain(adverts).take(5).collect()
     }
 }
 

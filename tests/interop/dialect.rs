@@ -16,10 +16,12 @@ use crate::words::Lasting::{Backup, Master};
 pub(crate) const CASES: [Case; 2] = [
     Case {
         name: "the checksum of the RFC is sent, understood and counted",
+        line: V4,
         play: rfc_form,
     },
     Case {
         name: "the old unicast checksum of keepalived is understood and counted",
+        line: V4_UNICAST,
         play: old_unicast_form,
     },
 ];

@@ -3,12 +3,14 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use floatlock::core::Instant;
 use floatlock::lab::agent::AgentKind;
 use floatlock::lab::{Observation, Traffic, clock};
 
 use crate::line::Line;
+use crate::slots::Playable;
 use crate::stage::{SOON, Stage, other};
 use crate::words::Lasting::{Backup, Master};
 
@@ -16,6 +18,12 @@ use crate::words::Lasting::{Backup, Master};
 pub(crate) struct Row {
     pub(crate) line: Line,
     pub(crate) higher: AgentKind,
+}
+
+impl Playable for Row {
+    fn interval(&self) -> Duration {
+        self.line.interval
+    }
 }
 
 impl fmt::Display for Row {

@@ -14,22 +14,27 @@ use crate::words::Lasting::{Backup, Master};
 pub(crate) const CASES: [Case; 5] = [
     Case {
         name: "a BACKUP with another password raises the alarm and is delayed once",
+        line: V2,
         play: backup_with_another_password,
     },
     Case {
         name: "a MASTER stays, whatever a better router with another password says",
+        line: V2,
         play: master_with_another_password,
     },
     Case {
         name: "a v2 BACKUP with another interval is not promoted while the MASTER is heard",
+        line: V2,
         play: v2_backup_with_another_interval,
     },
     Case {
         name: "a v3 floatlock takes the interval of a keepalived that is MASTER",
+        line: V4,
         play: || v3_backup_of_a_slow_master([AgentKind::Keepalived, floatlock()]),
     },
     Case {
         name: "a v3 keepalived takes the interval of a floatlock that is MASTER",
+        line: V4,
         play: || v3_backup_of_a_slow_master([floatlock(), AgentKind::Keepalived]),
     },
 ];

@@ -8,13 +8,12 @@ use std::time::Duration;
 
 use floatlock::lab::clock;
 
+use crate::line::Line;
 use crate::pulse;
 
 const SLOTS: usize = 4;
 /// A machine that never keeps the rhythm is no place for these tests.
 const ATTEMPTS: usize = 3;
-/// A whole interval of the fastest adverts here.
-const STOP_MAX: Duration = Duration::from_millis(100);
 
 static FREE: Mutex<usize> = Mutex::new(SLOTS);
 static FREED: Condvar = Condvar::new();
@@ -39,10 +38,22 @@ impl Drop for Slot {
     }
 }
 
+/// What can be played: a sentence, and how fast its routers speak.
+pub(crate) trait Playable: fmt::Display + Sync {
+    fn interval(&self) -> Duration;
+}
+
 /// A row that is not like the others.
 pub(crate) struct Case {
     pub(crate) name: &'static str,
+    pub(crate) line: Line,
     pub(crate) play: fn(),
+}
+
+impl Playable for Case {
+    fn interval(&self) -> Duration {
+        self.line.interval
+    }
 }
 
 impl fmt::Display for Case {
@@ -53,7 +64,7 @@ impl fmt::Display for Case {
 
 /// Plays every row of a table at once, as far as there are slots; fails with the names of those
 /// that failed, after all have ended.
-pub(crate) fn play_all<'a, T: Sync + fmt::Display>(rows: &'a [T], play: impl Fn(&T) + Sync) {
+pub(crate) fn play_all<'a, T: Playable>(rows: &'a [T], play: impl Fn(&T) + Sync) {
     pulse::start();
     let play = &play;
     let failed: Vec<String> = thread::scope(|scope| {
@@ -72,8 +83,9 @@ pub(crate) fn play_all<'a, T: Sync + fmt::Display>(rows: &'a [T], play: impl Fn(
     assert!(failed.is_empty(), "failed: {failed:#?}");
 }
 
-/// Plays a row; again if the machine, and not necessarily an agent, was to blame.
-fn goes_well<T: fmt::Display>(row: &T, play: impl Fn(&T)) -> bool {
+/// Plays a row; again if the machine stood still for so long that adverts were missed, so that
+/// not necessarily an agent was to blame.
+fn goes_well<T: Playable>(row: &T, play: impl Fn(&T)) -> bool {
     let _slot = Slot::wait();
     for _ in 0..ATTEMPTS {
         let from = clock::now();
@@ -81,11 +93,11 @@ fn goes_well<T: fmt::Display>(row: &T, play: impl Fn(&T)) -> bool {
             return true;
         }
         let stopped = pulse::longest_stop_since(from);
-        if stopped < STOP_MAX {
+        if stopped < row.interval() {
             return false;
         }
         println!("{row}: failed while the machine stood still for {stopped:?}");
-        pulse::wait_for_calm(STOP_MAX);
+        pulse::wait_for_calm(row.interval());
     }
     false
 }

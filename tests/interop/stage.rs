@@ -219,12 +219,21 @@ impl Node {
     /// Starts its agent, the host too if it has no power, and waits for its first role.
     pub(crate) fn start(&mut self) {
         self.host.power_on().unwrap();
+        // The kernel makes it when the link is up; an agent of before says FAULT until then.
+        let ready = clock::wait_until(SOON, || self.has_link_local());
+        assert!(ready, "{} has no link-local address", self.name());
         let started = self.kind.start_with(&self.host, &self.config);
         let package = "keepalived is missing: install the package keepalived";
         assert!(!matches!(started, Err(LabError::Tool { .. })), "{package}");
         self.agent = Some(started.unwrap());
         let started = clock::wait_until(SOON, || self.role().is_some());
         assert!(started, "{} does not start", self.name());
+    }
+
+    fn has_link_local(&self) -> bool {
+        let addresses = self.host.addresses().unwrap();
+        let is_one = |ip| matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
+        addresses.iter().any(|(_, net)| is_one(net.addr()))
     }
 
     pub(crate) fn power_off(&mut self) {

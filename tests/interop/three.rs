@@ -1,11 +1,13 @@
 //! What if more than two share the wire? Two floatlocks and a keepalived, in every order.
 
 use std::fmt;
+use std::time::Duration;
 
 use floatlock::core::Instant;
 use floatlock::lab::agent::AgentKind;
 
 use crate::line::Line;
+use crate::slots::Playable;
 use crate::stage::Stage;
 
 /// So far apart that their skew times are, too.
@@ -15,6 +17,12 @@ const PRIORITIES: [u8; 3] = [200, 120, 40];
 pub(crate) struct Row {
     pub(crate) line: Line,
     pub(crate) agents: [AgentKind; 3],
+}
+
+impl Playable for Row {
+    fn interval(&self) -> Duration {
+        self.line.interval
+    }
 }
 
 impl fmt::Display for Row {

@@ -113,6 +113,18 @@ pub(crate) fn answers(watch: &Watch, host: &str, address: &str, after: Instant) 
     at.unwrap_or_else(|| panic!("{host} never answered for {address}"))
 }
 
+/// Waits until this host announces the address to its neighbours.
+pub(crate) fn announces(watch: &Watch, host: &str, address: &str, after: Instant) {
+    let ip: IpAddr = address.parse().unwrap();
+    let announced = |seen: &Observation| {
+        let mut all = seen.announcements.iter();
+        all.find(|a| &*a.from == host && a.address == ip && a.at >= after)
+            .map(drop)
+    };
+    let came = watch.wait_for(SOON, announced);
+    assert!(came.is_some(), "{host} never announced {address}");
+}
+
 /// Waits until this host has sent so many adverts from now on: so long nothing else happened.
 pub(crate) fn adverts(watch: &Watch, host: &str, count: usize) {
     let after = clock::now();

@@ -25,7 +25,7 @@ pub enum AgentKind {
 pub struct Setup {
     /// This node.
     pub node: String,
-    /// All nodes.
+    /// All nodes; none: the file does not say which there are.
     pub nodes: Vec<String>,
     /// At least one.
     pub groups: Vec<GroupSetup>,
@@ -126,7 +126,10 @@ impl AgentKind {
 }
 
 fn floatlock_config(setup: &Setup) -> String {
-    let mut text = format!("[cluster]\nname = \"lab\"\nnodes = {:?}\n", setup.nodes);
+    let mut text = String::new();
+    if !setup.nodes.is_empty() {
+        text += &format!("[cluster]\nname = \"lab\"\nnodes = {:?}\n", setup.nodes);
+    }
     text += &format!("\n[node]\nname = {:?}\n", setup.node);
     text += "runtime-dir = \"/run/floatlock\"\nstate-dir = \"/run/lab/state\"\n";
     if let Some(first) = setup.groups.first() {

@@ -97,6 +97,9 @@ pub(super) struct Removal {
 
 /// What must go for every address that `condemned` names to be off. `seen` has all addresses of
 /// their interfaces; `promotes` says whether an interface promotes secondary addresses.
+///
+/// The last one goes first: the kernel then has the least to walk behind each, which counts with
+/// thousands of them.
 pub(super) fn removal(
     seen: &[AddressState],
     condemned: impl Fn(&AddressState) -> bool,
@@ -104,7 +107,7 @@ pub(super) fn removal(
 ) -> Removal {
     let (go, stay): (Vec<_>, Vec<_>) = seen.iter().partition(|state| condemned(state));
     let mut result = Removal::default();
-    for state in go {
+    for state in go.into_iter().rev() {
         let takes_along = is_network_v4(state)
             && !state.is_secondary()
             && stay.iter().any(|other| depends(other, state))
@@ -296,10 +299,7 @@ mod tests {
             secondary(state("192.0.2.2", 24)),
         ];
         let removal = removal(&seen, |state| targets.covers(state), |_| false);
-        assert_eq!(
-            removal.edits,
-            seen[1..3].iter().map(Edit::delete).collect::<Vec<_>>()
-        );
+        assert_eq!(removal.edits, [&seen[2], &seen[1]].map(Edit::delete));
         assert_eq!(removal.held_back, []);
     }
 

@@ -1,0 +1,164 @@
+//! Which questions are put to both programs?
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use crate::figures::Row;
+use crate::heal;
+use crate::load;
+use crate::many::{self, End};
+use crate::planned::{self, Cluster};
+use crate::stage::{Failure, Program, Stage};
+use crate::takeover;
+
+/// keepalived's default.
+const SLOW: Duration = Duration::from_secs(1);
+const FAST: Duration = Duration::from_millis(100);
+
+/// One question, and how its figures come about.
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+    /// Pairs of runs, unless the command line says otherwise.
+    pub(crate) runs: usize,
+    /// What is measured, still without figures.
+    rows: fn() -> Vec<Row>,
+    /// One run: a figure for each row.
+    play: fn(&Stage, Program) -> Result<Vec<f64>, Failure>,
+}
+
+impl Case {
+    /// Runs both programs in turn.
+    pub(crate) fn pairs(&self, stage: &Stage, runs: usize) -> Result<Vec<Row>, Failure> {
+        let mut rows = (self.rows)();
+        for run in 0..runs {
+            let mut figures = [Vec::new(), Vec::new()];
+            for program in Program::in_turn(run) {
+                tell(&format!(
+                    "{}: pair {} of {runs}, {}",
+                    self.name,
+                    run + 1,
+                    program.name()
+                ));
+                stage.clear()?;
+                figures[program as usize] = (self.play)(stage, program)?;
+            }
+            let [keepalived, floatlock] = &figures;
+            let pairs = keepalived.iter().copied().zip(floatlock.iter().copied());
+            for (row, pair) in rows.iter_mut().zip(pairs) {
+                row.pairs.push(pair);
+            }
+        }
+        tell("");
+        Ok(rows)
+    }
+}
+
+/// What goes on, for those who watch.
+fn tell(text: &str) {
+    if std::io::stderr().is_terminal() {
+        eprint!("\r{text:<60}\r");
+    }
+}
+
+/// All of them, in the order of the table.
+pub(crate) const CASES: [Case; 14] = [
+    Case {
+        name: "takeover-1s",
+        about: "power loss of the MASTER, adverts every second",
+        runs: 3,
+        rows: || takeover::rows(SLOW),
+        play: |stage, program| takeover::play(stage, program, SLOW),
+    },
+    Case {
+        name: "takeover-100ms",
+        about: "power loss of the MASTER, adverts every 100 ms",
+        runs: 5,
+        rows: || takeover::rows(FAST),
+        play: |stage, program| takeover::play(stage, program, FAST),
+    },
+    Case {
+        name: "stop-1s",
+        about: "SIGTERM to the MASTER of a [cluster] of two, adverts every second",
+        runs: 3,
+        rows: || planned::rows_of_stop(SLOW, Cluster::Pair),
+        play: |stage, program| planned::stop(stage, program, SLOW, Cluster::Pair),
+    },
+    Case {
+        name: "stop-100ms",
+        about: "SIGTERM to the MASTER of a [cluster] of two, adverts every 100 ms",
+        runs: 3,
+        rows: || planned::rows_of_stop(FAST, Cluster::Pair),
+        play: |stage, program| planned::stop(stage, program, FAST, Cluster::Pair),
+    },
+    Case {
+        name: "stop-bare-1s",
+        about: "SIGTERM to the MASTER, no [cluster] in the file, adverts every second",
+        runs: 3,
+        rows: || planned::rows_of_stop(SLOW, Cluster::Unknown),
+        play: |stage, program| planned::stop(stage, program, SLOW, Cluster::Unknown),
+    },
+    Case {
+        name: "stop-bare-100ms",
+        about: "SIGTERM to the MASTER, no [cluster] in the file, adverts every 100 ms",
+        runs: 5,
+        rows: || planned::rows_of_stop(FAST, Cluster::Unknown),
+        play: |stage, program| planned::stop(stage, program, FAST, Cluster::Unknown),
+    },
+    Case {
+        name: "return",
+        about: "the better node comes back and preempts, adverts every 100 ms",
+        runs: 5,
+        rows: || planned::rows_of_return(FAST),
+        play: |stage, program| planned::comeback(stage, program, FAST),
+    },
+    Case {
+        name: "heal",
+        about: "somebody deletes the address on the MASTER, adverts every 100 ms",
+        runs: 5,
+        rows: || heal::rows(FAST),
+        play: |stage, program| heal::play(stage, program, FAST),
+    },
+    Case {
+        name: "load-1",
+        about: "CPU and memory with one group at 100 ms",
+        runs: 1,
+        rows: || load::rows(1),
+        play: |stage, program| load::play(stage, program, 1),
+    },
+    Case {
+        name: "load-250",
+        about: "CPU and memory with 250 groups at 100 ms",
+        runs: 1,
+        rows: || load::rows(250),
+        play: |stage, program| load::play(stage, program, 250),
+    },
+    Case {
+        name: "many-1000-stop",
+        about: "1 000 addresses move by a planned stop",
+        runs: 1,
+        rows: || many::rows(1_000, End::Stop),
+        play: |stage, program| many::play(stage, program, 1_000, End::Stop),
+    },
+    Case {
+        name: "many-1000-loss",
+        about: "1 000 addresses move after a power loss",
+        runs: 1,
+        rows: || many::rows(1_000, End::PowerLoss),
+        play: |stage, program| many::play(stage, program, 1_000, End::PowerLoss),
+    },
+    Case {
+        name: "many-10000-stop",
+        about: "10 000 addresses move by a planned stop",
+        runs: 1,
+        rows: || many::rows(10_000, End::Stop),
+        play: |stage, program| many::play(stage, program, 10_000, End::Stop),
+    },
+    Case {
+        name: "many-10000-loss",
+        about: "10 000 addresses move after a power loss",
+        runs: 1,
+        rows: || many::rows(10_000, End::PowerLoss),
+        play: |stage, program| many::play(stage, program, 10_000, End::PowerLoss),
+    },
+];

@@ -111,7 +111,7 @@ fn status_watch_goes_on_until_it_is_interrupted() {
     watching
         .wait_for_line_after(later, "web  MASTER", SOON)
         .unwrap();
-    watching.signal(Signal::SIGINT).unwrap();
+    watching.signal(Signal::SIGTERM).unwrap();
     watching.wait(SOON).unwrap();
     a.stop();
 }

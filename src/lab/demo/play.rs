@@ -17,6 +17,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 const SETTLE: Duration = FETCH_TIMEOUT.saturating_add(Duration::from_millis(100));
 /// A holder that is silent for longer has not gone on answering.
 const UNBROKEN: Duration = Duration::from_millis(300);
+/// A planned move that takes longer has gone wrong, and the agents' last words say where.
+const PLANNED: Duration = Duration::from_secs(1);
 /// Between two events, so that a reader keeps up.
 const BREATH: Duration = Duration::from_millis(700);
 
@@ -101,9 +103,30 @@ impl<'a, 'out> Play<'a, 'out> {
         Ok(())
     }
 
-    /// An event after which `to` must answer: does it, waits, measures and tells.
+    /// An event that nobody planned, after which `to` must answer.
     pub(super) fn moves(
         &mut self,
+        event: &str,
+        to: &str,
+        make: impl FnOnce(&mut Stage) -> Result<(), LabError>,
+    ) -> Result<(), Trouble> {
+        self.moves_within(AT_MOST, event, to, make)
+    }
+
+    /// A move that both agents take part in, so that hardly anybody notices it.
+    pub(super) fn moves_as_planned(
+        &mut self,
+        event: &str,
+        to: &str,
+        make: impl FnOnce(&mut Stage) -> Result<(), LabError>,
+    ) -> Result<(), Trouble> {
+        self.moves_within(PLANNED, event, to, make)
+    }
+
+    /// Does it, waits until `to` answers, measures and tells.
+    fn moves_within(
+        &mut self,
+        limit: Duration,
         event: &str,
         to: &str,
         make: impl FnOnce(&mut Stage) -> Result<(), LabError>,
@@ -112,6 +135,12 @@ impl<'a, 'out> Play<'a, 'out> {
         make(&mut self.stage)?;
         let what = format!("{to} did not take {FLOATING} over");
         let gap = self.wait(&what, |seen| seen.takeover(to, floating(), from))?;
+        if gap.length() > limit {
+            let (was, limit) = (length(gap.length()), length(limit));
+            return unexpected(format!(
+                "nobody answered for {was} when {event}: at most {limit} were expected"
+            ));
+        }
         let (lost, told) = self.lost_requests(from)?;
         let silence = self.silence(&gap);
         let text = format!("{to} answers: {silence} without an answer, {told}");

@@ -83,8 +83,8 @@ const B: &str = NODES[1];
 fn failover(play: &mut Play<'_, '_>) -> Result<(), Trouble> {
     play.start_together()?;
     play.moves("lb-a loses power", B, |stage| stage.power_off(A))?;
-    play.moves("lb-a returns", A, |stage| stage.power_on(A))?;
-    play.moves("lb-a is stopped as planned", B, |stage| {
+    play.moves_as_planned("lb-a returns", A, |stage| stage.power_on(A))?;
+    play.moves_as_planned("lb-a is stopped as planned", B, |stage| {
         stage.ask_to_stop(A)
     })?;
     play.has_stopped(A)
@@ -94,7 +94,7 @@ fn preempt_off(play: &mut Play<'_, '_>) -> Result<(), Trouble> {
     play.start_in_turn()?;
     play.moves("lb-a loses power", B, |stage| stage.power_off(A))?;
     play.stays("lb-a returns", B, LONG_ENOUGH, |stage| stage.power_on(A))?;
-    play.moves("lb-b is stopped as planned", A, |stage| {
+    play.moves_as_planned("lb-b is stopped as planned", A, |stage| {
         stage.ask_to_stop(B)
     })?;
     play.has_stopped(B)

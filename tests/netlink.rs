@@ -345,7 +345,7 @@ fn a_thousand_addresses_go_on_and_off_in_slices() {
         let mut steps = 1;
         let (outcome, stats) = loop {
             match change.step(&mut rtnl) {
-                Progress::More => steps += 1,
+                Progress::More | Progress::Answering => steps += 1,
                 Progress::Done(outcome, stats) => break (outcome, stats),
             }
         };
@@ -355,6 +355,116 @@ fn a_thousand_addresses_go_on_and_off_in_slices() {
         let (outcome, stats) = release(&mut rtnl, &group);
         assert_eq!((outcome, stats.changed), (Ok(()), 1000));
         assert_eq!(on("v0"), own_and(&[]));
+    });
+}
+
+/// Steps until the host answers for all addresses before they are on.
+fn until_answering(change: &mut Change, rtnl: &mut Rtnl) {
+    loop {
+        match change.step(rtnl) {
+            Progress::More => {}
+            Progress::Answering => return,
+            Progress::Done(outcome, _) => panic!("{outcome:?} without a lead"),
+        }
+    }
+}
+
+/// The addresses that a route of ours leads, as iproute2 sees them.
+fn led() -> usize {
+    let output = Command::new("ip")
+        .args("route show table local proto 112".split(' '))
+        .output()
+        .unwrap();
+    String::from_utf8(output.stdout).unwrap().lines().count()
+}
+
+#[test]
+fn thousands_of_addresses_answer_before_they_are_on() {
+    in_namespace(|| {
+        let mut rtnl = Rtnl::open().unwrap();
+        let group = many(1000);
+        let mut change = Change::acquire(group.clone());
+        until_answering(&mut change, &mut rtnl);
+        assert_eq!((on("v0"), led()), (own_and(&[]), 1000));
+        for place in [&group[0], &group[999]] {
+            // Only for an address of this host can a socket be bound.
+            std::net::UdpSocket::bind((place.address, 0)).unwrap();
+        }
+        assert_eq!(run(change, &mut rtnl).0, Ok(()));
+        assert_eq!((on("v0").len(), led()), (1000 + OWN.len(), 0));
+        std::net::UdpSocket::bind((group[999].address, 0)).unwrap();
+
+        assert_eq!(release(&mut rtnl, &group).0, Ok(()));
+        assert_eq!((on("v0"), led()), (own_and(&[]), 0));
+        std::net::UdpSocket::bind((group[999].address, 0)).unwrap_err();
+    });
+}
+
+#[test]
+fn what_leads_goes_with_a_release_that_comes_before_the_addresses_are_on() {
+    in_namespace(|| {
+        let mut rtnl = Rtnl::open().unwrap();
+        let (group, other) = (many(1000), placed("v0", &["192.0.2.10"]));
+        let mut change = Change::acquire(group.clone());
+        until_answering(&mut change, &mut rtnl);
+        drop(change);
+        assert_eq!(release(&mut rtnl, &other).0, Ok(()));
+        assert_eq!(led(), 1000, "those of another group stay");
+        assert_eq!(release(&mut rtnl, &group).0, Ok(()));
+        assert_eq!((on("v0"), led()), (own_and(&[]), 0));
+    });
+}
+
+#[test]
+fn an_acquire_that_was_made_anew_ends_the_lead_of_the_first() {
+    in_namespace(|| {
+        let mut rtnl = Rtnl::open().unwrap();
+        let group = many(1000);
+        let mut change = Change::acquire(group.clone());
+        until_answering(&mut change, &mut rtnl);
+        // Some of the addresses are on, then somebody asks again.
+        for _ in 0..30 {
+            change.step(&mut rtnl);
+        }
+        drop(change);
+        assert_eq!(acquire(&mut rtnl, &group).0, Ok(()));
+        assert_eq!((on("v0").len(), led()), (1000 + OWN.len(), 0));
+    });
+}
+
+#[test]
+fn the_sweep_takes_away_what_leads() {
+    in_namespace(|| {
+        let mut rtnl = Rtnl::open().unwrap();
+        let mut change = Change::acquire(many(300));
+        until_answering(&mut change, &mut rtnl);
+        drop(change);
+        ip("route add local 203.0.113.5/32 dev v0 table local proto 99");
+        let kept = many(1)[0].address;
+        let removed = sweep(&mut rtnl, |state| state.address == kept).unwrap();
+        assert_eq!((removed.len(), led()), (299, 1));
+        assert_eq!(sweep(&mut rtnl, |_| false).unwrap().len(), 1);
+        assert_eq!((on("v0"), led()), (own_and(&[]), 0));
+        assert_eq!(rtnl.local_routes(Some(99)).unwrap().len(), 1);
+    });
+}
+
+#[test]
+fn a_group_with_both_families_is_not_led() {
+    in_namespace(|| {
+        let mut rtnl = Rtnl::open().unwrap();
+        let mut group = many(300).to_vec();
+        group.extend_from_slice(&placed("v0", &["2001:db8::10"]));
+        let group: Arc<[Placed]> = group.into();
+        let mut change = Change::acquire(group.clone());
+        let outcome = loop {
+            match change.step(&mut rtnl) {
+                Progress::More => assert_eq!(rtnl.local_routes(Some(OURS)).unwrap(), []),
+                Progress::Answering => panic!("a route does not answer for IPv6"),
+                Progress::Done(outcome, _) => break outcome,
+            }
+        };
+        assert_eq!(outcome, Ok(()));
     });
 }
 

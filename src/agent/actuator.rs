@@ -154,10 +154,18 @@ impl Actuator {
         let Some(task) = self.tasks.get_mut(place) else {
             return;
         };
-        if let Progress::Done(outcome, stats) = task.change.step(&mut self.rtnl)
-            && let Some(task) = self.tasks.remove(place)
-        {
-            self.done(&task, outcome, &stats);
+        match task.change.step(&mut self.rtnl) {
+            Progress::More => {}
+            Progress::Answering => {
+                if let Purpose::Acquire(term) = task.purpose {
+                    self.heart.send(Command::Answering(task.key, term));
+                }
+            }
+            Progress::Done(outcome, stats) => {
+                if let Some(task) = self.tasks.remove(place) {
+                    self.done(&task, outcome, &stats);
+                }
+            }
         }
         self.tell_those_who_wait();
     }

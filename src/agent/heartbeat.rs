@@ -180,6 +180,7 @@ impl Heartbeat {
         let (key, event) = match command {
             Command::Acquired(key, term, outcome) => (key, Event::Acquired(term, outcome)),
             Command::Released(key, term, outcome) => (key, Event::Released(term, outcome)),
+            Command::Answering(key, term) => (key, Event::Answering(term)),
             Command::Working(key, term) => (key, Event::Working(term)),
             Command::AddressLost(key) => (key, Event::AddressLost),
             Command::Stop => return self.stop(clock::now()),

@@ -19,6 +19,8 @@ pub(crate) type Key = u32;
 pub(crate) enum Command {
     Acquired(Key, Term, Outcome),
     Released(Key, Term, Outcome),
+    /// All addresses answer, some are still going on.
+    Answering(Key, Term),
     /// Somebody works on it, or on what comes before it.
     Working(Key, Term),
     AddressLost(Key),

@@ -35,6 +35,9 @@ pub enum Event {
     Acquired(Term, Outcome),
     /// The answer to [`Effect::Release`].
     Released(Term, Outcome),
+    /// Of [`Effect::Acquire`]: the host answers for all of the addresses, as read back, though not
+    /// all are on yet. The answer proper follows.
+    Answering(Term),
     /// What was asked for under this term is being worked on, or waits for what is.
     Working(Term),
     /// Somebody else took at least one of our addresses off while we hold them.
@@ -207,6 +210,8 @@ pub enum Cause {
     },
     /// The addresses are on and were read back.
     AddressesOn,
+    /// The host answers for all addresses, as read back; the last of them are still going on.
+    Answering,
     /// The addresses are off and verified off.
     AddressesOff,
     /// A better router advertises.

@@ -41,6 +41,7 @@ impl fmt::Display for Cause {
                     "preempting the MASTER {from}, whose priority is {priority}"
                 )
             }
+            Cause::Answering => f.write_str("the host answers for its addresses"),
             Cause::AddressesOn => f.write_str("the addresses are on and were read back"),
             Cause::AddressesOff => f.write_str("the addresses are off, verified"),
             Cause::Outranked { from, priority } => {

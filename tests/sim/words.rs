@@ -9,6 +9,7 @@ pub(crate) fn of(cause: Cause) -> &'static str {
         Cause::Silence { .. } => "cause: silence",
         Cause::Resigned { .. } => "cause: resigned",
         Cause::Preempting { .. } => "cause: preempting",
+        Cause::Answering => "cause: answering",
         Cause::AddressesOn => "cause: addresses on",
         Cause::AddressesOff => "cause: addresses off",
         Cause::Outranked { .. } => "cause: outranked",

@@ -10,7 +10,7 @@ use super::{
     HOLD_OFF, HOLD_OFF_MAX, LATE, RELEASE_WITHIN,
 };
 use crate::core::election::{RESIGN, Rank};
-use crate::core::event::{AddressFault, Alarm, Blocked, Cause, Effect, Heard, Outcome};
+use crate::core::event::{AddressFault, Alarm, Blocked, Cause, Effect, Heard, Outcome, Term};
 use crate::core::time::Instant;
 
 impl Group {
@@ -73,19 +73,7 @@ impl Group {
         out: &mut Vec<Effect>,
     ) {
         let Err(fault) = outcome else {
-            self.failures = 0;
-            self.promotions += 1;
-            self.answered_at = None;
-            self.announce(out);
-            let role = Role::Master {
-                advert_at,
-                restore: None,
-            };
-            self.become_role(role, Cause::AddressesOn, out);
-            if std::mem::take(&mut self.lost) {
-                self.on_address_lost(out);
-            }
-            return;
+            return self.promote(advert_at, None, Cause::AddressesOn, out);
         };
         match self.judge(attempt, fault, out) {
             Verdict::Again(attempt) => {
@@ -95,6 +83,44 @@ impl Group {
                 };
             }
             Verdict::Enough(fault) => self.will_not_go_on(fault, out),
+        }
+    }
+
+    /// The host answers for every address before the last of thousands is on: MASTER, and what is
+    /// left to put on is mended like a loss.
+    pub(super) fn on_answering(&mut self, term: Term, out: &mut Vec<Effect>) {
+        self.on_working(term);
+        let Role::Candidate {
+            advert_at,
+            claim: Claim::Acquiring(attempt),
+        } = self.role
+        else {
+            return;
+        };
+        if attempt.awaits(term) {
+            let restore = Restore {
+                attempt,
+                again: false,
+                announced: true,
+            };
+            self.promote(advert_at, Some(restore), Cause::Answering, out);
+        }
+    }
+
+    fn promote(
+        &mut self,
+        advert_at: Instant,
+        restore: Option<Restore>,
+        cause: Cause,
+        out: &mut Vec<Effect>,
+    ) {
+        self.failures = 0;
+        self.promotions += 1;
+        self.answered_at = None;
+        self.announce(out);
+        self.become_role(Role::Master { advert_at, restore }, cause, out);
+        if std::mem::take(&mut self.lost) {
+            self.on_address_lost(out);
         }
     }
 
@@ -301,6 +327,7 @@ impl Group {
         let restore = Some(Restore {
             attempt,
             again: false,
+            announced: false,
         });
         self.role = Role::Master { advert_at, restore };
     }
@@ -328,7 +355,9 @@ impl Group {
         out: &mut Vec<Effect>,
     ) {
         let Err(fault) = outcome else {
-            self.announce(out);
+            if !restore.announced {
+                self.announce(out);
+            }
             self.role = Role::Master {
                 advert_at,
                 restore: None,

@@ -201,6 +201,7 @@ impl Group {
             Event::Facts(facts) => self.on_facts(facts, out),
             Event::Acquired(term, outcome) => self.on_acquired(term, outcome, out),
             Event::Released(term, outcome) => self.on_released(term, outcome, out),
+            Event::Answering(term) => self.on_answering(term, out),
             Event::Working(term) => self.on_working(term),
             Event::AddressLost => self.on_address_lost(out),
             Event::AddressesChanged => self.on_addresses_changed(out),

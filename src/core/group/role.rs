@@ -148,12 +148,14 @@ impl Leave {
     }
 }
 
-/// An address that somebody else took off is being put back.
+/// An address that somebody else took off is being put back, or the last of many are going on.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Restore {
     pub(super) attempt: Attempt,
     /// Another one was lost meanwhile.
     pub(super) again: bool,
+    /// The neighbours have been told already.
+    pub(super) announced: bool,
 }
 
 /// What to do about a failed attempt.

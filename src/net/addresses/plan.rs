@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 use super::OURS;
-use crate::net::rtnl::{Act, AddressState, Edit};
+use crate::net::rtnl::{Act, AddressState, Edit, LocalRoute};
 
 /// The addresses that a change is about, found by interface and address.
 #[derive(Debug, Default)]
@@ -48,6 +48,12 @@ impl Targets {
     pub(super) fn covers(&self, state: &AddressState) -> bool {
         self.place.contains_key(&(state.index, state.address))
             || is_ours(state) && self.strays.contains(&state.address)
+    }
+
+    /// Whether this route of ours leads an address that goes or stays by our word.
+    pub(super) fn covers_route(&self, route: &LocalRoute) -> bool {
+        self.place.contains_key(&(route.index, route.address))
+            || self.strays.contains(&route.address)
     }
 
     /// Blindly: each address on, refused where it is there.

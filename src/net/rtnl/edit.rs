@@ -9,6 +9,9 @@ use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::{
     AddressAttribute, AddressFlags, AddressHeader, AddressProtocol, CacheInfo,
 };
+use netlink_packet_route::route::{
+    RouteAddress, RouteAttribute, RouteHeader, RouteProtocol, RouteScope, RouteType,
+};
 
 use super::message::{AddressState, host_prefix};
 
@@ -47,6 +50,17 @@ pub enum Act {
         /// As it is.
         peer: Option<IpAddr>,
     },
+    /// Let the host answer for it at once, by a local route of this origin alone. Refused (EEXIST)
+    /// where the host answers already.
+    Lead {
+        /// The route's protocol.
+        protocol: u8,
+    },
+    /// Take such a route away; the address itself is not touched.
+    Unlead {
+        /// The route's protocol.
+        protocol: u8,
+    },
 }
 
 impl Edit {
@@ -83,6 +97,9 @@ impl Edit {
     /// fail are answered anyway, and the kernel works in order.
     pub(super) fn emit(&self, sequence: u32, last: bool, out: &mut Vec<u8>) {
         let (kind, flags) = match self.act {
+            Act::Lead { protocol } | Act::Unlead { protocol } => {
+                return self.emit_route(protocol, sequence, last, out);
+            }
             Act::Add { .. } => (libc::RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL),
             Act::Adopt { .. } => (libc::RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE),
             Act::Delete { .. } => (libc::RTM_DELADDR, 0),
@@ -91,8 +108,10 @@ impl Edit {
         let body = AddressHeader {
             family: family(self.address),
             prefix_len: match self.act {
-                Act::Add { .. } => host_prefix(self.address),
                 Act::Adopt { prefix_len, .. } | Act::Delete { prefix_len, .. } => prefix_len,
+                Act::Add { .. } | Act::Lead { .. } | Act::Unlead { .. } => {
+                    host_prefix(self.address)
+                }
             },
             index: self.index,
             ..AddressHeader::default()
@@ -101,10 +120,38 @@ impl Edit {
         request(kind, flags, sequence, &body, &attributes.as_slice(), out);
     }
 
+    fn emit_route(&self, protocol: u8, sequence: u32, last: bool, out: &mut Vec<u8>) {
+        let (kind, flags) = match self.act {
+            Act::Lead { .. } => (libc::RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL),
+            _ => (libc::RTM_DELROUTE, 0),
+        };
+        let flags = flags | NLM_F_REQUEST | if last { NLM_F_ACK } else { 0 };
+        let body = RouteHeader {
+            address_family: family(self.address),
+            destination_prefix_length: host_prefix(self.address),
+            table: libc::RT_TABLE_LOCAL,
+            protocol: RouteProtocol::from(protocol),
+            scope: RouteScope::Host,
+            kind: RouteType::Local,
+            ..RouteHeader::default()
+        };
+        let to = match self.address {
+            IpAddr::V4(address) => RouteAddress::Inet(address),
+            IpAddr::V6(address) => RouteAddress::Inet6(address),
+        };
+        let attributes = [
+            RouteAttribute::Destination(to),
+            RouteAttribute::Oif(self.index),
+        ];
+        request(kind, flags, sequence, &body, &attributes.as_slice(), out);
+    }
+
     fn attributes(&self) -> Vec<AddressAttribute> {
         let local = AddressAttribute::Local(self.address);
         let (protocol, prefix_route) = match self.act {
-            Act::Add { protocol } => (protocol, false),
+            Act::Add { protocol } | Act::Lead { protocol } | Act::Unlead { protocol } => {
+                (protocol, false)
+            }
             Act::Adopt {
                 protocol,
                 prefix_route,
@@ -186,6 +233,25 @@ mod tests {
             8, 0, 1, 0, 192, 0, 2, 10, // IFA_ADDRESS
             8, 0, 8, 0, 0, 2, 0, 0, // IFA_FLAGS: noprefixroute
             5, 0, 11, 0, 112, 0, 0, 0, // IFA_PROTO
+        ];
+        assert_eq!(bytes, expected);
+    }
+
+    #[test]
+    fn a_leading_route_makes_the_host_answer_and_nothing_else() {
+        let edit = Edit {
+            index: 3,
+            address: IpAddr::from([192, 0, 2, 10]),
+            act: Act::Lead { protocol: 112 },
+        };
+        let mut bytes = Vec::new();
+        edit.emit(9, true, &mut bytes);
+        let expected = [
+            44, 0, 0, 0, 24, 0, /* request ack excl create */ 5, 6, 9, 0, 0, 0, 0, 0, 0,
+            0, //
+            2, 32, 0, 0, /* local */ 255, 112, /* host */ 254, /* local */ 2, 0, 0,
+            0, 0, 8, 0, 1, 0, 192, 0, 2, 10, // RTA_DST
+            8, 0, 4, 0, 3, 0, 0, 0, // RTA_OIF
         ];
         assert_eq!(bytes, expected);
     }

@@ -7,6 +7,7 @@ use netlink_packet_core::NlasIterator;
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::{AddressFlags, AddressHeader, AddressScope};
 use netlink_packet_route::link::{LinkFlags, LinkHeader};
+use netlink_packet_route::route::{RouteHeader, RouteType};
 
 // linux/if_link.h and linux/if_addr.h
 const IFLA_ADDRESS: u16 = 1;
@@ -16,6 +17,9 @@ const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
 const IFA_FLAGS: u16 = 8;
 const IFA_PROTO: u16 = 11;
+// linux/rtnetlink.h
+const RTA_DST: u16 = 1;
+const RTA_OIF: u16 = 4;
 
 /// A network interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,6 +105,41 @@ impl AddressState {
             protocol: protocol.filter(|p| *p != 0),
             flags,
             link_local: header.scope == AddressScope::Link,
+        })
+    }
+}
+
+/// An address for which the host answers by a route of its local table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LocalRoute {
+    /// The interface's index.
+    pub index: u32,
+    /// The address.
+    pub address: IpAddr,
+    /// Where the route is from: the kernel makes its own (`kernel`, 2) for each address.
+    pub protocol: u8,
+}
+
+impl LocalRoute {
+    /// Reads RTM_NEWROUTE; `None` for anything but one address that is local on one interface.
+    pub(in crate::net) fn parse(payload: &[u8]) -> Option<Self> {
+        let header = RouteHeader::parse(payload).ok()?;
+        let of_local = header.table == libc::RT_TABLE_LOCAL && header.kind == RouteType::Local;
+        let (mut index, mut address) = (None, None);
+        for attribute in NlasIterator::new(payload.get(12..)?) {
+            let attribute = attribute.ok()?;
+            match attribute.kind() {
+                RTA_DST => address = ip(header.address_family, attribute.value()),
+                RTA_OIF => index = number(attribute.value()),
+                _ => {}
+            }
+        }
+        let (index, address) = (index?, address?);
+        let whole = header.destination_prefix_length == host_prefix(address);
+        (of_local && whole).then_some(Self {
+            index,
+            address,
+            protocol: header.protocol.into(),
         })
     }
 }
@@ -230,6 +269,13 @@ mod tests {
         8, 0, 77, 0, 1, 2, 3, 4, // something newer
     ];
 
+    const LOCAL: [u8; 36] = [
+        2, 32, 0, 0, /* table */ 255, /* protocol */ 112, 254, /* local */ 2, 0, 0,
+        0, 0, 8, 0, 15, 0, 255, 0, 0, 0, // RTA_TABLE
+        8, 0, 1, 0, 192, 0, 2, 10, // RTA_DST
+        8, 0, 4, 0, 3, 0, 0, 0, // RTA_OIF
+    ];
+
     const LINK: [u8; 52] = [
         0, 0, 1, 0, /* index */ 7, 0, 0, 0, /* flags */ 0x43, 0, 1, 0, 0, 0, 0,
         0, //
@@ -248,6 +294,23 @@ mod tests {
         assert_eq!((state.prefix_len, state.protocol), (24, Some(112)));
         let flags = AddressFlags::Permanent | AddressFlags::Noprefixroute;
         assert_eq!(state.flags, flags);
+    }
+
+    #[test]
+    fn a_local_route_of_one_address_is_read_and_no_other() {
+        let route = LocalRoute::parse(&LOCAL).unwrap();
+        let address = IpAddr::from([192, 0, 2, 10]);
+        let expected = LocalRoute {
+            index: 3,
+            address,
+            protocol: 112,
+        };
+        assert_eq!(route, expected);
+        for (at, other) in [(1, 24), (4, 254), (7, 1)] {
+            let mut bytes = LOCAL;
+            bytes[at] = other;
+            assert_eq!(LocalRoute::parse(&bytes), None, "byte {at}");
+        }
     }
 
     #[test]
@@ -289,9 +352,10 @@ mod tests {
 
     #[test]
     fn cut_and_mutated_messages_never_panic() {
-        for sample in [&ADDRESS[..], &LINK[..]] {
+        for sample in [&ADDRESS[..], &LINK[..], &LOCAL[..]] {
             for end in 0..=sample.len() {
                 let _ = AddressState::parse(&sample[..end]);
+                let _ = LocalRoute::parse(&sample[..end]);
                 let _ = LinkMessage::parse(&sample[..end]).map(|m| m.state(None));
                 let _ = (errno(&sample[..end]), address_index(&sample[..end]));
             }
@@ -300,6 +364,7 @@ mod tests {
                     let mut bytes = sample.to_vec();
                     bytes[at] = byte;
                     let _ = AddressState::parse(&bytes);
+                    let _ = LocalRoute::parse(&bytes);
                     let _ = LinkMessage::parse(&bytes).map(|m| m.state(None));
                     let _ = (explanation(&bytes, true), explanation(&bytes, false));
                 }

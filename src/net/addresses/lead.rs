@@ -1,0 +1,121 @@
+//! How do thousands of addresses answer at once? By local routes that go on before them.
+
+use std::collections::HashSet;
+use std::io;
+
+use super::{Change, OURS, Progress, Stage};
+use crate::net::rtnl::{Act, Edit, LocalRoute, Rtnl};
+
+/// Up to this many addresses are on within a few milliseconds.
+const MANY: usize = 256;
+
+/// How far the routes are that lead the addresses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Lead {
+    #[default]
+    NotYet,
+    Going,
+    /// They are on (or were refused), the addresses follow.
+    Followed,
+    Ending,
+}
+
+impl Lead {
+    /// Whether the edits at hand are of routes.
+    pub(super) fn is_under_way(self) -> bool {
+        matches!(self, Lead::Going | Lead::Ending)
+    }
+}
+
+/// Whether there is enough to put on, and nothing that routes do not lead: IPv6 keeps no lists.
+pub(super) fn pays(edits: &[Edit]) -> bool {
+    let goes_on = |edit: &Edit| matches!(edit.act, Act::Add { .. }) && edit.address.is_ipv4();
+    edits.len() > MANY && edits.iter().all(goes_on)
+}
+
+impl Change {
+    /// Turns the additions into what leads them.
+    pub(super) fn begin_lead(&mut self) -> Progress {
+        for edit in &mut self.edits {
+            edit.act = Act::Lead { protocol: OURS };
+        }
+        // What this look has shown is looked for again.
+        self.looks -= 1;
+        self.lead = Lead::Going;
+        self.stage = Stage::Edit { next: 0 };
+        Progress::More
+    }
+
+    /// Whether the host answers now for all of them, whatever makes it.
+    pub(super) fn see_lead(&mut self, rtnl: &mut Rtnl) -> io::Result<Progress> {
+        let routes = rtnl.local_routes(None)?.into_iter();
+        let answered: HashSet<_> = routes.map(|route| (route.index, route.address)).collect();
+        self.lead = Lead::Followed;
+        self.stage = Stage::Look;
+        match self.targets.iter().all(|target| answered.contains(&target)) {
+            true => Ok(Progress::Answering),
+            false => Ok(Progress::More),
+        }
+    }
+
+    /// The addresses are on: nothing is to answer longer than they are there.
+    pub(super) fn end_lead(&mut self, rtnl: &mut Rtnl) -> io::Result<Progress> {
+        self.edits = self.what_leads(rtnl)?;
+        if self.edits.is_empty() {
+            return Ok(self.end(Ok(())));
+        }
+        self.lead = Lead::Ending;
+        self.stage = Stage::Edit { next: 0 };
+        Ok(Progress::More)
+    }
+
+    /// What takes away the routes that lead addresses of this change, or did for an earlier one.
+    pub(super) fn what_leads(&self, rtnl: &mut Rtnl) -> io::Result<Vec<Edit>> {
+        let routes = rtnl.local_routes(Some(OURS))?.into_iter();
+        let of_these = routes.filter(|route| self.targets.covers_route(route));
+        Ok(of_these.map(|route| unlead(&route)).collect())
+    }
+}
+
+pub(super) fn unlead(route: &LocalRoute) -> Edit {
+    Edit {
+        index: route.index,
+        address: route.address,
+        act: Act::Unlead {
+            protocol: route.protocol,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::*;
+
+    fn additions(count: usize, last: IpAddr) -> Vec<Edit> {
+        let first = IpAddr::from([192, 0, 2, 10]);
+        let addresses = std::iter::repeat_n(first, count - 1).chain([last]);
+        let add = |address| Edit {
+            index: 3,
+            address,
+            act: Act::Add { protocol: OURS },
+        };
+        addresses.map(add).collect()
+    }
+
+    #[test]
+    fn many_missing_ipv4_addresses_are_led_and_nothing_else() {
+        let v4 = IpAddr::from([192, 0, 2, 10]);
+        assert!(pays(&additions(MANY + 1, v4)));
+        assert!(!pays(&additions(MANY, v4)), "few are on at once");
+        let v6: IpAddr = "2001:db8::10".parse().unwrap();
+        assert!(!pays(&additions(MANY + 1, v6)), "one is not led");
+        let mut edits = additions(MANY + 2, v4);
+        edits[3].act = Act::Delete {
+            prefix_len: 32,
+            peer: None,
+        };
+        assert!(!pays(&edits), "one is in doubt");
+    }
+}

@@ -26,6 +26,9 @@ use super::message::{Command, Entry, Heart, Job, Key, Level, Outbox};
 /// How often those who wait are told that somebody works.
 const WORKING_EVERY: Duration = Duration::from_secs(1);
 
+/// Work waits for so long at most that addresses which answer already are announced.
+const NEWS_WITHIN: Duration = Duration::from_millis(2);
+
 /// The state of the actuator thread.
 pub(crate) struct Actuator {
     inbox: Inbox<Job>,
@@ -90,12 +93,22 @@ impl Actuator {
             self.take_all();
             // Only an empty queue is waited for: a bell that rang for two jobs rings once.
             match (self.tasks.is_empty(), self.stopping) {
+                (false, _) if self.has_news() => self.wait_or_abort(),
                 (false, _) => self.work(),
                 (true, true) => return,
                 (true, false) => self.wait_or_abort(),
             }
             self.announce();
         }
+    }
+
+    /// Whether announcing comes first: thousands of addresses answer before they are on, and putting
+    /// them on would keep the news back. What is to come off never waits.
+    fn has_news(&self) -> bool {
+        let soon = clock::now() + NEWS_WITHIN;
+        self.announcer.has_news()
+            && self.announcer.deadline().is_some_and(|at| at <= soon)
+            && !self.tasks.iter().any(|task| task.purpose.takes_off())
     }
 
     fn take_all(&mut self) {

@@ -199,7 +199,7 @@ pub const KEYS: &[Key] = &[
     default("group.announce", "count", Kind::Integer { min: 1, max: 100 }, "5", "Frames for each address, at once and again after `repeat-after`"),
     default("group.announce", "repeat-after", Kind::Duration { min: Duration::ZERO, max: Duration::from_secs(3600) }, "\"5s\"", "When the second burst comes; `0s`: never"),
     default("group.announce", "refresh", Kind::Duration { min: Duration::from_secs(1), max: DAY }, "\"0s\"", "While MASTER, one frame for each address this often; `0s`: never"),
-    default("group.announce", "rate", Kind::Integer { min: 1, max: 1_000_000 }, "25000", "The most frames a second"),
+    default("group.announce", "rate", Kind::Integer { min: 1, max: 1_000_000 }, "100000", "The most frames a second"),
 ];
 
 const DAY: Duration = Duration::from_secs(86_400);

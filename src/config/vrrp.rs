@@ -99,6 +99,6 @@ pub(super) fn announce(section: &Section<'_>, out: &mut Problems) -> Checked<Ann
         count: section.or(count, 5)?.value,
         repeat_after: section.or(repeat_after, Duration::from_secs(5))?.value,
         refresh: section.or(refresh, Duration::ZERO)?.value,
-        rate: section.or(rate, 25_000)?.value,
+        rate: section.or(rate, 100_000)?.value,
     })
 }

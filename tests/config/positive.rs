@@ -76,7 +76,7 @@ fn a_minimal_file_gets_every_default() {
             count: 5,
             repeat_after: Duration::from_secs(5),
             refresh: Duration::ZERO,
-            rate: 25_000,
+            rate: 100_000,
         },
     };
     assert_eq!(groups.len(), 1);

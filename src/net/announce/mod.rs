@@ -91,6 +91,13 @@ impl Announcer {
         retries.chain(self.schedule.deadline()).min()
     }
 
+    /// Whether there are addresses that were not announced even once, so that the neighbours may
+    /// still send to somebody else.
+    #[must_use]
+    pub fn has_news(&self) -> bool {
+        self.schedule.has_news()
+    }
+
     /// Sends what is due, at most 64 frames and never faster than the rate, without blocking.
     pub fn run(&mut self, now: Instant) -> Sent {
         let mut sent = Sent::default();

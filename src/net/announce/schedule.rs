@@ -55,6 +55,12 @@ impl Schedule {
         self.claims.values().filter_map(paced).min()
     }
 
+    /// Whether some group has addresses that were not announced even once.
+    pub(super) fn has_news(&self) -> bool {
+        let news = |claim: &Claim| claim.stage == Stage::First && claim.pass == 0;
+        self.claims.values().any(news)
+    }
+
     /// The frame that is to leave now, if one is due and the pace allows it.
     pub(super) fn next(&mut self, now: Instant) -> Option<Due> {
         let paces = &self.paces;
@@ -223,6 +229,22 @@ mod tests {
             frames.iter().all(|f| f.0 == 0),
             "a few frames wait for nothing"
         );
+    }
+
+    #[test]
+    fn an_address_is_news_until_it_was_announced_once() {
+        let mut schedule = Schedule::default();
+        assert!(!schedule.has_news());
+        schedule.start(1, 1, addresses(1, 2), HOW, START);
+        assert!(schedule.has_news());
+        assert!(schedule.next(START).is_some());
+        assert!(schedule.has_news(), "the second address");
+        assert!(schedule.next(START).is_some());
+        assert!(!schedule.has_news());
+        schedule.start(2, 1, addresses(2, 1), HOW, START);
+        assert!(schedule.has_news());
+        schedule.cancel(2);
+        assert!(!schedule.has_news());
     }
 
     #[test]

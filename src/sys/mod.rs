@@ -4,6 +4,7 @@
 //! What socket2 and nix offer safely is used from there; see [`mmsg`] and [`packet`] for what they
 //! lack.
 
+pub mod bpf;
 pub mod clock;
 pub mod lock;
 pub mod mmsg;

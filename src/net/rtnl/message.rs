@@ -210,7 +210,7 @@ impl<'a> LinkMessage<'a> {
 }
 
 /// Takes one attribute off the front. Unlike [`NlasIterator`] its value outlives the step.
-fn next_attribute<'a>(rest: &mut &'a [u8]) -> Option<(u16, &'a [u8])> {
+pub(super) fn next_attribute<'a>(rest: &mut &'a [u8]) -> Option<(u16, &'a [u8])> {
     let head = NlasIterator::new(*rest).next()?.ok()?;
     let (kind, length) = (head.kind(), usize::from(head.length()));
     let value = rest.get(4..length)?;
@@ -239,11 +239,11 @@ pub(super) fn errno(payload: &[u8]) -> i32 {
     code.map_or(0, |bytes| i32::from_ne_bytes(bytes).saturating_neg())
 }
 
-fn number(value: &[u8]) -> Option<u32> {
+pub(super) fn number(value: &[u8]) -> Option<u32> {
     Some(u32::from_ne_bytes(value.try_into().ok()?))
 }
 
-fn text(value: &[u8]) -> Cow<'_, str> {
+pub(super) fn text(value: &[u8]) -> Cow<'_, str> {
     let end = value.iter().position(|b| *b == 0).unwrap_or(value.len());
     String::from_utf8_lossy(&value[..end])
 }

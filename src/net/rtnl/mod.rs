@@ -5,6 +5,7 @@
 //! short its timeout is: never call from the heartbeat thread.
 
 mod edit;
+mod filter;
 mod message;
 pub(in crate::net) mod socket;
 
@@ -26,6 +27,7 @@ use crate::config::Family;
 use socket::{Message, Socket};
 
 pub use edit::{Act, Edit};
+pub use filter::{Direction, Filter};
 pub use message::{AddressState, LinkState, LocalRoute, host_prefix};
 pub(in crate::net) use message::{LinkMessage, address_index};
 

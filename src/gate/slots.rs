@@ -1,0 +1,79 @@
+//! The deadlines that the kernel compares with, in memory that it shares with the agent.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::core::Instant;
+use crate::sys::bpf::Shared;
+
+// The words of a slot.
+pub(super) const ARMED: usize = 0;
+pub(super) const DEADLINE: usize = 1;
+pub(super) const EPOCH: usize = 2;
+pub(super) const DROPPED: usize = 3;
+pub(super) const WORDS: usize = 4;
+
+/// The shutter of one group: open until an instant of the boot clock, whatever happens to the
+/// agent.
+#[derive(Clone, Debug)]
+pub struct Shutter {
+    pub(super) shared: Arc<Shared>,
+    pub(super) slot: usize,
+}
+
+impl Shutter {
+    /// From now on frames for and from the group's addresses pass only while it is open.
+    pub fn arm(&self) {
+        self.set(ARMED, 1);
+    }
+
+    /// Everything passes again: none of the addresses is on this host.
+    pub fn disarm(&self) {
+        self.set(ARMED, 0);
+    }
+
+    /// Open until then. A store that comes late, after a pause, opens nothing: the instant is
+    /// absolute (law 3).
+    pub fn open_until(&self, until: Instant) {
+        self.set(DEADLINE, until.as_nanos());
+    }
+
+    /// Closed with the next packet.
+    pub fn close(&self) {
+        self.set(DEADLINE, 0);
+    }
+
+    /// The epoch under which the addresses are held, for whoever looks at the map.
+    pub fn note_epoch(&self, epoch: u64) {
+        self.set(EPOCH, epoch);
+    }
+
+    /// Whether it is armed.
+    #[must_use]
+    pub fn is_armed(&self) -> bool {
+        self.get(ARMED) != 0
+    }
+
+    /// Until when it is open; in the past: it is closed.
+    #[must_use]
+    pub fn until(&self) -> Instant {
+        Instant::from_nanos(self.get(DEADLINE))
+    }
+
+    /// Frames that were dropped since the start of the agent.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.get(DROPPED)
+    }
+
+    fn set(&self, word: usize, value: u64) {
+        if let Some(word) = self.shared.word(self.slot * WORDS + word) {
+            word.store(value, Ordering::Release);
+        }
+    }
+
+    fn get(&self, word: usize) -> u64 {
+        let word = self.shared.word(self.slot * WORDS + word);
+        word.map_or(0, |word| word.load(Ordering::Acquire))
+    }
+}

@@ -1,0 +1,264 @@
+//! How does a classifier get onto an interface? The clsact queue discipline and BPF filters on it.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use netlink_packet_core::{
+    DefaultNla, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REQUEST, NlasIterator,
+};
+use netlink_packet_route::tc::{TcHandle, TcHeader};
+
+use super::message::{next_attribute, number, text};
+use super::{Rtnl, edit};
+
+// linux/pkt_sched.h, linux/pkt_cls.h, linux/rtnetlink.h
+const TC_H_CLSACT: u16 = 0xffff;
+const AT_CLSACT: u16 = 0xfff1;
+const AT_INGRESS: u16 = 0xfff2;
+const AT_EGRESS: u16 = 0xfff3;
+const TCA_KIND: u16 = 1;
+const TCA_OPTIONS: u16 = 2;
+const TCA_BPF_FD: u16 = 6;
+const TCA_BPF_NAME: u16 = 7;
+const TCA_BPF_FLAGS: u16 = 8;
+const NLA_F_NESTED: u16 = 1 << 15;
+/// The verdict is what the program returns.
+const ACT_DIRECT: u32 = 1;
+/// The first to be asked.
+const PRIORITY: u32 = 1;
+
+/// Which way the frames go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Direction {
+    /// Into the host.
+    Ingress,
+    /// Out of it.
+    Egress,
+}
+
+impl Direction {
+    /// Both.
+    pub const ALL: [Direction; 2] = [Direction::Ingress, Direction::Egress];
+
+    const fn parent(self) -> TcHandle {
+        TcHandle {
+            major: TC_H_CLSACT,
+            minor: match self {
+                Direction::Ingress => AT_INGRESS,
+                Direction::Egress => AT_EGRESS,
+            },
+        }
+    }
+}
+
+/// A filter on an interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Filter {
+    /// Its number.
+    pub handle: u32,
+    /// The name that it was given, for BPF filters.
+    pub name: Option<String>,
+    info: u32,
+}
+
+impl Rtnl {
+    /// Puts a loaded program onto an interface, before all others of the same priority that come
+    /// later. The interface keeps the program when this process ends.
+    ///
+    /// # Errors
+    /// `EEXIST` where there is one with this handle; `ENODEV`; `ENOENT` or `EOPNOTSUPP` where the
+    /// kernel has no clsact or no BPF filters.
+    pub fn add_filter(
+        &mut self,
+        index: u32,
+        direction: Direction,
+        handle: u32,
+        program: BorrowedFd<'_>,
+        name: &str,
+    ) -> io::Result<()> {
+        let fd = program.as_raw_fd().unsigned_abs().to_ne_bytes();
+        let options = nested(&[
+            DefaultNla::new(TCA_BPF_FD, fd.to_vec()),
+            DefaultNla::new(TCA_BPF_NAME, [name.as_bytes(), b"\0"].concat()),
+            DefaultNla::new(TCA_BPF_FLAGS, ACT_DIRECT.to_ne_bytes().to_vec()),
+        ]);
+        let attributes = [
+            DefaultNla::new(TCA_KIND, b"bpf\0".to_vec()),
+            DefaultNla::new(TCA_OPTIONS | NLA_F_NESTED, options),
+        ];
+        let body = TcHeader {
+            index: index.cast_signed(),
+            handle: handle.into(),
+            parent: direction.parent(),
+            info: info(),
+            ..TcHeader::default()
+        };
+        let flags = NLM_F_CREATE | NLM_F_EXCL;
+        match self.traffic(libc::RTM_NEWTFILTER, flags, &body, &attributes) {
+            // There is no clsact on this interface yet.
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOENT)) => {
+                self.add_clsact(index)?;
+                self.traffic(libc::RTM_NEWTFILTER, flags, &body, &attributes)
+            }
+            other => other,
+        }
+    }
+
+    /// Takes a filter away; one that is not there is fine.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn delete_filter(
+        &mut self,
+        index: u32,
+        direction: Direction,
+        filter: &Filter,
+    ) -> io::Result<()> {
+        let body = TcHeader {
+            index: index.cast_signed(),
+            handle: filter.handle.into(),
+            parent: direction.parent(),
+            info: filter.info,
+            ..TcHeader::default()
+        };
+        let kind = [DefaultNla::new(TCA_KIND, b"bpf\0".to_vec())];
+        forgive(self.traffic(libc::RTM_DELTFILTER, 0, &body, &kind))
+    }
+
+    /// The filters in one direction of an interface; none where there is no clsact.
+    ///
+    /// # Errors
+    /// `TimedOut`, or what the kernel says.
+    pub fn filters(&mut self, index: u32, direction: Direction) -> io::Result<Vec<Filter>> {
+        let body = TcHeader {
+            index: index.cast_signed(),
+            parent: direction.parent(),
+            ..TcHeader::default()
+        };
+        let sequence = self.next_sequence();
+        let (flags, none) = (NLM_F_REQUEST | NLM_F_DUMP, [].as_slice() as &[DefaultNla]);
+        self.out.clear();
+        let out = &mut self.out;
+        edit::request(libc::RTM_GETTFILTER, flags, sequence, &body, &none, out);
+        let mut found = Vec::new();
+        let dumped = self.dump(sequence, &mut |kind, payload| {
+            if kind == libc::RTM_NEWTFILTER {
+                found.extend(parse(payload));
+            }
+        });
+        match dumped {
+            Ok(_) => Ok(found),
+            Err(error) => match error.raw_os_error() {
+                Some(libc::EINVAL | libc::ENODEV | libc::ENOENT) => Ok(Vec::new()),
+                _ => Err(error),
+            },
+        }
+    }
+
+    /// Takes clsact off an interface where nothing hangs on it any more.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn delete_bare_clsact(&mut self, index: u32) -> io::Result<()> {
+        for direction in Direction::ALL {
+            if !self.filters(index, direction)?.is_empty() {
+                return Ok(());
+            }
+        }
+        forgive(self.traffic(libc::RTM_DELQDISC, 0, &clsact(index), &[]))
+    }
+
+    fn add_clsact(&mut self, index: u32) -> io::Result<()> {
+        let kind = [DefaultNla::new(TCA_KIND, b"clsact\0".to_vec())];
+        let flags = NLM_F_CREATE | NLM_F_EXCL;
+        match self.traffic(libc::RTM_NEWQDISC, flags, &clsact(index), &kind) {
+            Err(error) if error.raw_os_error() == Some(libc::EEXIST) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// One request, and its answer.
+    fn traffic(
+        &mut self,
+        kind: u16,
+        flags: u16,
+        body: &TcHeader,
+        attributes: &[DefaultNla],
+    ) -> io::Result<()> {
+        let sequence = self.next_sequence();
+        let flags = flags | NLM_F_REQUEST | NLM_F_ACK;
+        self.out.clear();
+        edit::request(kind, flags, sequence, body, &attributes, &mut self.out);
+        self.send()?;
+        let mut refused = None;
+        self.answers(sequence, sequence, &mut |refusal| refused = Some(refusal))?;
+        match refused {
+            None => Ok(()),
+            Some(refusal) => Err(io::Error::from_raw_os_error(refusal.errno)),
+        }
+    }
+}
+
+fn clsact(index: u32) -> TcHeader {
+    let handle = |minor| TcHandle {
+        major: TC_H_CLSACT,
+        minor,
+    };
+    TcHeader {
+        index: index.cast_signed(),
+        handle: handle(0),
+        parent: handle(AT_CLSACT),
+        ..TcHeader::default()
+    }
+}
+
+/// The priority, and the protocol: any.
+fn info() -> u32 {
+    let all = (libc::ETH_P_ALL as u16).to_be();
+    PRIORITY << 16 | u32::from(all)
+}
+
+/// What should not be there any more is not there, or its interface is not.
+fn forgive(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error)
+            if matches!(
+                error.raw_os_error(),
+                Some(libc::ENOENT | libc::ENODEV | libc::EINVAL)
+            ) =>
+        {
+            Ok(())
+        }
+        other => other,
+    }
+}
+
+fn nested(attributes: &[DefaultNla]) -> Vec<u8> {
+    use netlink_packet_core::Emitable;
+    let mut bytes = vec![0; attributes.buffer_len()];
+    attributes.emit(&mut bytes);
+    bytes
+}
+
+/// `None` for the chain itself, which is listed before its filters.
+fn parse(payload: &[u8]) -> Option<Filter> {
+    let header = TcHeader::parse(payload).ok()?;
+    let mut name = None;
+    for attribute in NlasIterator::new(payload.get(20..)?) {
+        let attribute = attribute.ok()?;
+        if attribute.kind() & !NLA_F_NESTED == TCA_OPTIONS {
+            let mut rest = attribute.value();
+            while let Some((kind, value)) = next_attribute(&mut rest) {
+                if kind == TCA_BPF_NAME {
+                    name = Some(text(value).into_owned());
+                }
+            }
+        }
+    }
+    let handle = number(payload.get(8..12)?)?;
+    (handle != 0).then_some(Filter {
+        handle,
+        name,
+        info: header.info,
+    })
+}

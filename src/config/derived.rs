@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-use super::types::{Config, GroupConfig};
+use super::types::{Config, GateChoice, GroupConfig};
 use crate::core::election::{master_down, skew};
 
 /// The times of one group, as this node would keep them if the others say the same.
@@ -30,6 +30,17 @@ pub struct Derived {
     /// The longest time without a holder after the MASTER resigned.
     #[serde(rename = "planned_max_seconds", serialize_with = "seconds")]
     pub planned_max: Duration,
+    /// How long after its last advert a MASTER still answers whose agent is dead or frozen; none
+    /// where nothing ends it.
+    #[serde(rename = "lease_seconds", serialize_with = "maybe_seconds")]
+    pub lease: Option<Duration>,
+}
+
+fn maybe_seconds<S: Serializer>(
+    duration: &Option<Duration>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    duration.map(|d| d.as_secs_f64()).serialize(serializer)
 }
 
 fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
@@ -52,6 +63,9 @@ pub fn derived(config: &Config, group: &GroupConfig) -> Derived {
         } else {
             skew
         },
+        lease: group
+            .lease()
+            .filter(|_| config.fencing.gate != GateChoice::Off),
     }
 }
 
@@ -99,9 +113,13 @@ impl Summary {
 
 impl Derived {
     fn line(&self) -> String {
+        let ends = match self.lease {
+            Some(lease) => format!("is silent {} after its last advert", rounded_up(lease)),
+            None => "goes on answering".to_owned(),
+        };
         format!(
             "group `{}`: a dead MASTER is noticed after {} to {}; without a holder for at most {} \
-             after power loss, {} after a planned stop",
+             after power loss, {} after a planned stop; a node whose agent dies or freezes {ends}",
             self.group,
             rounded_up(self.detection_min),
             rounded_up(self.detection_max),

@@ -6,6 +6,7 @@ use toml::de::DeTable;
 
 use super::across;
 use super::cluster::{self, Members};
+use super::fencing;
 use super::group::{Draft, Inherited};
 use super::heartbeat::Given;
 use super::paths;
@@ -24,6 +25,7 @@ pub(super) fn read(root: &DeTable<'_>, hostname: &str, out: &mut Problems) -> Ch
     let node = root.section("node", out);
     let known_members = members.as_ref().ok().and_then(Option::as_ref);
     let node = cluster::read_node(&node, known_members, hostname, out);
+    let fencing = fencing::read(&root.section("fencing", out), out);
     let realtime = node.as_ref().map_or(true, |node| node.realtime);
     let groups = read_groups(&root, realtime, out);
     if out.has_errors() {
@@ -32,6 +34,7 @@ pub(super) fn read(root: &DeTable<'_>, hostname: &str, out: &mut Problems) -> Ch
     Ok(Config {
         cluster: members?.map(Members::cluster),
         node: node?,
+        fencing: fencing?,
         groups: groups?,
     })
 }

@@ -130,13 +130,16 @@ impl Draft {
         let addresses = advertised.into_iter().flat_map(expand).collect();
         let unadvertised = excess.into_iter().chain(listed).flat_map(expand).collect();
         let (vrrp, preemption) = (self.vrrp?, self.preemption?);
+        let misses = self.timing.misses?.value;
         Ok(Arc::new(GroupConfig {
             name: self.name?.value,
             id: byte(self.id?),
             priority: byte(self.priority?),
             version: self.timing.version?.value,
             interval: self.timing.interval?.value,
-            misses: self.timing.misses?.value,
+            misses,
+            // Routers of the RFC wait for three intervals.
+            peer_misses: vrrp.peer_misses.unwrap_or(misses.min(3)),
             paths: self.lines.into_iter().map(Line::config).collect(),
             addresses,
             unadvertised,

@@ -143,7 +143,7 @@ pub const KEYS: &[Key] = &[
     section("", "node", Kind::Table, "This host"),
     section("", "heartbeat", Kind::Table, "How the nodes hear each other; every group inherits it"),
     required("", "group", Kind::Tables, "Addresses that move together; one or more"),
-    not_yet("", "fencing", Kind::Table, "Leases: at most one holder"),
+    section("", "fencing", Kind::Table, "What ends the right to answer"),
     not_yet("", "metrics", Kind::Table, "The HTTP endpoint"),
     //
     required("cluster", "name", Kind::Text, "The cluster's name"),
@@ -165,6 +165,18 @@ pub const KEYS: &[Key] = &[
     required("heartbeat.path", "interface", Kind::Text, "The interface that it goes out of and comes in by"),
     key("heartbeat.path", "peers", Kind::Texts, Absent::Otherwise("multicast"), "The other nodes' addresses: unicast"),
     key("heartbeat.path", "source", Kind::TextOrTexts, Absent::Otherwise("the interface's first address of its own"), "The address to send from, at most one a family"),
+    //
+    default("fencing", "gate", Kind::Text, "\"auto\"", "The kernel-enforced end of a lease: `auto` (the best there is), `bpf` (or no start), `off`"),
+    not_yet("fencing", "reference", Kind::Texts, "Addresses that a holder must reach"),
+    not_yet("fencing", "reference-need", Kind::Integer { min: 1, max: 64 }, "How many of them"),
+    not_yet("fencing", "disk-lock", Kind::Texts, "Shared disks that one node holds"),
+    not_yet("fencing", "disk-lock-mode", Kind::Text, "When the disks are used"),
+    not_yet("fencing", "disk-lease", UP_TO_A_DAY, "How long a disk grants"),
+    not_yet("fencing", "solo-after", UP_TO_A_DAY, "The wait of a node that has heard nobody"),
+    not_yet("fencing", "etcd", Kind::Texts, "A lease engine"),
+    not_yet("fencing", "zookeeper", Kind::Texts, "A lease engine"),
+    not_yet("fencing", "watchdog", Kind::Text, "The device that resets a host that hangs"),
+    not_yet("fencing", "on-lease-lost", Kind::Text, "What else a lost lease does"),
     //
     required("group", "name", Kind::Text, "The group's name, unique in the file"),
     required("group", "id", Kind::Integer { min: 1, max: 255 }, "The VRID, unique on its lines"),
@@ -191,7 +203,7 @@ pub const KEYS: &[Key] = &[
     key("group.heartbeat", "peers", Kind::Texts, Absent::Otherwise("that of the paths"), "Unicast on the group's interface, and no other path"),
     key("group.heartbeat", "source", Kind::TextOrTexts, Absent::Otherwise("that of the path"), "The address to send from on the group's interface"),
     //
-    not_yet("group.vrrp", "peer-misses", Kind::Integer { min: 1, max: 100 }, "When a peer gives up"),
+    key("group.vrrp", "peer-misses", MISSES, Absent::Otherwise("3, or `misses` if that is less"), "The smallest number of silent intervals after which a peer gives up"),
     default("group.vrrp", "unadvertised", Kind::Addresses, "[]", "What moves along without being in the adverts; ranges too"),
     key("group.vrrp", "auth-pass", Kind::Text, Absent::Otherwise("no authentication"), "VRRPv2 password, 1 to 8 characters, sent as plain text"),
     default("group.vrrp", "checksum", Kind::Text, "\"pseudo-header\"", "VRRPv3 over IPv4: `pseudo-header` (keepalived) or `plain` (RFC 9568)"),

@@ -14,6 +14,7 @@ mod address;
 mod cluster;
 mod derived;
 mod duration;
+mod fencing;
 mod file;
 mod group;
 mod heartbeat;
@@ -37,6 +38,6 @@ pub use load::{Failure, Loaded, Unreadable, load, parse};
 pub use problem::{Also, Problem, Problems, Related, Row, Severity, Span};
 pub use render::Paint;
 pub use types::{
-    Announce, Checksum, Cluster, Config, Family, GroupConfig, Node, PathConfig, Version,
-    VirtualAddress,
+    Announce, Checksum, Cluster, Config, Family, Fencing, GateChoice, GroupConfig, Node,
+    PathConfig, Version, VirtualAddress,
 };

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::core::election;
 pub use crate::core::election::Version;
 
 /// A whole file, checked: every group is complete, nothing is left to default later.
@@ -16,6 +17,8 @@ pub struct Config {
     pub cluster: Option<Cluster>,
     /// `[node]`.
     pub node: Node,
+    /// `[fencing]`.
+    pub fencing: Fencing,
     /// The groups in the order of the file; at least one.
     pub groups: Vec<Arc<GroupConfig>>,
 }
@@ -42,6 +45,25 @@ pub struct Node {
     pub realtime: bool,
 }
 
+/// `[fencing]`: what ends the right to answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Fencing {
+    /// The kernel-enforced end of a lease.
+    pub gate: GateChoice,
+}
+
+/// Which gate is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum GateChoice {
+    /// The best that this host has; none is a warning.
+    #[default]
+    Auto,
+    /// The one that compares an absolute deadline; without it the agent does not start.
+    Bpf,
+    /// None: a dead agent's addresses go on answering.
+    Off,
+}
+
 /// One `[[group]]`: addresses that move together, with everything it inherits filled in.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GroupConfig {
@@ -59,6 +81,8 @@ pub struct GroupConfig {
     pub interval: Duration,
     /// Silent intervals until the MASTER counts as lost.
     pub misses: u32,
+    /// The smallest number of silent intervals after which a peer gives up.
+    pub peer_misses: u32,
     /// Where adverts go: the first path is on `interface`, further ones are redundant lines.
     pub paths: Vec<PathConfig>,
     /// Advertised addresses in the order of the file (what fits one advert for each family).
@@ -83,6 +107,14 @@ impl GroupConfig {
     /// All addresses that move: advertised, then unadvertised.
     pub fn all_addresses(&self) -> impl Iterator<Item = &VirtualAddress> {
         self.addresses.iter().chain(&self.unadvertised)
+    }
+
+    /// How long an advert lets this node answer, where a gate ends it. The addresses of an owner are
+    /// its own, and nothing ends that.
+    #[must_use]
+    pub fn lease(&self) -> Option<Duration> {
+        let owner = self.priority == election::OWNER;
+        election::lease(self.interval, self.peer_misses).filter(|_| !owner)
     }
 
     /// The families that the group speaks, the leading one (which decides between equal

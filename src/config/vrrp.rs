@@ -15,6 +15,7 @@ const AUTH_PASS_LONGEST: usize = 8;
 pub(super) struct Vrrp {
     pub(super) auth_pass: Option<[u8; AUTH_PASS_LONGEST]>,
     pub(super) checksum: Checksum,
+    pub(super) peer_misses: Option<u32>,
 }
 
 impl Vrrp {
@@ -26,9 +27,11 @@ impl Vrrp {
         let version = version.as_ref().ok();
         let auth_pass = auth_pass(section, version, out);
         let checksum = checksum(section, version, out);
+        let peer_misses = section.integer("peer-misses", out);
         Ok(Vrrp {
             auth_pass: auth_pass?,
             checksum: checksum?,
+            peer_misses: peer_misses?.map(|misses| misses.value),
         })
     }
 }

@@ -38,6 +38,21 @@ pub fn master_down(version: Version, priority: u8, interval: Duration, misses: u
     interval * misses + skew(version, priority, interval)
 }
 
+/// The most by which the clock of one node runs faster than that of another, in parts of a hundred.
+const RATE_ERROR: u32 = 1;
+/// What is queued below the gate when it shuts still goes out, and the gate itself is this late.
+const RESIDUE: Duration = Duration::from_millis(21);
+
+/// How long an advert lets its sender answer: less than every peer waits after it, by the error of
+/// the clocks and what is still on its way when the gate shuts. `None` where that is less than two
+/// intervals: a single late advert would silence a healthy MASTER.
+#[must_use]
+pub fn lease(interval: Duration, peer_misses: u32) -> Option<Duration> {
+    let wait = interval * peer_misses;
+    let lease = (wait * (100 - 2 * RATE_ERROR) / 100).saturating_sub(RESIDUE);
+    (lease >= interval * 2).then_some(lease)
+}
+
 /// The order of two routers that both say MASTER: the higher priority, then the higher address.
 ///
 /// RFC 9568, section 6.4.3: "If the Priority in the ADVERTISEMENT is equal to the local Priority
@@ -80,6 +95,20 @@ mod tests {
         assert_eq!(down, Duration::from_nanos(3_609_375_000));
         let down = master_down(Version::V3, 254, second, 3);
         assert_eq!(down, Duration::from_nanos(3_007_812_500));
+    }
+
+    #[test]
+    fn a_lease_ends_before_any_peer_gives_up() {
+        let millis = Duration::from_millis;
+        assert_eq!(lease(millis(1000), 3), Some(millis(2919)));
+        assert_eq!(lease(millis(100), 3), Some(millis(273)));
+        assert_eq!(lease(millis(30), 3), Some(Duration::from_micros(67_200)));
+        assert_eq!(lease(millis(20), 3), None, "less than two intervals");
+        assert_eq!(lease(millis(1000), 2), None);
+        for interval in [30, 100, 255_000].map(millis) {
+            let best = master_down(Version::V3, 254, interval, 3);
+            assert!(lease(interval, 3).unwrap() < best);
+        }
     }
 
     #[test]

@@ -4,7 +4,8 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use floatlock::config::{
-    self, Announce, Checksum, Config, Family, GroupConfig, PathConfig, Version, VirtualAddress,
+    self, Announce, Checksum, Config, Family, GateChoice, GroupConfig, PathConfig, Version,
+    VirtualAddress,
 };
 
 use super::good;
@@ -50,8 +51,10 @@ fn a_minimal_file_gets_every_default() {
     let Config {
         cluster,
         node,
+        fencing,
         groups,
     } = loaded.config;
+    assert_eq!(fencing.gate, GateChoice::Auto);
     assert_eq!(cluster, None);
     assert_eq!((node.name.as_str(), node.realtime), ("lb-a", true));
     assert_eq!(node.runtime_dir.to_str(), Some("/run/floatlock"));
@@ -64,6 +67,7 @@ fn a_minimal_file_gets_every_default() {
         version: Version::V3,
         interval: Duration::from_secs(1),
         misses: 3,
+        peer_misses: 3,
         paths: vec![path("eth0", &[], &[])],
         addresses: vec![address("192.0.2.10/24", "eth0")],
         unadvertised: vec![],
@@ -333,7 +337,8 @@ fn the_summary_says_the_times_and_what_is_not_survived() {
         lines,
         [
             "group `web`: a dead MASTER is noticed after 2.610 s to 3.610 s; without a holder for \
-             at most 3.610 s after power loss, 610 ms after a planned stop",
+             at most 3.610 s after power loss, 610 ms after a planned stop; a node whose agent dies or freezes \
+         is silent 2.919 s after its last advert",
             "not survived: any partition of the service LAN leaves a MASTER on each side (vrrp2 \
              and vrrp3 have no arbiter)",
         ]

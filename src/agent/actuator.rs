@@ -14,7 +14,7 @@ use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
 
 use crate::core::{Instant, Outcome, Term};
-use crate::net::addresses::{Change, Progress, Stats};
+use crate::net::addresses::{Change, Placed, Progress, Stats};
 use crate::net::announce::Announcer;
 use crate::net::rtnl::Rtnl;
 use crate::sys::clock;
@@ -22,6 +22,7 @@ use crate::sys::wake::Wake;
 
 use super::board::Board;
 use super::message::{Command, Entry, Heart, Job, Key, Level, Outbox};
+use super::withdraw::{self, Said, Withdrawals};
 
 /// How often those who wait are told that somebody works.
 const WORKING_EVERY: Duration = Duration::from_secs(1);
@@ -37,6 +38,7 @@ pub(crate) struct Actuator {
     announcer: Announcer,
     /// In the order in which they were asked for.
     tasks: VecDeque<Task>,
+    withdrawals: Withdrawals,
     told_at: Instant,
     heart: Heart,
     journal: Outbox<Entry>,
@@ -55,7 +57,7 @@ struct Task {
 enum Purpose {
     Acquire(Term),
     Release(Term),
-    Withdraw,
+    Withdraw(withdraw::Id),
 }
 
 impl Purpose {
@@ -79,6 +81,7 @@ impl Actuator {
             rtnl,
             announcer,
             tasks: VecDeque::new(),
+            withdrawals: Withdrawals::default(),
             told_at: clock::now(),
             heart,
             journal,
@@ -91,6 +94,7 @@ impl Actuator {
     pub(crate) fn run(mut self) {
         loop {
             self.take_all();
+            self.begin_withdrawals();
             // Only an empty queue is waited for: a bell that rang for two jobs rings once.
             match (self.tasks.is_empty(), self.stopping) {
                 (false, _) if self.has_news() => self.wait_or_abort(),
@@ -122,6 +126,7 @@ impl Actuator {
         match job {
             Job::Acquire(key, term, addresses) => {
                 self.forget_acquire(key);
+                self.forget_withdrawals(&addresses.announced);
                 let change = Change::acquire(Arc::clone(&addresses.managed));
                 self.begin(change, key, Purpose::Acquire(term));
             }
@@ -132,9 +137,7 @@ impl Actuator {
                 let change = Change::release(Arc::clone(&addresses.managed));
                 self.begin(change, key, Purpose::Release(term));
             }
-            Job::Withdraw(key, placed) => {
-                self.begin(Change::release(placed), key, Purpose::Withdraw);
-            }
+            Job::Withdraw(key, placed) => self.withdrawals.add(key, placed, clock::now()),
             Job::Announce(key, term, addresses) => {
                 let (announced, how) = (Arc::clone(&addresses.announced), addresses.announce);
                 self.announcer
@@ -157,6 +160,21 @@ impl Actuator {
     fn forget_acquire(&mut self, key: Key) {
         self.tasks
             .retain(|task| task.key != key || task.purpose.takes_off());
+    }
+
+    /// An address that is to go on, perhaps for another group, no longer has to come off.
+    fn forget_withdrawals(&mut self, wanted: &[Placed]) {
+        for id in self.withdrawals.forget(wanted, clock::now()) {
+            let void = Purpose::Withdraw(id);
+            self.tasks.retain(|task| task.purpose != void);
+        }
+    }
+
+    fn begin_withdrawals(&mut self) {
+        while let Some(due) = self.withdrawals.due(clock::now()) {
+            let change = Change::release(due.placed);
+            self.begin(change, due.key, Purpose::Withdraw(due.id));
+        }
     }
 
     /// One slice of one change. What takes addresses off goes first: others wait to put theirs on,
@@ -206,14 +224,23 @@ impl Actuator {
         match task.purpose {
             Purpose::Acquire(term) => self.heart.send(Command::Acquired(task.key, term, outcome)),
             Purpose::Release(term) => self.heart.send(Command::Released(task.key, term, outcome)),
-            Purpose::Withdraw => self.withdrawn(outcome),
+            Purpose::Withdraw(id) => self.withdrawn(id, outcome),
         }
     }
 
-    fn withdrawn(&mut self, outcome: Outcome) {
-        if let Err(fault) = outcome {
-            let text = format!("addresses that left the configuration will not come off: {fault}");
-            self.note(Level::Error, text);
+    fn withdrawn(&mut self, id: withdraw::Id, outcome: Outcome) {
+        match self.withdrawals.done(id, outcome, clock::now()) {
+            Some(Said::WillNot(fault)) => self.note(
+                Level::Error,
+                format!(
+                    "addresses that left the configuration will not come off, trying again: {fault}"
+                ),
+            ),
+            Some(Said::OffAtLast) => {
+                let text = "the addresses that left the configuration are off now";
+                self.note(Level::Info, text.to_owned());
+            }
+            None => {}
         }
     }
 
@@ -230,12 +257,11 @@ impl Actuator {
         }
     }
 
-    /// Waits for a job or for the next announcement.
+    /// Waits for a job, for the next announcement, or to try a withdrawal again.
     fn wait(&mut self) -> io::Result<()> {
-        let timeout = self
-            .announcer
-            .deadline()
-            .map(|at| TimeSpec::from(at.since(clock::now())));
+        let deadlines = [self.announcer.deadline(), self.withdrawals.deadline()];
+        let next = deadlines.into_iter().flatten().min();
+        let timeout = next.map(|at| TimeSpec::from(at.since(clock::now())));
         let mut fds = [PollFd::new(self.wake.as_fd(), PollFlags::POLLIN)];
         match ppoll(&mut fds, timeout, None) {
             Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),

@@ -13,6 +13,7 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 
 use crate::config::Family;
 use crate::core::{Event, Instant};
+use crate::net::addresses::Placed;
 use crate::net::heartbeat::Datagram;
 use crate::sys::clock::{self, WallOffset};
 use crate::sys::timer::Timer;
@@ -21,8 +22,8 @@ use crate::wire::vrrp::{self, Received};
 
 use super::board::{Board, GroupRow, LineRow};
 use super::line::Line;
-use super::message::{Command, Entry, Job, Level, Outbox};
-use super::plan::{Ear, Plan};
+use super::message::{Command, Entry, Job, Key, Level, Outbox};
+use super::plan::{Ear, Plan, Planned};
 use super::slot::{Out, Slot};
 
 /// Datagrams that are taken from one socket before the timers are looked at again.
@@ -44,6 +45,8 @@ pub(crate) struct Heartbeat {
     slots: Vec<Slot>,
     ears: Vec<Ear>,
     out: Out,
+    /// Addresses that left the configuration while the actuator's queue was full.
+    unsaid: Vec<(Key, Arc<[Placed]>)>,
     inbox: Inbox<Command>,
     wake: Wake,
     waker: Waker,
@@ -77,6 +80,7 @@ impl Heartbeat {
             slots: Vec::new(),
             ears: Vec::new(),
             out,
+            unsaid: Vec::new(),
             inbox,
             wake,
             waker,
@@ -133,6 +137,7 @@ impl Heartbeat {
             self.pass(heard_until);
         }
         self.flush();
+        self.withdraw();
         self.show();
         self.board.turns.fetch_add(1, Ordering::Relaxed);
         Ok(())
@@ -259,13 +264,8 @@ impl Heartbeat {
         let mut old = std::mem::take(&mut self.slots);
         let kept = self.out.senders.len();
         self.out.senders.extend(plan.senders);
-        for slot in plan.groups.iter() {
-            if !slot.withdrawn.is_empty() {
-                self.out
-                    .jobs
-                    .offer(Job::Withdraw(slot.key, Arc::clone(&slot.withdrawn)));
-            }
-        }
+        self.collect_withdrawn(&plan.groups);
+        self.withdraw();
         let is_gone = |slot: &Slot| plan.groups.iter().all(|planned| planned.key != slot.key);
         for slot in old.iter_mut().filter(|slot| is_gone(slot)) {
             slot.step(now, Event::Stop, &mut self.out);
@@ -291,6 +291,26 @@ impl Heartbeat {
         self.drop_unused_senders();
         self.watch_ears();
         self.out.news = true;
+    }
+
+    fn collect_withdrawn(&mut self, groups: &[Planned]) {
+        for (_, unsaid) in &mut self.unsaid {
+            let is_back = |placed: &Placed| {
+                let mut lists = groups.iter().map(|group| &group.addresses.announced);
+                lists.any(|announced| announced.contains(placed))
+            };
+            *unsaid = unsaid.iter().filter(|one| !is_back(one)).cloned().collect();
+        }
+        let of_group = |group: &Planned| (group.key, Arc::clone(&group.withdrawn));
+        self.unsaid.extend(groups.iter().map(of_group));
+        self.unsaid.retain(|(_, placed)| !placed.is_empty());
+    }
+
+    /// A withdrawal that finds the queue full is offered again: the core does not know of it.
+    fn withdraw(&mut self) {
+        let jobs = &self.out.jobs;
+        self.unsaid
+            .retain(|(key, placed)| !jobs.takes(Job::Withdraw(*key, Arc::clone(placed))));
     }
 
     /// Sockets of earlier plans stay as long as a group that is ending needs them.
@@ -386,3 +406,6 @@ fn received_ipv6<'a>(datagram: &Datagram<'a>) -> Option<Received<'a>> {
         authentication_header: false,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -77,7 +77,8 @@ impl Addresses {
 pub(crate) enum Job {
     Acquire(Key, Term, Arc<Addresses>),
     Release(Key, Term, Arc<Addresses>),
-    /// Addresses that a reload has taken away from a group; nobody waits for an answer.
+    /// Addresses that a reload has taken away from a group; nobody waits for an answer, and
+    /// nobody asks again.
     Withdraw(Key, Arc<[Placed]>),
     Announce(Key, Term, Arc<Addresses>),
     Hush(Key),
@@ -116,17 +117,25 @@ impl<T> Outbox<T> {
     }
 
     pub(crate) fn offer(&self, item: T) {
+        self.takes(item);
+    }
+
+    /// Offers, and says whether the item is off our hands: it was taken, or nobody takes anything
+    /// any more.
+    pub(crate) fn takes(&self, item: T) -> bool {
         match self.queue.try_send(item) {
             Ok(()) => {
                 if let Some(waker) = &self.waker {
                     waker.wake();
                 }
+                true
             }
             Err(TrySendError::Full(_)) => {
                 self.lost.fetch_add(1, Ordering::Relaxed);
+                false
             }
             // The reader has ended: the agent is stopping.
-            Err(TrySendError::Disconnected(_)) => {}
+            Err(TrySendError::Disconnected(_)) => true,
         }
     }
 

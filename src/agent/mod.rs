@@ -22,6 +22,7 @@ mod rig;
 mod service;
 mod slot;
 mod watch;
+mod withdraw;
 
 use std::io;
 use std::path::Path;

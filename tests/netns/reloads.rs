@@ -222,3 +222,59 @@ fn a_group_with_another_id_is_another_group() {
     adverts(&watch, "lb-a", 3);
     assert!(watch.look(|seen| seen.adverts.iter().all(|advert| advert.id == 77)));
 }
+
+#[test]
+fn an_address_that_left_the_configuration_is_taken_off_as_soon_as_it_lets_itself() {
+    let site = Site::new();
+    let (stays, goes) = ("10.77.0.100/24", "10.79.0.100/24");
+    let a = site.start(0, Group::web(150).addresses(&[stays, goes]));
+    a.becomes("MASTER");
+    let mark = a.mark();
+    // As the primary address of a network it would take another one along, so that it must stay.
+    a.host
+        .sh("sysctl -qw net.ipv4.conf.all.promote_secondaries=0 \
+             net.ipv4.conf.eth0.promote_secondaries=0 && \
+             ip addr add 10.79.0.100/24 dev eth0 && ip addr add 10.79.0.1/24 dev eth0")
+        .unwrap();
+    a.reload(&Config::new("lb-a", &[Group::web(150).addresses(&[stays])]));
+    a.said("addresses that left the configuration will not come off, trying again: 10.79.0.100");
+    // Others are served meanwhile.
+    let more = [stays, "10.77.0.101/24"];
+    a.reload(&Config::new("lb-a", &[Group::web(150).addresses(&more)]));
+    await_address(&a.host, "10.77.0.101", true);
+    assert!(has(&a.host, "10.79.0.100"));
+    a.host
+        .sh("sysctl -qw net.ipv4.conf.eth0.promote_secondaries=1")
+        .unwrap();
+    await_address(&a.host, "10.79.0.100", false);
+    a.said("the addresses that left the configuration are off now");
+    assert!(has(&a.host, "10.79.0.1"));
+    assert_eq!(a.count("will not come off"), 1, "{}", a.log());
+    a.demand_no_change_since(mark);
+}
+
+#[test]
+fn an_address_that_would_not_come_off_and_is_configured_again_stays() {
+    let site = Site::new();
+    let (stays, goes) = ("10.77.0.100/24", "10.79.0.100/24");
+    let both = Config::new("lb-a", &[Group::web(150).addresses(&[stays, goes])]);
+    let a = site.start_with(0, &both);
+    a.becomes("MASTER");
+    a.host
+        .sh("sysctl -qw net.ipv4.conf.all.promote_secondaries=0 \
+             net.ipv4.conf.eth0.promote_secondaries=0 && \
+             ip addr add 10.79.0.100/24 dev eth0 && ip addr add 10.79.0.1/24 dev eth0")
+        .unwrap();
+    a.reload(&Config::new("lb-a", &[Group::web(150).addresses(&[stays])]));
+    a.said("addresses that left the configuration will not come off");
+    a.reload(&both);
+    a.host
+        .sh("sysctl -qw net.ipv4.conf.eth0.promote_secondaries=1")
+        .unwrap();
+    let watch = site.listen();
+    // For longer than the pause between two attempts was.
+    adverts(&watch, "lb-a", 20);
+    assert!(has(&a.host, "10.79.0.100"));
+    assert_eq!(a.group("web").restored, 0, "{}", a.log());
+    assert_eq!(a.count("are off now"), 0, "{}", a.log());
+}

@@ -1,0 +1,83 @@
+//! Does the heartbeat thread keep what others must not lose?
+
+use std::net::IpAddr;
+use std::sync::atomic::AtomicBool;
+
+use super::super::message::{Addresses, Heart};
+use super::*;
+use crate::config::Announce;
+use crate::core::election::Version;
+use crate::core::{Facts, Settings};
+use crate::sys::wake;
+
+const SETTINGS: Settings = Settings {
+    version: Version::V3,
+    priority: 100,
+    interval: Duration::from_secs(1),
+    misses: 3,
+    preempt: true,
+    preempt_delay: Duration::ZERO,
+    start_delay: Duration::ZERO,
+    phase: Duration::ZERO,
+    pair: false,
+};
+
+fn placed(addresses: &[IpAddr]) -> Arc<[Placed]> {
+    let place = |&address| Placed {
+        interface: "eth0".into(),
+        address,
+    };
+    addresses.iter().map(place).collect()
+}
+
+fn plan(key: Key, has: &[IpAddr], lost: &[IpAddr]) -> Plan {
+    let group = Planned {
+        key,
+        name: "web".into(),
+        settings: SETTINGS,
+        facts: Facts::default(),
+        lines: Vec::new(),
+        addresses: Arc::new(Addresses {
+            managed: placed(has),
+            announced: placed(has),
+            announce: Announce {
+                count: 0,
+                repeat_after: Duration::ZERO,
+                refresh: Duration::ZERO,
+                rate: 1,
+            },
+        }),
+        withdrawn: placed(lost),
+        holding: Arc::new(AtomicBool::new(false)),
+    };
+    Plan {
+        groups: vec![group],
+        receivers: Vec::new(),
+        senders: Vec::new(),
+        notes: Vec::new(),
+    }
+}
+
+#[test]
+fn a_withdrawal_that_found_the_queue_full_is_offered_until_it_is_taken_or_void() {
+    let [kept, lost, back] = [1, 2, 3].map(|n| IpAddr::from([192, 0, 2, n]));
+    let (waker, wake) = wake::pair().unwrap();
+    let (_heart, inbox) = Heart::new(waker.clone());
+    let (jobs, job_inbox) = Outbox::new(1, None);
+    let (journal, _entries) = Outbox::new(64, None);
+    jobs.offer(Job::Hush(99));
+    let board = Arc::default();
+    let mut heartbeat = Heartbeat::new(inbox, (waker, wake), jobs, journal, board).unwrap();
+    heartbeat.rewire(plan(1, &[kept], &[lost, back]), clock::now());
+    heartbeat.rewire(plan(1, &[kept, back], &[]), clock::now());
+    heartbeat.turn().unwrap();
+    assert!(matches!(job_inbox.try_recv(), Ok(Job::Hush(99))));
+    assert!(job_inbox.try_recv().is_err(), "one has room");
+    heartbeat.turn().unwrap();
+    let Ok(Job::Withdraw(1, withdrawn)) = job_inbox.try_recv() else {
+        panic!("not offered again");
+    };
+    assert_eq!(withdrawn, placed(&[lost]));
+    heartbeat.turn().unwrap();
+    assert!(job_inbox.try_recv().is_err(), "taken once");
+}

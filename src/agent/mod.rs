@@ -7,10 +7,13 @@
 //! | actuator | addresses and announcements, one after the other | the kernel |
 //! | watch | links and addresses changed by others | netlink |
 //! | service | control socket, watchdog, reload (tokio) | clients |
+//! | reload | a reload by signal | the disk, if need be |
+//! | dump | the status into the log | a plan that is being made |
 //! | journal | the log | the disk, if need be |
 
 mod actuator;
 mod board;
+mod errand;
 mod heartbeat;
 mod journal;
 mod line;
@@ -48,6 +51,7 @@ use crate::wire::{arp, ndp};
 
 use actuator::Actuator;
 use board::Board;
+use errand::Errand;
 use heartbeat::Heartbeat;
 use message::{Command, Entry, Heart, Job, Level, Outbox};
 use observe::Observer;
@@ -155,6 +159,8 @@ struct Agent {
     observer: Arc<Observer>,
     ending: Arc<AtomicBool>,
     watcher_waker: Waker,
+    reload: Errand,
+    dump: Errand,
     heartbeat_thread: JoinHandle<()>,
     actuator_thread: JoinHandle<()>,
     watch_thread: JoinHandle<()>,
@@ -254,6 +260,14 @@ impl Agent {
                 move || beat(heartbeat, realtime, &board, &journal)
             })?,
             watch_thread: spawn("watch", move || watcher.run(monitor))?,
+            reload: Errand::new("reload", {
+                let observer = Arc::clone(&observer);
+                move || drop(observer.reload())
+            })?,
+            dump: Errand::new("dump", {
+                let observer = Arc::clone(&observer);
+                move || observer.dump()
+            })?,
             observer: Arc::clone(&observer),
             config,
             journal,
@@ -292,12 +306,12 @@ impl Agent {
         }
     }
 
-    /// Until a signal says stop.
+    /// Until a signal says stop. Nothing else is done here, so that it is heard at once.
     fn obey(&self, mut signals: Signals) {
         for signal in signals.forever() {
             match signal {
-                SIGHUP => drop(self.observer.reload()),
-                SIGUSR1 => self.note(Level::Info, self.observer.status().text()),
+                SIGHUP => self.reload.ask(),
+                SIGUSR1 => self.dump.ask(),
                 _ => return,
             }
         }

@@ -70,6 +70,12 @@ impl Observer {
         }
     }
 
+    /// Writes the status into the log.
+    pub(crate) fn dump(&self) {
+        let text = self.status().text();
+        self.journal.offer(Entry::Note(Level::Info, text));
+    }
+
     pub(crate) fn status(&self) -> Status {
         let (rows, now) = (self.board.read(), clock::now());
         let config = self.rig.config();

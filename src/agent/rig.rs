@@ -26,6 +26,9 @@ pub(crate) struct Rig {
     hostname: String,
     heart: Heart,
     journal: Outbox<Entry>,
+    /// Held from before the file is read: of two reloads the later file wins. Apart from the
+    /// state, which nobody may wait for because a file system hangs.
+    reloading: Mutex<()>,
     state: Mutex<State>,
     /// Apart from the rest, which is locked for as long as a plan is made.
     routes: Mutex<Arc<Routes>>,
@@ -123,6 +126,7 @@ impl Rig {
             hostname,
             heart,
             journal,
+            reloading: Mutex::default(),
             state: Mutex::new(state),
             routes,
             told: Mutex::default(),
@@ -133,11 +137,14 @@ impl Rig {
 
     /// Reads the file again. A bad one changes nothing and is explained.
     pub(crate) fn reload(&self) -> Result<Reloaded, RigError> {
-        // Locked before the file is read: of two reloads the later file wins.
-        let mut state = self.state();
+        let _alone = self
+            .reloading
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let loaded =
             config::load(&self.file, &self.hostname).map_err(|failure| explain(&failure))?;
         let config = Arc::new(loaded.config);
+        let mut state = self.state();
         state.demand_same_node(&config)?;
         let links = Links::read(&mut state.rtnl)?;
         demand_interfaces(&config, &links)?;

@@ -9,7 +9,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::control::server::Server;
+use crate::control::server::{CONNECTIONS, Server};
 use crate::sys::notify;
 
 use super::board::Board;
@@ -21,7 +21,8 @@ const STATUS_EVERY: Duration = Duration::from_secs(1);
 pub(crate) fn runtime() -> io::Result<Runtime> {
     Builder::new_current_thread()
         .enable_all()
-        .max_blocking_threads(4)
+        // Reloads that hang keep nobody from a status.
+        .max_blocking_threads(CONNECTIONS + 1)
         .build()
 }
 

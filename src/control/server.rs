@@ -21,7 +21,7 @@ const GROUP: &str = "floatlock";
 /// The longest request.
 const REQUEST_MAX: u64 = 64 << 10;
 /// Connections at a time; more wait.
-const CONNECTIONS: usize = 32;
+pub(crate) const CONNECTIONS: usize = 32;
 /// A client that says or takes nothing for so long is dropped.
 const IDLE: Duration = Duration::from_secs(10);
 

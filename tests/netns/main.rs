@@ -13,6 +13,7 @@ mod exclusive;
 mod failures;
 mod freezes;
 mod hostile;
+mod lease;
 mod lines;
 mod reloads;
 mod returns;

@@ -8,7 +8,8 @@ use nix::sys::signal::Signal;
 
 use crate::agent::{Agent, floatlock};
 use crate::config::{Config, Group, SILENCE};
-use crate::site::{Site, adverts, answers, await_address, has};
+use crate::lease::Lease;
+use crate::site::{SOON, Site, adverts, answers, await_address, has};
 
 const VIP: &str = "10.77.0.100";
 const RELOAD: [&str; 3] = ["reload", "--runtime-dir", "/run/floatlock"];
@@ -277,4 +278,57 @@ fn an_address_that_would_not_come_off_and_is_configured_again_stays() {
     assert!(has(&a.host, "10.79.0.100"));
     assert_eq!(a.group("web").restored, 0, "{}", a.log());
     assert_eq!(a.count("are off now"), 0, "{}", a.log());
+}
+
+/// Has a reload hang in opening the file, until the lease is dropped.
+fn hanging_reload(agent: &Agent) -> Lease {
+    let file = crate::agent::write(&agent.host, &Config::new("lb-a", &[Group::web(150)]));
+    let lease = Lease::on(&agent.host, file);
+    agent.signal(Signal::SIGHUP);
+    lease.await_opener();
+    lease
+}
+
+#[test]
+fn a_stop_during_a_reload_that_hangs_hands_over() {
+    let site = Site::new();
+    let [a, b] = site.pair(Group::web);
+    let _lease = hanging_reload(&a);
+    // Links are followed and questions answered meanwhile.
+    assert_eq!(a.group("web").role, "MASTER");
+    a.signal(Signal::SIGUSR1);
+    a.said("web  MASTER");
+    let mark = a.mark();
+    site.lan.cut(&a.host).unwrap();
+    a.becomes_after(mark, "web", "FAULT");
+    site.lan.heal(&a.host).unwrap();
+    a.becomes_after(mark, "web", "MASTER");
+    let mark = b.mark();
+    a.stop();
+    let heard = b.becomes_after(mark, "web", "CANDIDATE");
+    assert!(heard.cause.contains("resigned"), "{heard:?}");
+}
+
+#[test]
+fn signals_during_a_reload_that_hangs_are_one_more_reload() {
+    let site = Site::new();
+    let a = site.start(0, Group::web(150));
+    a.becomes("MASTER");
+    let lease = hanging_reload(&a);
+    for _ in 0..4 {
+        let before = clock::now();
+        a.signal(Signal::SIGHUP);
+        // Signals are taken one after the other: it has been taken when this one was.
+        a.signal(Signal::SIGUSR1);
+        a.process
+            .wait_for_line_after(before, "node lb-a", SOON)
+            .unwrap();
+    }
+    drop(lease);
+    let reloads = || a.count("reloaded: ");
+    assert!(clock::wait_until(SOON, || reloads() == 2), "{}", a.log());
+    let ran = floatlock(&a.host, &RELOAD);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    a.stop();
+    assert_eq!(reloads(), 3, "{}", a.log());
 }

@@ -203,10 +203,16 @@ impl GroupStatus {
         let since = Length(Duration::from_millis(self.since_ms));
         let _ = writeln!(
             text,
-            "\n{}  {}  for {since}\n  why: {}\n  {} id {}, priority {}, every {} on {}",
-            self.name,
-            self.role,
-            self.cause,
+            "\n{}  {}  for {since}\n  why: {}",
+            self.name, self.role, self.cause,
+        );
+        // FAULT has it as its cause.
+        if let Some(blocked) = self.blocked.as_ref().filter(|why| **why != self.cause) {
+            let _ = writeln!(text, "  blocked: {blocked}");
+        }
+        let _ = writeln!(
+            text,
+            "  {} id {}, priority {}, every {} on {}",
             self.protocol,
             self.id,
             self.priority,

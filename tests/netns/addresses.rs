@@ -8,8 +8,9 @@ use std::time::Duration;
 use floatlock::core::Instant;
 use floatlock::lab::{Host, clock};
 
+use crate::agent::floatlock;
 use crate::config::{Group, SILENCE};
-use crate::site::{SOON, Site, adverts, announces, answers, await_address, has};
+use crate::site::{SOON, Site, adverts, announces, answers, await_address, has, pin, unpin};
 
 const VIP: &str = "10.77.0.100";
 
@@ -266,4 +267,23 @@ fn a_lone_node_on_which_an_address_cannot_go_on_never_says_master() {
     assert!(!has(&a.host, VIP));
     assert_eq!(a.group("web").promotions, 0);
     a.stop();
+}
+
+#[test]
+fn a_node_that_cannot_clear_the_table_says_in_its_status_why_it_waits() {
+    let site = Site::new();
+    pin(&site.hosts[0], "10.79.0.100");
+    let a = site.start(0, Group::web(150).addresses(&["10.79.0.100/24"]));
+    let waits = a.group_until("web", "blocked", |group| group.blocked.is_some());
+    assert_eq!(waits.role, "INIT");
+    let why = waits.blocked.unwrap();
+    assert!(
+        why.contains("will not come off: 10.79.0.100: the kernel refused"),
+        "{why}"
+    );
+    let ran = floatlock(&a.host, &["status", "--runtime-dir", "/run/floatlock"]);
+    assert!(ran.output.contains(&why), "{ran:?}");
+    unpin(&a.host);
+    a.becomes("MASTER");
+    a.group_until("web", "not blocked", |group| group.blocked.is_none());
 }

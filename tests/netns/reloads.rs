@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 use crate::agent::{Agent, floatlock};
 use crate::config::{Config, Group, SILENCE};
 use crate::lease::Lease;
-use crate::site::{SOON, Site, adverts, answers, await_address, has};
+use crate::site::{SOON, Site, adverts, answers, await_address, has, pin, unpin};
 
 const VIP: &str = "10.77.0.100";
 const RELOAD: [&str; 3] = ["reload", "--runtime-dir", "/run/floatlock"];
@@ -231,12 +231,7 @@ fn an_address_that_left_the_configuration_is_taken_off_as_soon_as_it_lets_itself
     let a = site.start(0, Group::web(150).addresses(&[stays, goes]));
     a.becomes("MASTER");
     let mark = a.mark();
-    // As the primary address of a network it would take another one along, so that it must stay.
-    a.host
-        .sh("sysctl -qw net.ipv4.conf.all.promote_secondaries=0 \
-             net.ipv4.conf.eth0.promote_secondaries=0 && \
-             ip addr add 10.79.0.100/24 dev eth0 && ip addr add 10.79.0.1/24 dev eth0")
-        .unwrap();
+    pin(&a.host, "10.79.0.100");
     a.reload(&Config::new("lb-a", &[Group::web(150).addresses(&[stays])]));
     a.said("addresses that left the configuration will not come off, trying again: 10.79.0.100");
     // Others are served meanwhile.
@@ -244,9 +239,7 @@ fn an_address_that_left_the_configuration_is_taken_off_as_soon_as_it_lets_itself
     a.reload(&Config::new("lb-a", &[Group::web(150).addresses(&more)]));
     await_address(&a.host, "10.77.0.101", true);
     assert!(has(&a.host, "10.79.0.100"));
-    a.host
-        .sh("sysctl -qw net.ipv4.conf.eth0.promote_secondaries=1")
-        .unwrap();
+    unpin(&a.host);
     await_address(&a.host, "10.79.0.100", false);
     a.said("the addresses that left the configuration are off now");
     assert!(has(&a.host, "10.79.0.1"));
@@ -261,17 +254,11 @@ fn an_address_that_would_not_come_off_and_is_configured_again_stays() {
     let both = Config::new("lb-a", &[Group::web(150).addresses(&[stays, goes])]);
     let a = site.start_with(0, &both);
     a.becomes("MASTER");
-    a.host
-        .sh("sysctl -qw net.ipv4.conf.all.promote_secondaries=0 \
-             net.ipv4.conf.eth0.promote_secondaries=0 && \
-             ip addr add 10.79.0.100/24 dev eth0 && ip addr add 10.79.0.1/24 dev eth0")
-        .unwrap();
+    pin(&a.host, "10.79.0.100");
     a.reload(&Config::new("lb-a", &[Group::web(150).addresses(&[stays])]));
     a.said("addresses that left the configuration will not come off");
     a.reload(&both);
-    a.host
-        .sh("sysctl -qw net.ipv4.conf.eth0.promote_secondaries=1")
-        .unwrap();
+    unpin(&a.host);
     let watch = site.listen();
     // For longer than the pause between two attempts was.
     adverts(&watch, "lb-a", 20);

@@ -150,3 +150,21 @@ pub(crate) fn await_address(host: &Host, address: &str, there: bool) {
 fn parsed(addresses: &[&str]) -> Vec<IpAddr> {
     addresses.iter().map(|a| a.parse().unwrap()).collect()
 }
+
+/// Makes the address one that must stay: as the primary of its network it would take another one
+/// along, `.1`, that is not Floatlock's.
+pub(crate) fn pin(host: &Host, address: &str) {
+    let (network, _) = address.rsplit_once('.').unwrap();
+    let script = format!(
+        "sysctl -qw net.ipv4.conf.all.promote_secondaries=0 \
+         net.ipv4.conf.eth0.promote_secondaries=0 && \
+         ip addr add {address}/24 dev eth0 && ip addr add {network}.1/24 dev eth0"
+    );
+    host.sh(&script).unwrap();
+}
+
+/// Lets it go.
+pub(crate) fn unpin(host: &Host) {
+    let script = "sysctl -qw net.ipv4.conf.eth0.promote_secondaries=1";
+    host.sh(script).unwrap();
+}

@@ -157,7 +157,10 @@ impl Group {
         let mut group = Self {
             settings,
             facts,
-            role: Role::Init { scrub },
+            role: Role::Init {
+                scrub,
+                failed: None,
+            },
             now,
             born: now,
             since: now,
@@ -227,6 +230,7 @@ impl Group {
             cause: self.cause,
             blocked: match self.role {
                 Role::Fault { why, .. } => Some(why),
+                Role::Init { failed, .. } => failed.map(Blocked::Stuck),
                 _ => None,
             },
             rival: self.rivals.last(),
@@ -275,7 +279,7 @@ impl Group {
             return self.announce(out);
         }
         match self.role {
-            Role::Init { scrub } => self.scrub(scrub, out),
+            Role::Init { scrub, failed } => self.scrub(scrub, failed, out),
             Role::Backup { .. } => self.stand(out),
             Role::Candidate { advert_at, claim } => self.fire_candidate(advert_at, claim, out),
             Role::Master { advert_at, restore } => self.fire_master(advert_at, restore, out),
@@ -340,7 +344,7 @@ impl Group {
         match self.role {
             Role::Candidate { .. } | Role::Master { .. } => self.release(Cause::Stop, out),
             Role::Backup { .. } => self.become_role(Role::Stopped, Cause::Stop, out),
-            Role::Init { scrub } => self.stop_scrubbing(scrub, out),
+            Role::Init { scrub, .. } => self.stop_scrubbing(scrub, out),
             Role::Fault { why, .. } if !matches!(why, Blocked::Stuck(_)) => {
                 self.become_role(Role::Stopped, Cause::Stop, out);
             }
@@ -413,12 +417,9 @@ impl Group {
         out: &mut Vec<Effect>,
     ) {
         match self.role {
-            Role::Init { scrub } if scrub.awaits(term) => match outcome {
+            Role::Init { scrub, .. } if scrub.awaits(term) => match outcome {
                 Ok(()) => self.settle(Cause::Started, out),
-                Err(fault) => {
-                    let scrub = self.failed(scrub, SCRUB_PAUSE, fault, out);
-                    self.role = Role::Init { scrub };
-                }
+                Err(fault) => self.scrub_failed(scrub, fault, out),
             },
             Role::Releasing(leave) if leave.attempt.awaits(term) => {
                 self.release_answered(leave, outcome, out);
@@ -472,16 +473,21 @@ impl Group {
         out.push(Effect::Report(Report::Role { from, to, cause }));
     }
 
-    fn scrub(&mut self, scrub: Attempt, out: &mut Vec<Effect>) {
-        let scrub = match scrub.wait {
+    fn scrub(&mut self, scrub: Attempt, failed: Option<AddressFault>, out: &mut Vec<Effect>) {
+        match scrub.wait {
             Wait::Pause { .. } => {
-                let again = self.ask(scrub.failed);
-                out.push(Effect::Release(again.term));
-                again
+                let scrub = self.ask(scrub.failed);
+                out.push(Effect::Release(scrub.term));
+                self.role = Role::Init { scrub, failed };
             }
-            Wait::Answer { .. } => self.failed(scrub, SCRUB_PAUSE, LATE, out),
-        };
-        self.role = Role::Init { scrub };
+            Wait::Answer { .. } => self.scrub_failed(scrub, LATE, out),
+        }
+    }
+
+    fn scrub_failed(&mut self, scrub: Attempt, fault: AddressFault, out: &mut Vec<Effect>) {
+        let scrub = self.failed(scrub, SCRUB_PAUSE, fault, out);
+        let failed = Some(fault);
+        self.role = Role::Init { scrub, failed };
     }
 
     /// A new request with a term of its own.

@@ -6,8 +6,11 @@ use crate::core::time::Instant;
 /// A role carries everything that waits in it, with the instant at which the waiting ends.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Role {
-    /// Clearing what a dead agent may have left.
-    Init { scrub: Attempt },
+    /// Clearing what a dead agent may have left; `failed` says why the last attempt did not.
+    Init {
+        scrub: Attempt,
+        failed: Option<AddressFault>,
+    },
     /// Listening; stands when `stand_at` comes.
     Backup { stand_at: Instant },
     /// Advertising, the addresses not all on yet.
@@ -41,7 +44,7 @@ impl Role {
     /// The change of addresses that the role waits for, if any.
     pub(super) fn attempt_mut(&mut self) -> Option<&mut Attempt> {
         match self {
-            Role::Init { scrub } => Some(scrub),
+            Role::Init { scrub, .. } => Some(scrub),
             Role::Candidate {
                 claim: Claim::Acquiring(attempt),
                 ..
@@ -58,7 +61,7 @@ impl Role {
     /// When the role wants to be looked at next.
     pub(super) fn deadline(&self) -> Instant {
         match *self {
-            Role::Init { scrub } => scrub.deadline(),
+            Role::Init { scrub, .. } => scrub.deadline(),
             Role::Backup { stand_at } => stand_at,
             Role::Candidate { advert_at, claim } => advert_at.min(claim.deadline()),
             Role::Master { advert_at, restore } => {

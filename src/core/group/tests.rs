@@ -180,11 +180,15 @@ fn clearing_the_table_is_repeated_until_it_succeeds() {
     for _ in 0..5 {
         bench.released(Err(FAULT));
         assert_eq!(bench.role(), RoleName::Init);
+        assert_eq!(bench.group.view().blocked, Some(Blocked::Stuck(FAULT)));
         bench.wait(SECOND);
+        assert_eq!(bench.group.view().blocked, Some(Blocked::Stuck(FAULT)));
     }
     bench.wait(ANSWER_WITHIN + SECOND);
+    assert_eq!(bench.group.view().blocked, Some(Blocked::Stuck(LATE)));
     bench.released(Ok(()));
     assert_eq!(bench.role(), RoleName::Backup);
+    assert_eq!(bench.group.view().blocked, None);
 }
 
 #[test]

@@ -139,7 +139,7 @@ fn the_requests_and_answers_in_the_documents_are_those_of_the_socket() {
     let parsed: Vec<Request> = requests
         .map(|text| serde_json::from_str(text).unwrap())
         .collect();
-    assert_eq!(parsed, [Request::Status, Request::Reload]);
+    assert_eq!(parsed, [Request::Status {}, Request::Reload {}]);
     for text in document.blocks("text") {
         let shown: serde_json::Value = serde_json::from_str(&text).unwrap();
         let answer: Response = serde_json::from_value(shown.clone()).unwrap();

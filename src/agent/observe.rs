@@ -31,10 +31,10 @@ pub(crate) struct Observer {
 impl Answer for Observer {
     fn answer(&self, request: Request) -> Response {
         match request {
-            Request::Status => Response::Status {
+            Request::Status {} => Response::Status {
                 status: Box::new(self.status()),
             },
-            Request::Reload => self.reload(),
+            Request::Reload {} => self.reload(),
         }
     }
 }

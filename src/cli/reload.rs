@@ -8,7 +8,7 @@ use super::args::TalkArgs;
 use super::{fail, talk};
 
 pub(crate) fn reload(args: &TalkArgs) -> ExitCode {
-    match talk::ask(args, Request::Reload) {
+    match talk::ask(args, Request::Reload {}) {
         Ok(Response::Reload { reload }) if args.json => match serde_json::to_string(&reload) {
             Ok(json) => {
                 println!("{json}");

@@ -9,14 +9,15 @@ pub const SOCKET: &str = "control.sock";
 
 use serde::{Deserialize, Serialize};
 
-/// One request: one JSON object on a line.
+/// One request: one JSON object on a line. Each variant has braces, without which fields that it
+/// does not know would be let through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Request {
     /// Everything that an observer may know.
-    Status,
+    Status {},
     /// Read the file again.
-    Reload,
+    Reload {},
 }
 
 /// The answer: one JSON object on a line.
@@ -55,4 +56,28 @@ pub struct Reloaded {
     pub unchanged: usize,
     /// What `floatlock check` would warn of; empty where there is nothing.
     pub warnings: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Request, String> {
+        serde_json::from_str(text).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_request_says_nothing_that_nobody_would_heed() {
+        assert_eq!(read(r#"{"command":"status"}"#), Ok(Request::Status {}));
+        for command in ["status", "reload"] {
+            let error = read(&format!(r#"{{"command":"{command}","a":1}}"#)).unwrap_err();
+            assert!(error.contains("unknown field `a`"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_request_is_written_as_it_is_documented() {
+        let text = serde_json::to_string(&Request::Reload {}).unwrap();
+        assert_eq!(text, r#"{"command":"reload"}"#);
+    }
 }

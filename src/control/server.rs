@@ -140,7 +140,7 @@ fn error(code: u8, text: &str) -> Response {
 /// Status for everyone whom the mode of the socket lets in; commands for root, for the user that
 /// the agent runs as, and for the group of the socket.
 fn may(request: Request, uid: Uid, gid: Gid, group: Option<Gid>) -> bool {
-    let is_observer = request == Request::Status;
+    let is_observer = request == Request::Status {};
     is_observer
         || uid.is_root()
         || uid == Uid::effective()

@@ -165,8 +165,10 @@ fn garbage_on_the_socket_is_answered_by_an_error_and_disturbs_nobody() {
     let site = Site::new();
     let a = master(&site);
     let (mark, watch) = (a.mark(), site.listen());
-    let garbage: [&[u8]; 5] = [
+    let garbage: [&[u8]; 7] = [
         b"\n",
+        b"{\"command\":\"status\",\"a\":1}\n",
+        b"{\"command\":\"reload\",\"group\":\"web\"}\n",
         b"{\"command\":\"explode\"}\n",
         b"GET / HTTP/1.1\r\n",
         b"\xff\xfe\x00\n",

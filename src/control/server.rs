@@ -4,6 +4,7 @@ use std::future::Future;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,8 +12,8 @@ use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Gid, Group, Uid, User, chown};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::sync::{AcquireError, Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::time::{sleep, timeout};
 
 use super::{Request, Response, SOCKET};
 
@@ -20,8 +21,11 @@ use super::{Request, Response, SOCKET};
 const GROUP: &str = "floatlock";
 /// The longest request.
 const REQUEST_MAX: u64 = 64 << 10;
-/// Connections at a time; more wait.
+/// Connections at a time; more wait until one ends, or has been silent for [`SILENT`].
 pub(crate) const CONNECTIONS: usize = 32;
+/// After this a client that says nothing has to make room if others wait: the one that has been
+/// silent for longest first.
+const SILENT: Duration = Duration::from_millis(200);
 /// A client that says or takes nothing for so long is dropped.
 const IDLE: Duration = Duration::from_secs(10);
 
@@ -63,23 +67,60 @@ impl Server {
 
     /// Answers until it is dropped.
     pub(crate) async fn serve(self, answer: Arc<dyn Answer>) {
-        let free = Arc::new(Semaphore::new(CONNECTIONS));
+        let room = Arc::new(Room::default());
         loop {
-            let Ok(permit) = Arc::clone(&free).acquire_owned().await else {
-                return;
-            };
             let Ok((stream, _)) = self.listener.accept().await else {
                 // Out of descriptors, most likely: let some connections end.
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                sleep(Duration::from_millis(100)).await;
                 continue;
             };
-            let (answer, group) = (Arc::clone(&answer), self.group);
+            let Ok(place) = room.place().await else {
+                return;
+            };
+            let (answer, group, room) = (Arc::clone(&answer), self.group, Arc::clone(&room));
             tokio::spawn(async move {
                 // A client that went away is not our trouble.
-                let _ = converse(stream, answer, group).await;
-                drop(permit);
+                let _ = converse(stream, answer, group, &room).await;
+                drop(place);
             });
         }
+    }
+}
+
+/// The places of the connections.
+struct Room {
+    free: Arc<Semaphore>,
+    /// Calls one connection, of those that are silent the one that has waited here for longest;
+    /// where none is, the next that will be.
+    wanted: Notify,
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self {
+            free: Arc::new(Semaphore::new(CONNECTIONS)),
+            wanted: Notify::new(),
+        }
+    }
+}
+
+impl Room {
+    async fn place(&self) -> Result<OwnedSemaphorePermit, AcquireError> {
+        if let Ok(place) = Arc::clone(&self.free).try_acquire_owned() {
+            return Ok(place);
+        }
+        self.wanted.notify_one();
+        let place = Arc::clone(&self.free).acquire_owned().await;
+        // One that left by itself: the call must not drive out another one later.
+        let call = pin!(self.wanted.notified());
+        call.enable();
+        place
+    }
+
+    /// Ends when a silent connection has to go.
+    async fn is_wanted(&self) {
+        sleep(SILENT).await;
+        self.wanted.notified().await;
     }
 }
 
@@ -88,6 +129,7 @@ async fn converse(
     mut stream: UnixStream,
     answer: Arc<dyn Answer>,
     group: Option<Gid>,
+    room: &Room,
 ) -> io::Result<()> {
     let peer = stream.peer_cred()?;
     let (uid, gid) = (Uid::from_raw(peer.uid()), Gid::from_raw(peer.gid()));
@@ -96,7 +138,11 @@ async fn converse(
     loop {
         let mut line = Vec::new();
         let mut limited = (&mut reader).take(REQUEST_MAX);
-        let read = within(limited.read_until(b'\n', &mut line)).await?;
+        let read = tokio::select! {
+            biased;
+            read = within(limited.read_until(b'\n', &mut line)) => read?,
+            () = room.is_wanted() => return Ok(()),
+        };
         if read == 0 {
             return Ok(());
         }

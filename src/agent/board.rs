@@ -2,13 +2,20 @@
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::config::Family;
 use crate::core::{Instant, View};
 use crate::wire::vrrp::Counters;
 
+use crate::sys::wake::Waker;
+
 use super::message::Key;
+
+/// An observer waits so long for rows of its own moment; a heartbeat thread that is frozen shows
+/// its last ones.
+const FRESH_WITHIN: Duration = Duration::from_millis(200);
 
 /// One group as published.
 #[derive(Clone, Debug)]
@@ -63,6 +70,11 @@ pub(crate) struct Rows {
 #[derive(Debug, Default)]
 pub(crate) struct Board {
     rows: Mutex<Rows>,
+    published: Condvar,
+    /// How many observers have asked for rows ...
+    asked: AtomicU64,
+    /// ... and how many of them had asked when the last ones were published.
+    answered: AtomicU64,
     /// Turns of the heartbeat loop, for the watchdog.
     pub(crate) turns: AtomicU64,
     /// The longest that the heartbeat thread came after its deadline, in nanoseconds.
@@ -82,23 +94,36 @@ pub(crate) struct Board {
 
 impl Board {
     /// For the heartbeat thread: writes the rows, unless an observer is reading at this moment.
-    pub(crate) fn publish(&self, write: impl FnOnce(&mut Rows)) -> bool {
+    pub(crate) fn publish(&self, write: impl FnOnce(&mut Rows)) {
+        // Before the rows are written: who asks later may want later ones.
+        let asked = self.asked.load(Ordering::Acquire);
         let Ok(mut rows) = self.rows.try_lock() else {
-            return false;
+            return;
         };
         rows.groups.clear();
         rows.lines.clear();
         write(&mut rows);
-        true
+        self.answered.store(asked, Ordering::Release);
+        drop(rows);
+        self.published.notify_all();
     }
 
-    /// For observers.
-    pub(crate) fn read(&self) -> Rows {
+    /// Whether an observer waits for rows.
+    pub(crate) fn is_asked(&self) -> bool {
+        self.asked.load(Ordering::Acquire) != self.answered.load(Ordering::Acquire)
+    }
+
+    /// For observers: what is true now, or was not long ago, of the thread that `heart` wakes.
+    pub(crate) fn read(&self, heart: &Waker) -> Rows {
+        let mine = self.asked.fetch_add(1, Ordering::AcqRel) + 1;
+        heart.wake();
         // A panic aborts the agent, so that the lock cannot be poisoned by half a write.
-        self.rows
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_old = |_: &mut Rows| self.answered.load(Ordering::Acquire) < mine;
+        let waited = self
+            .published
+            .wait_timeout_while(rows, FRESH_WITHIN, is_old);
+        waited.unwrap_or_else(PoisonError::into_inner).0.clone()
     }
 
     pub(crate) fn late(&self, nanos: u64) {

@@ -30,9 +30,9 @@ use super::slot::{Out, Slot};
 const BUDGET: usize = 128;
 /// Commands that are taken before the timers are looked at again.
 const COMMANDS: usize = 256;
-/// Observers see news after this time at the latest ...
-const NEWS_WITHIN: Duration = Duration::from_millis(20);
-/// ... and everything else, as well as that the loop turns, after this.
+/// Observers who ask are answered at once, but not more often than this ...
+const ANSWER_EVERY: Duration = Duration::from_millis(20);
+/// ... and whether the loop turns can be seen this often.
 const PUBLISH_EVERY: Duration = Duration::from_millis(500);
 /// Descriptors that one wait reports.
 const EVENTS: usize = 32;
@@ -70,7 +70,6 @@ impl Heartbeat {
             jobs,
             journal,
             effects: Vec::with_capacity(64),
-            news: false,
         };
         let timer = Timer::new()?;
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
@@ -144,15 +143,8 @@ impl Heartbeat {
     }
 
     fn deadline(&self) -> Instant {
-        let publish = if self.out.news {
-            NEWS_WITHIN
-        } else {
-            PUBLISH_EVERY
-        };
         let groups = self.slots.iter().map(|slot| slot.group.deadline()).min();
-        groups
-            .unwrap_or(Instant::NEVER)
-            .min(self.published_at + publish)
+        groups.unwrap_or(Instant::NEVER).min(self.publish_at())
     }
 
     fn note_lateness(&self, deadline: Instant) {
@@ -290,7 +282,6 @@ impl Heartbeat {
             .extend(old.into_iter().filter(|slot| !slot.has_ended()));
         self.drop_unused_senders();
         self.watch_ears();
-        self.out.news = true;
     }
 
     fn collect_withdrawn(&mut self, groups: &[Planned]) {
@@ -342,15 +333,22 @@ impl Heartbeat {
     }
 
     fn show(&mut self) {
-        let age = clock::now().since(self.published_at);
-        if age >= PUBLISH_EVERY || (self.out.news && age >= NEWS_WITHIN) {
+        if self.publish_at() <= clock::now() {
             self.publish();
         }
     }
 
+    fn publish_at(&self) -> Instant {
+        let every = match self.board.is_asked() {
+            true => ANSWER_EVERY,
+            false => PUBLISH_EVERY,
+        };
+        self.published_at + every
+    }
+
     fn publish(&mut self) {
         let slots = &self.slots;
-        let done = self.board.publish(|rows| {
+        self.board.publish(|rows| {
             for slot in slots {
                 rows.groups.push(GroupRow {
                     key: slot.key,
@@ -364,8 +362,7 @@ impl Heartbeat {
                 rows.lines.extend(slot.lines.iter().map(row));
             }
         });
-        // An observer was reading: the next turn tries again.
-        self.out.news &= !done;
+        // Even if an observer was reading: it is tried again when the next one may be answered.
         self.published_at = clock::now();
     }
 }

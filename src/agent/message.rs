@@ -44,6 +44,11 @@ impl Heart {
         (Self { queue, waker }, inbox)
     }
 
+    /// What ends its wait, for those who have nothing to say but want to be noticed.
+    pub(crate) fn waker(&self) -> Waker {
+        self.waker.clone()
+    }
+
     /// Sends, and waits while the queue is full: nobody who calls this is the heartbeat thread,
     /// which never waits for them. Nothing happens when the heartbeat thread has ended.
     pub(crate) fn send(&self, command: Command) {

@@ -229,6 +229,7 @@ impl Agent {
         let observer = Arc::new(Observer {
             rig,
             board: Arc::clone(&board),
+            heart: heart.waker(),
             jobs: jobs.clone(),
             journal: journal.clone(),
             watcher: watch_wake.0.clone(),

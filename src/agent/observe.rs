@@ -21,6 +21,8 @@ use super::rig::Rig;
 pub(crate) struct Observer {
     pub(crate) rig: Arc<Rig>,
     pub(crate) board: Arc<Board>,
+    /// Rung when somebody wants to see.
+    pub(crate) heart: Waker,
     pub(crate) jobs: Outbox<Job>,
     pub(crate) journal: Outbox<Entry>,
     /// Rung after a reload, which may name other interfaces to watch.
@@ -77,7 +79,7 @@ impl Observer {
     }
 
     pub(crate) fn status(&self) -> Status {
-        let (rows, now) = (self.board.read(), clock::now());
+        let (rows, now) = (self.board.read(&self.heart), clock::now());
         let config = self.rig.config();
         let groups = self.rig.groups();
         let known = groups.iter().filter_map(|(key, group)| {

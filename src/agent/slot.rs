@@ -20,8 +20,6 @@ pub(crate) struct Out {
     pub(crate) journal: Outbox<Entry>,
     /// Reused, so that a step allocates nothing.
     pub(crate) effects: Vec<Effect>,
-    /// Something changed that observers should see soon.
-    pub(crate) news: bool,
 }
 
 pub(crate) struct Slot {
@@ -138,7 +136,6 @@ impl Slot {
             Effect::Announce(term) => out.jobs.offer(Job::Announce(self.key, term, addresses())),
             Effect::Hush => out.jobs.offer(Job::Hush(self.key)),
             Effect::Report(report) => {
-                out.news = true;
                 out.journal
                     .offer(Entry::Group(Arc::clone(&self.name), report));
             }

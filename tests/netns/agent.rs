@@ -198,10 +198,10 @@ impl Agent {
         last.expect("it holds")
     }
 
-    /// Waits until `web` is in this role by the log and by the status, which may follow each other.
+    /// Waits until `web` is in this role by the log; by the status it is then too.
     pub(crate) fn shows(&self, role: &str) {
         self.becomes(role);
-        self.group_until("web", role, |group| group.role == role);
+        assert_eq!(self.group("web").role, role, "{}", self.log());
     }
 
     /// Waits until `web` is BACKUP and hears a MASTER.

@@ -81,3 +81,31 @@ fn a_withdrawal_that_found_the_queue_full_is_offered_until_it_is_taken_or_void()
     heartbeat.turn().unwrap();
     assert!(job_inbox.try_recv().is_err(), "taken once");
 }
+
+#[test]
+fn an_observer_sees_what_was_done_before_it_asked() {
+    let (waker, wake) = wake::pair().unwrap();
+    let (heart, inbox) = Heart::new(waker.clone());
+    let (jobs, job_inbox) = Outbox::new(64, None);
+    let (journal, _entries) = Outbox::new(64, None);
+    let board = Arc::new(Board::default());
+    let own = Arc::clone(&board);
+    let beating = std::thread::spawn(move || {
+        let heartbeat = Heartbeat::new(inbox, (waker, wake), jobs, journal, own);
+        heartbeat.unwrap().run().unwrap();
+    });
+    let addresses = [IpAddr::from([192, 0, 2, 1])];
+    for key in 1..=20 {
+        let plan = plan(key, &addresses, &[]);
+        heart.send(Command::Rewire(Box::new(plan)));
+        let rows = board.read(&heart.waker());
+        assert!(rows.groups.iter().any(|row| row.key == key), "{key}");
+    }
+    heart.send(Command::Stop);
+    while let Ok(job) = job_inbox.recv() {
+        if let Job::Release(key, term, _) = job {
+            heart.send(Command::Released(key, term, Ok(())));
+        }
+    }
+    beating.join().unwrap();
+}

@@ -39,6 +39,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use world::World;
 
 const SEEDS: u64 = 3000;
+/// Stories that broke a law once: listeners that were frozen stood in the past.
+const ONCE_BROKEN: [u64; 3] = [5724, 7146, 9411];
 
 fn asked(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
@@ -112,9 +114,13 @@ fn play_all(seeds: u64) -> Tally {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= seeds {
-                        return;
-                    }
+                    let seed = match seed.checked_sub(seeds) {
+                        None => seed,
+                        Some(nth) => match ONCE_BROKEN.get(nth as usize) {
+                            Some(seed) => *seed,
+                            None => return,
+                        },
+                    };
                     let result = play(seed);
                     tally.lock().unwrap().count(seed, result);
                 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
 use crate::config::Family;
-use crate::core::{Event, Instant};
+use crate::core::{Event, Group, Instant};
 use crate::net::addresses::Placed;
 use crate::net::heartbeat::Datagram;
 use crate::sys::clock::{self, WallOffset};
@@ -28,6 +28,9 @@ use super::slot::{Out, Slot};
 
 /// Datagrams that are taken from one socket before the timers are looked at again.
 const BUDGET: usize = 128;
+/// Datagrams that are taken from all sockets before a listener acts: more than full queues hold,
+/// unless a flood goes on.
+const BUDGET_OF_ALL: usize = 4096;
 /// Commands that are taken before the timers are looked at again.
 const COMMANDS: usize = 256;
 /// Observers who ask are answered at once, but not more often than this ...
@@ -104,33 +107,39 @@ impl Heartbeat {
     }
 
     /// 1. Wait for a frame, a command or a deadline. 2. Hear the frames, each at the time at which
-    ///    the kernel received it. 3. Take what others ask for. 4. Let time pass: to now, or
-    ///    for listeners only so far as everything was heard. 5. Send everything that came of it
-    ///    in one go. 6. Let observers see.
+    ///    the kernel received it. 3. Before a command or the end of a listener's wait, hear
+    ///    whatever else has come. 4. Take what others ask for. 5. Let time pass: to now, or
+    ///    for listeners only so far as everything was heard. 6. Send everything that came of it
+    ///    in one go. 7. Let observers see.
     fn turn(&mut self) -> io::Result<()> {
         let deadline = self.deadline();
         self.timer.set(deadline)?;
         let mut events = [EpollEvent::empty(); EVENTS];
         let count = match self.epoll.wait(&mut events, EpollTimeout::NONE) {
-            // Stopped and continued, perhaps: frames may wait that this wait did not tell of, and
-            // they count before the time that has passed.
-            Err(nix::errno::Errno::EINTR) => return Ok(()),
+            // Stopped and continued, perhaps: frames may wait that this wait did not tell of.
+            Err(nix::errno::Errno::EINTR) => 0,
             other => other?,
         };
         self.note_lateness(deadline);
-        let (mut heard_until, mut asked) = (Instant::NEVER, false);
+        let mut asked = false;
         for event in &events[..count] {
             match event.data() {
                 WAKE => asked = true,
                 TIMER => self.timer.fired(),
                 place => {
                     let place = usize::try_from(place).unwrap_or(usize::MAX);
-                    heard_until = heard_until.min(self.listen(place));
+                    self.listen(place, BUDGET);
                 }
             }
         }
+        // One wait tells of some ears only, and a host may stand still after any line here.
+        let heard_until = if asked || self.is_a_wait_over() {
+            self.listen_to_all()
+        } else {
+            Instant::default()
+        };
         // Not before the frames: a command comes now, and they came before.
-        let rewired = asked && self.obey(heard_until);
+        let rewired = asked && self.obey();
         // New ears were not listened at yet: no time passes before they are.
         if !rewired {
             self.pass(heard_until);
@@ -155,7 +164,7 @@ impl Heartbeat {
 
     /// Does what the other threads ask for; whether a plan was put in place, after which nothing
     /// more is done in this turn.
-    fn obey(&mut self, heard_until: Instant) -> bool {
+    fn obey(&mut self) -> bool {
         self.wake.clear();
         for _ in 0..COMMANDS {
             match self.inbox.try_recv() {
@@ -164,7 +173,7 @@ impl Heartbeat {
                     self.waker.wake();
                     return true;
                 }
-                Ok(command) => self.command(command, heard_until),
+                Ok(command) => self.command(command),
                 Err(_) => return false,
             }
         }
@@ -173,7 +182,7 @@ impl Heartbeat {
         false
     }
 
-    fn command(&mut self, command: Command, heard_until: Instant) {
+    fn command(&mut self, command: Command) {
         let (key, event) = match command {
             Command::Acquired(key, term, outcome) => (key, Event::Acquired(term, outcome)),
             Command::Released(key, term, outcome) => (key, Event::Released(term, outcome)),
@@ -184,8 +193,7 @@ impl Heartbeat {
             Command::Rewire(plan) => return self.rewire(*plan, clock::now()),
         };
         if let Some(slot) = self.slots.iter_mut().find(|slot| slot.key == key) {
-            let at = slot.time(clock::now(), heard_until);
-            slot.step(at, event, &mut self.out);
+            slot.step(clock::now(), event, &mut self.out);
         }
     }
 
@@ -196,16 +204,35 @@ impl Heartbeat {
         }
     }
 
-    /// Hears what has come in at one ear; returns until when all of it was heard.
-    fn listen(&mut self, place: usize) -> Instant {
+    /// Whether somebody who listens is about to act on what it did not hear.
+    fn is_a_wait_over(&self) -> bool {
+        let now = clock::now();
+        let is_over = |group: &Group| group.listens() && group.deadline() <= now;
+        self.slots.iter().any(|slot| is_over(&slot.group))
+    }
+
+    /// Hears what has come in at every ear; returns until when all of it was heard.
+    fn listen_to_all(&mut self) -> Instant {
+        let (mut heard_until, mut left) = (clock::now(), BUDGET_OF_ALL);
+        for place in 0..self.ears.len() {
+            let (count, until) = self.listen(place, left);
+            heard_until = heard_until.min(until);
+            left -= count;
+        }
+        heard_until
+    }
+
+    /// Hears what has come in at one ear, `budget` datagrams at most; returns how many there were,
+    /// and until when all of it was heard.
+    fn listen(&mut self, place: usize, budget: usize) -> (usize, Instant) {
         let Some(ear) = self.ears.get_mut(place) else {
-            return Instant::NEVER;
+            return (0, Instant::NEVER);
         };
         let (slots, out, board) = (&mut self.slots, &mut self.out, &self.board);
         let (offset, now) = (WallOffset::read(), clock::now());
         let (family, lines, empty_at) = (ear.family, &ear.lines, ear.empty_at);
-        let mut last = now;
-        let drained = ear.receiver.drain(BUDGET, |datagram| {
+        let mut last = empty_at;
+        let drained = ear.receiver.drain(budget, |datagram| {
             let stamp = datagram.received_at;
             let at = stamp.map_or(now, |stamp| offset.instant(stamp, empty_at, now));
             last = at;
@@ -214,20 +241,19 @@ impl Heartbeat {
         // Told once and then gone; what it means for the link, netlink says.
         let failed = u64::from(drained.error.is_some());
         board.receive_failed.fetch_add(failed, Ordering::Relaxed);
-        if drained.datagrams == BUDGET {
-            return last;
+        if drained.cut_short {
+            return (budget, last);
         }
         ear.empty_at = now;
-        Instant::NEVER
+        (drained.datagrams, Instant::NEVER)
     }
 
     /// Who speaks is on time; who listens does not take for silence what still waits to be heard.
     fn pass(&mut self, heard_until: Instant) {
         let now = clock::now();
         for slot in &mut self.slots {
-            let until = slot.time(now, heard_until);
-            if slot.group.deadline() <= until {
-                slot.step(until, Event::Tick, &mut self.out);
+            if slot.group.deadline() <= slot.time(now, heard_until) {
+                slot.step(now, Event::Tick, &mut self.out);
             }
         }
     }

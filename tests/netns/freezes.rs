@@ -1,6 +1,6 @@
 //! What does an agent do that did not run for a while?
 
-use floatlock::lab::clock;
+use floatlock::lab::{Lan, clock};
 use nix::sys::signal::Signal;
 
 use crate::config::{Config, Group, SILENCE};
@@ -79,6 +79,44 @@ fn a_backup_of_many_groups_hears_all_that_came_before_it_stands() {
     adverts(&watch, "lb-a", 9 * 151);
     b.signal(Signal::SIGCONT);
     adverts(&watch, "lb-a", 3 * 151);
+    a.demand_no_change_since(mark_a);
+    b.demand_no_change_since(mark_b);
+}
+
+#[test]
+fn a_backup_on_many_networks_hears_all_of_them_before_it_stands() {
+    let site = Site::new();
+    // More than one wait tells of.
+    let lans: Vec<Lan> = (1..=40_u8)
+        .map(|n| {
+            let lan = site.lab.lan(&format!("lan{n}")).unwrap();
+            for (number, host) in site.hosts.iter().enumerate() {
+                let address = format!("10.80.{n}.{}/24", number + 1);
+                lan.attach(host, &format!("lan{n}"), &[&address]).unwrap();
+            }
+            lan
+        })
+        .collect();
+    let groups = |priority| -> Vec<Group> {
+        let other = |n: usize| {
+            staying(priority)
+                .named(&format!("g{n}"), 1)
+                .key("interface", &format!("\"lan{n}\""))
+                .addresses(&[format!("10.80.{n}.100/24")])
+        };
+        (1..=lans.len())
+            .map(other)
+            .chain([staying(priority)])
+            .collect()
+    };
+    let [a, b] = site.pair_of(|node, priority| Config::new(node, &groups(priority)));
+    let (mark_a, mark_b) = (a.mark(), b.mark());
+    let watch = site.listen();
+    b.signal(Signal::SIGSTOP);
+    // Longer than the silence, and not an interval longer, after which it would only listen again.
+    adverts(&watch, "lb-a", 6);
+    b.signal(Signal::SIGCONT);
+    adverts(&watch, "lb-a", 8);
     a.demand_no_change_since(mark_a);
     b.demand_no_change_since(mark_b);
 }

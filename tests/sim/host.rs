@@ -186,13 +186,6 @@ impl Host {
 }
 
 impl Agent {
-    /// The frame that came first of those that were not read yet.
-    pub(crate) fn next_frame(&mut self) -> Option<(Instant, Packet)> {
-        let came = |ear: &&mut VecDeque<(Instant, Packet)>| ear.front().map(|frame| frame.0);
-        let waiting = self.ears.iter_mut().filter(|ear| !ear.is_empty());
-        waiting.min_by_key(came)?.pop_front()
-    }
-
     pub(crate) fn is_idle(&self) -> bool {
         self.inbox.is_empty() && self.ears.iter().all(VecDeque::is_empty)
     }

@@ -288,10 +288,11 @@ impl Ledger {
     }
 
     /// After a step.
-    pub(crate) fn stands(&self, group: &Group, said: usize) -> Verdict {
+    pub(crate) fn stands(&self, group: &Group, event: Event, said: usize) -> Verdict {
         let (role, deadline) = (group.view().role, group.deadline());
+        // Who listens waits for a tick, in its own time.
         demand(
-            deadline > self.now,
+            deadline > self.now || (group.listens() && event != Event::Tick),
             "no deadline lies in the past: no busy loop",
         )?;
         demand(
@@ -309,7 +310,8 @@ impl Ledger {
     fn stands_in_time(&self, group: &Group, role: RoleName) -> Verdict {
         let settings = group.settings();
         let wait = self.master_down(settings) * 2;
-        let latest = self.stirred_at.max(self.born + settings.start_delay) + wait;
+        let stirred_at = self.stirred_at.max(self.thawed_at);
+        let latest = stirred_at.max(self.born + settings.start_delay) + wait;
         demand(
             role != RoleName::Backup || group.deadline() <= latest,
             "law 7: a BACKUP that hears nothing stands within twice the master-down time",

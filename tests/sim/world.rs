@@ -284,53 +284,68 @@ impl World {
 
     /// One turn of the heartbeat thread, and the next ones while something waits: frames, then
     /// commands, then the time. Who speaks is on time; for who listens a frame counts from when it
-    /// came, and time passes only so far as everything was heard.
+    /// came, and time passes only when everything was heard.
     pub(crate) fn turn(&mut self, node: usize) {
         if self.hosts[node].frozen.is_some() {
             return;
         }
+        self.listen(node, self.scenario.budget);
+        self.act(node);
+    }
+
+    /// The rest of a turn, after it has listened at the ears that it was told of.
+    fn act(&mut self, node: usize) {
         while self.broken.is_none() {
-            let heard_until = self.listen(node);
-            self.obey(node, heard_until);
-            self.pass(node, self.time_of(node, heard_until));
+            let is_due = self.is_a_wait_over(node);
+            if is_due || self.is_asked(node) {
+                self.listen(node, usize::MAX);
+            }
+            self.obey(node);
+            self.pass(node, is_due);
             let agent = self.hosts[node].agent.as_ref();
-            if agent.is_none_or(Agent::is_idle) {
+            if agent.is_none_or(Agent::is_idle) && !self.is_a_wait_over(node) {
                 break;
             }
+            self.listen(node, self.scenario.budget);
         }
         self.rearm(node);
     }
 
-    /// What time it is for a node that has heard everything until then.
-    fn time_of(&self, node: usize, heard_until: Instant) -> Instant {
-        let host = &self.hosts[node];
-        let now = host.clock(self.now);
-        match host
-            .agent
-            .as_ref()
-            .is_some_and(|agent| agent.group.listens())
-        {
-            true => now.min(heard_until),
-            false => now,
-        }
+    fn is_asked(&self, node: usize) -> bool {
+        let agent = self.hosts[node].agent.as_ref();
+        agent.is_some_and(|agent| !agent.inbox.is_empty())
     }
 
-    fn listen(&mut self, node: usize) -> Instant {
-        for heard in 1..=self.scenario.budget {
-            let agent = self.hosts[node].agent.as_mut();
-            let Some((at, packet)) = agent.and_then(Agent::next_frame) else {
-                break;
-            };
-            let at = self.hosts[node].clock(at);
-            self.tell(node, self.time_of(node, at), packet);
-            if heard == self.scenario.budget {
-                return at;
+    /// Whether it listens, and is about to act on what it did not hear.
+    fn is_a_wait_over(&self, node: usize) -> bool {
+        let (host, clock) = (&self.hosts[node], self.hosts[node].clock(self.now));
+        let agent = host.agent.as_ref();
+        agent.is_some_and(|agent| agent.group.listens() && agent.group.deadline() <= clock)
+    }
+
+    /// Hears so many frames of each ear, one ear after the other.
+    fn listen(&mut self, node: usize, budget: usize) {
+        for line in 0..self.scenario.lines.len() {
+            for _ in 0..budget {
+                let host = &mut self.hosts[node];
+                let (offset, now) = (host.offset, host.clock(self.now));
+                let Some(agent) = &mut host.agent else {
+                    return;
+                };
+                let Some((came, packet)) = agent.ears[line].pop_front() else {
+                    break;
+                };
+                let at = if agent.group.listens() {
+                    came + offset
+                } else {
+                    now
+                };
+                self.tell(node, at, packet);
             }
         }
-        Instant::NEVER
     }
 
-    fn obey(&mut self, node: usize, heard_until: Instant) {
+    fn obey(&mut self, node: usize) {
         let next = |world: &mut Self| world.hosts[node].agent.as_mut()?.inbox.pop_front();
         while let Some(event) = next(self) {
             let packet = Packet {
@@ -338,17 +353,18 @@ impl World {
                 holds: false,
                 event,
             };
-            self.tell(node, self.time_of(node, heard_until), packet);
+            self.tell(node, self.hosts[node].clock(self.now), packet);
         }
     }
 
     /// Time passes first, then the event is taken: in two steps, so that each is seen alone.
     fn tell(&mut self, node: usize, at: Instant, packet: Packet) {
-        self.pass(node, at);
+        self.pass_to(node, at, false);
         let Some(agent) = &mut self.hosts[node].agent else {
             return;
         };
         let settings = *agent.group.settings();
+        agent.ledger.pass(at);
         agent.ledger.note(&packet, &settings);
         match packet.event {
             Event::AddressesChanged => self.change_list(node),
@@ -359,12 +375,17 @@ impl World {
         self.step(node, at, packet.event);
     }
 
-    fn pass(&mut self, node: usize, at: Instant) {
+    fn pass(&mut self, node: usize, all_is_heard: bool) {
+        self.pass_to(node, self.hosts[node].clock(self.now), all_is_heard);
+    }
+
+    fn pass_to(&mut self, node: usize, at: Instant, all_is_heard: bool) {
         let Some(agent) = &mut self.hosts[node].agent else {
             return;
         };
-        agent.ledger.pass(at);
-        if agent.group.deadline() <= at {
+        let may_act = all_is_heard || !agent.group.listens();
+        if may_act && agent.group.deadline() <= at {
+            agent.ledger.pass(at);
             self.step(node, at, Event::Tick);
         }
     }
@@ -400,7 +421,7 @@ impl World {
             self.carry_out(node, step.as_ref(), effect);
         }
         if let Some(agent) = &self.hosts[node].agent {
-            let verdict = agent.ledger.stands(&agent.group, said.len());
+            let verdict = agent.ledger.stands(&agent.group, event, said.len());
             self.uphold(node, verdict);
         }
         said.clear();

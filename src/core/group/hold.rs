@@ -156,7 +156,12 @@ impl Group {
             (Some(Ordering::Greater), Claim::Acquiring(_)) => self.step_down(heard, out),
             (_, Claim::Asking { give_up_at, .. }) => {
                 self.remember(heard);
-                self.go_on_asking(advert_at, give_up_at, heard.priority == RESIGN, out);
+                // A third router must not take a resignation for ours.
+                let advert_at = match heard.priority {
+                    RESIGN => advert_at.min(self.now),
+                    _ => advert_at,
+                };
+                self.go_on_asking(advert_at, give_up_at);
             }
             (Some(Ordering::Less), Claim::Acquiring(_)) => {
                 self.answer(heard.priority, out);
@@ -166,28 +171,14 @@ impl Group {
     }
 
     /// Until the last MASTER has resigned on all its lines, or is silent.
-    fn go_on_asking(
-        &mut self,
-        advert_at: Instant,
-        give_up_at: Instant,
-        resigned: bool,
-        out: &mut Vec<Effect>,
-    ) {
-        if resigned {
-            // A third router must not take the resignation for ours.
-            self.advertise(out);
-        }
-        match self.living_rival() {
-            None => self.acquire(self.next_beat(), self.cause, out),
-            Some(rival) => {
-                let clear_at = self.clear_at(rival);
-                let claim = Claim::Asking {
-                    clear_at,
-                    give_up_at,
-                };
-                self.role = Role::Candidate { advert_at, claim };
-            }
-        }
+    fn go_on_asking(&mut self, advert_at: Instant, give_up_at: Instant) {
+        let rival = self.living_rival();
+        let clear_at = rival.map_or(self.now, |rival| self.clear_at(rival));
+        let claim = Claim::Asking {
+            clear_at,
+            give_up_at,
+        };
+        self.role = Role::Candidate { advert_at, claim };
     }
 
     // --- holding ------------------------------------------------------------------------------

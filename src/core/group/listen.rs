@@ -114,8 +114,17 @@ impl Group {
         (self.now + wait).max(self.earliest())
     }
 
-    /// The wait is over.
-    pub(super) fn stand(&mut self, out: &mut Vec<Effect>) {
+    /// The wait is over. Who comes to know of it late did not run meanwhile, and somebody else had
+    /// the time to take over: it listens again, from now on.
+    pub(super) fn stand_unless_late(&mut self, stand_at: Instant, out: &mut Vec<Effect>) {
+        if self.now.since(stand_at) <= self.interval() {
+            return self.stand(out);
+        }
+        let stand_at = self.stand_at();
+        self.role = Role::Backup { stand_at };
+    }
+
+    fn stand(&mut self, out: &mut Vec<Effect>) {
         self.advertise(out);
         let advert_at = self.next_beat();
         match self.living_rival() {

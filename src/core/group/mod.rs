@@ -11,8 +11,8 @@
 //!     +--------------- link down, no address -----------------+----> STOPPED
 //! ```
 //!
-//! Laws kept here, each where it is named: time passes before an event is taken
-//! ([`Group::step`]); a result of an old term changes nothing; MASTER is said only after the
+//! Laws kept here, each where it is named: time passes before an event is taken, and who listens
+//! acts only when all that came is heard ([`Group::step`]); a result of an old term changes nothing; MASTER is said only after the
 //! addresses were read back; BACKUP is said only after they were verified off, and only then are
 //! the peers told; every role has a deadline and a way out.
 
@@ -183,17 +183,20 @@ impl Group {
             promotions: 0,
             restored: 0,
         };
-        group.pass(out);
+        group.pass(true, out);
         group
     }
 
     /// The only way to change a group: `event` happens at `now`; what follows is added to `out`.
     ///
-    /// Law 1: time passes first, then the event is taken. An advert that comes after the instant
-    /// at which silence became a promotion does not undo it.
+    /// Law 1: time passes first, then the event is taken: a MASTER whose advert is due says it
+    /// before it hears. For a group that [listens](Group::listens) only [`Event::Tick`] lets time
+    /// pass, and it says that whatever came until the deadline was heard: in a host that was
+    /// stopped, frames wait in many queues, and one of them may have ended the silence.
     pub fn step(&mut self, now: Instant, event: Event, out: &mut Vec<Effect>) {
         self.now = self.now.max(now);
-        self.pass(out);
+        let is_tick = event == Event::Tick;
+        self.pass(is_tick, out);
         match event {
             Event::Advert(heard) => self.on_advert(heard, out),
             Event::Conflict { from, field } => {
@@ -212,7 +215,7 @@ impl Group {
             Event::Stop => self.on_stop(out),
             Event::Tick => {}
         }
-        self.pass(out);
+        self.pass(is_tick, out);
     }
 
     /// When to call [`Group::step`] next, if nothing happens before.
@@ -252,8 +255,8 @@ impl Group {
     }
 
     /// Whether the group waits for others to be silent. Then a frame counts from when it came, and
-    /// time passes only so far as everything was heard. A group that speaks acts at the time that
-    /// it is, whatever it hears late.
+    /// [`Event::Tick`] is told only when everything was heard that came until the deadline. A group
+    /// that speaks acts at the time that it is, whatever it hears late.
     #[must_use]
     pub const fn listens(&self) -> bool {
         !matches!(
@@ -267,8 +270,8 @@ impl Group {
         )
     }
 
-    fn pass(&mut self, out: &mut Vec<Effect>) {
-        while self.deadline() <= self.now {
+    fn pass(&mut self, is_tick: bool, out: &mut Vec<Effect>) {
+        while self.deadline() <= self.now && (is_tick || !self.listens()) {
             self.fire(out);
         }
     }
@@ -280,7 +283,7 @@ impl Group {
         }
         match self.role {
             Role::Init { scrub, failed } => self.scrub(scrub, failed, out),
-            Role::Backup { .. } => self.stand(out),
+            Role::Backup { stand_at } => self.stand_unless_late(stand_at, out),
             Role::Candidate { advert_at, claim } => self.fire_candidate(advert_at, claim, out),
             Role::Master { advert_at, restore } => self.fire_master(advert_at, restore, out),
             Role::Releasing(leave) => self.fire_releasing(leave, out),

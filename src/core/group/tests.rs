@@ -84,8 +84,12 @@ impl Bench {
         self.group.view().role
     }
 
+    /// Something happens, and then it is the time that it is, as in one turn of the agent.
     fn hear(&mut self, event: Event) {
         self.group.step(self.now, event, &mut self.said);
+        if self.group.deadline() <= self.now {
+            self.group.step(self.now, Event::Tick, &mut self.said);
+        }
     }
 
     fn acquired(&mut self, outcome: Result<(), AddressFault>) {
@@ -332,12 +336,66 @@ fn preempt_delay_does_not_delay_the_answer_to_silence() {
 }
 
 #[test]
-fn law_1_an_advert_after_the_deadline_does_not_undo_the_promotion() {
+fn law_1_a_master_whose_advert_is_due_says_it_before_it_hears() {
+    let mut bench = Bench::master(settings(100));
+    bench.now = bench.group.deadline();
+    bench.hear(advert(200));
+    assert_eq!(bench.adverts(), [100], "it spoke first, then heard");
+    assert_eq!(bench.role(), RoleName::Releasing);
+}
+
+#[test]
+fn what_came_before_a_backup_stands_counts_though_the_wait_was_over() {
     let mut bench = Bench::backup(settings(100));
     bench.now = bench.now + SECOND * 4;
     bench.hear(advert(200));
-    assert!(bench.adverts().contains(&100), "it stood first, then heard");
-    assert_eq!(bench.role(), RoleName::Releasing);
+    assert_eq!(bench.role(), RoleName::Backup);
+    assert_eq!(bench.until_change(), Duration::from_nanos(3_609_375_000));
+}
+
+#[test]
+fn only_the_time_makes_a_backup_stand() {
+    let mut bench = Bench::backup(settings(100));
+    let later = bench.group.deadline();
+    let hear = |bench: &mut Bench, event| bench.group.step(later, event, &mut bench.said);
+    hear(&mut bench, advert(50));
+    hear(&mut bench, Event::AddressLost);
+    assert_eq!(bench.role(), RoleName::Backup, "more may wait to be heard");
+    hear(&mut bench, Event::Tick);
+    assert_eq!(bench.role(), RoleName::Candidate);
+}
+
+#[test]
+fn a_backup_that_is_an_interval_late_listens_again() {
+    let (wait, bit) = (
+        Duration::from_nanos(3_609_375_000),
+        Duration::from_millis(1),
+    );
+    for (late, stands) in [(SECOND, true), (SECOND + bit, false)] {
+        let mut bench = Bench::backup(settings(100));
+        bench.now = bench.now + wait + late;
+        bench.hear(Event::Tick);
+        assert_eq!(bench.role() == RoleName::Candidate, stands, "{late:?} late");
+        assert_eq!(bench.until_change() == wait, !stands, "{late:?} late");
+    }
+}
+
+#[test]
+fn a_candidate_that_hears_of_a_resignation_late_was_away() {
+    let mut bench = Bench::backup(settings(200));
+    for _ in 0..4 {
+        bench.hear(advert(100));
+        bench.wait(SECOND);
+    }
+    assert_eq!(bench.role(), RoleName::Candidate);
+    bench.said.clear();
+    let came = bench.now + SECOND / 10;
+    let resignation = advert(RESIGN);
+    bench.group.step(came, resignation, &mut bench.said);
+    bench.now = bench.now + SECOND * 10;
+    bench.hear(Event::Tick);
+    assert_eq!(bench.role(), RoleName::Backup);
+    assert_eq!((bench.acquires(), bench.adverts()), (0, vec![]));
 }
 
 // --- what is not silence ------------------------------------------------------------------------

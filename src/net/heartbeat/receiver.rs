@@ -31,6 +31,8 @@ pub type Datagram<'a> = Received<'a>;
 pub struct Drained {
     /// Datagrams handed on.
     pub datagrams: usize,
+    /// Whether the budget ended before the queue did, as far as is known.
+    pub cut_short: bool,
     /// What the kernel said about the socket instead of giving the next one; told once, to be
     /// counted. The socket stays usable.
     pub error: Option<Errno>,
@@ -88,10 +90,12 @@ impl Receiver {
                 Ok(count) => count,
                 Err(Errno::EINTR) => continue,
                 Err(Errno::EAGAIN) => break,
-                Err(error) => {
+                // Told once and then gone: what is queued is still there.
+                Err(error) if drained.error.is_none() => {
                     drained.error = Some(error);
-                    break;
+                    continue;
                 }
+                Err(_) => break,
             };
             let datagrams = (0..count).map(|slot| self.inbox.datagram(slot));
             for datagram in datagrams.filter(|datagram| self.is_asked_for(datagram)) {
@@ -100,10 +104,11 @@ impl Receiver {
             }
             // Fewer than asked for: the queue was empty, no need to ask again.
             if count < most {
-                break;
+                return drained;
             }
             left -= count;
         }
+        drained.cut_short = left == 0;
         drained
     }
 

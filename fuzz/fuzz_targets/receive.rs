@@ -44,7 +44,7 @@ fn judge(received: &Received<'_>, expect: &Expect<'_>) {
             said_again_it_is_heard_again(&advert, received, expect);
         }
         // Who raises a conflict is heard by one who speaks as he does.
-        Err(Rejected::Version { theirs }) => {
+        Err(Rejected::Version { theirs, .. }) => {
             let theirs = speaking(theirs, received.payload, expect);
             assert!(receive(received, &theirs).is_ok());
         }

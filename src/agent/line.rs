@@ -171,7 +171,14 @@ impl Line {
     fn reject(&mut self, rejected: Rejected, from: IpAddr) -> Option<Event> {
         self.traffic.counters.count_rejected(&rejected);
         match rejected.class() {
-            Class::Conflict(field) => Some(Event::Conflict { from, field }),
+            Class::Conflict(field) => {
+                let interval = rejected.interval().unwrap_or(self.config.interval);
+                Some(Event::Conflict {
+                    from,
+                    field,
+                    interval,
+                })
+            }
             Class::Unauthentic => Some(Event::Unauthentic { from }),
             Class::Own => Some(Event::OwnAdvert { from }),
             Class::Malformed | Class::Foreign => None,

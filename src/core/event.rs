@@ -18,6 +18,8 @@ pub enum Event {
         from: IpAddr,
         /// What it disagrees on.
         field: ConflictField,
+        /// The interval at which it says so.
+        interval: Duration,
     },
     /// A frame from a possible peer that failed authentication: it delays a promotion once.
     Unauthentic {

@@ -6,7 +6,7 @@ use floatlock::core::RoleName;
 use floatlock::core::election::master_down;
 
 use super::host::{ALL, Host};
-use super::scenario::{Mood, Scenario};
+use super::scenario::{Fault, Mood, Scenario};
 use super::timeline::Timeline;
 use super::world::{Act, World};
 
@@ -112,6 +112,8 @@ impl World {
         };
         let held = agent.ledger.hold_until.since(host.clock(self.now));
         let next = match agent.ledger.failures {
+            // A fight whose last deletion is being mended.
+            0 if agent.holding && self.scenario.faults.contains(&Fault::Fight) => 60,
             0 if agent.jobs.is_empty() => 0,
             failures => (10 << failures.min(5)).min(300),
         };

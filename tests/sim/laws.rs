@@ -108,10 +108,16 @@ impl Ledger {
                 self.longest_interval = self.longest_interval.max(heard.interval);
                 count(&mut self.heard, self.now, packet);
             }
-            Event::Conflict { .. } => {
+            Event::Conflict { interval, .. } => {
                 self.stirred_at = self.now;
-                let own = settings.interval;
-                let wait = master_down(settings.version, settings.priority, own, settings.misses);
+                self.longest_interval = self.longest_interval.max(interval);
+                let Settings {
+                    version,
+                    priority,
+                    misses,
+                    ..
+                } = *settings;
+                let wait = master_down(version, priority, interval.max(settings.interval), misses);
                 self.disputed_until = self.disputed_until.max(self.now + wait);
             }
             Event::Settings(new) => {

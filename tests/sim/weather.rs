@@ -153,11 +153,13 @@ impl World {
         self.after(again, What::Tear { node });
     }
 
-    fn strange(&self, node: usize, fault: Fault) -> Event {
+    fn strange(&mut self, node: usize, fault: Fault) -> Event {
+        let interval = self.hosts[node].settings.interval;
         match fault {
             Fault::Conflict => Event::Conflict {
                 from: STRANGER,
                 field: ConflictField::Version,
+                interval: interval * self.dice.pick(&[1, 1, 5]),
             },
             Fault::Unauthentic => Event::Unauthentic { from: STRANGER },
             _ => Event::OwnAdvert {
@@ -183,7 +185,11 @@ impl World {
                 packet,
             },
         );
-        let again = self.hosts[to].settings.interval * self.dice.pick(&[1, 1, 3]) / 2;
+        let interval = match event {
+            Event::Conflict { interval, .. } => interval,
+            _ => self.hosts[to].settings.interval,
+        };
+        let again = interval * self.dice.pick(&[1, 1, 3]) / 2;
         self.after(again, What::Noise { to, event, until });
     }
 }

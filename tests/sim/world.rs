@@ -606,7 +606,7 @@ impl World {
         );
     }
 
-    /// A reload has replaced one address by another one, which is not on yet.
+    /// A reload has replaced one address by another one, which is not on yet; the work begins anew.
     fn change_list(&mut self, node: usize) {
         let now = self.now;
         let host = &mut self.hosts[node];
@@ -614,6 +614,7 @@ impl World {
             agent.list += 1;
         }
         host.tear(ALL & !KEPT, now);
+        host.kernel.torn_at = host.kernel.torn_at.map(|_| now);
     }
 
     /// The laws about addresses.

@@ -153,7 +153,10 @@ fn a_version_nibble_that_is_off_is_no_conflict() {
     let theirs = Version::V2;
     let seconds = scene.message[5];
     assert_ne!(seconds, 0);
-    assert_eq!(scene.verdict().1, Some(Rejected::Version { theirs }));
+    let interval = Duration::from_secs(seconds.into());
+    let rejected = Rejected::Version { theirs, interval };
+    assert_eq!(scene.verdict().1, Some(rejected));
+    assert_eq!(rejected.interval(), Some(interval));
 }
 
 #[test]
@@ -200,6 +203,7 @@ fn words_say_what_is_wrong() {
         Rejected::Truncated { len: 7, need: 8 }.to_string(),
         Rejected::Version {
             theirs: Version::V2,
+            interval: Duration::from_secs(1),
         }
         .to_string(),
         Rejected::Interval {

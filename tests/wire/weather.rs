@@ -74,7 +74,7 @@ fn a_conflict_comes_from_a_frame_that_is_right_by_its_own_rules() {
         let (name, mutate) = dice.pick(ALL);
         mutate(&mut scene, &mut dice);
         match scene.verdict().1 {
-            Some(Rejected::Version { theirs }) => {
+            Some(Rejected::Version { theirs, .. }) => {
                 speak_as(&mut scene, theirs);
             }
             Some(Rejected::Interval { theirs }) => scene.interval = theirs,

@@ -177,10 +177,12 @@ impl Group {
     }
 
     /// Law 10: a well-formed frame that disagrees on what the election rests on is not silence.
-    /// Nobody is promoted while such frames arrive; who serves, goes on serving.
-    pub(super) fn on_conflict(&mut self, alarm: Alarm, out: &mut Vec<Effect>) {
+    /// Nobody is promoted while such frames arrive, which may be seldom; who serves, goes on
+    /// serving.
+    pub(super) fn on_conflict(&mut self, alarm: Alarm, interval: Duration, out: &mut Vec<Effect>) {
         self.raise(alarm, out);
-        self.held_until = self.now + self.master_down(self.settings.interval);
+        let longer = interval.max(self.settings.interval);
+        self.held_until = self.held_until.max(self.now + self.master_down(longer));
         let cause = Cause::Disagreement;
         match self.role {
             Role::Backup { stand_at } => {

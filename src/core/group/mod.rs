@@ -199,9 +199,11 @@ impl Group {
         self.pass(is_tick, out);
         match event {
             Event::Advert(heard) => self.on_advert(heard, out),
-            Event::Conflict { from, field } => {
-                self.on_conflict(Alarm::Conflict { from, field }, out);
-            }
+            Event::Conflict {
+                from,
+                field,
+                interval,
+            } => self.on_conflict(Alarm::Conflict { from, field }, interval, out),
             Event::Unauthentic { from } => self.on_unauthentic(from, out),
             Event::OwnAdvert { from } => self.raise(Alarm::OwnAdvert { from }, out),
             Event::Facts(facts) => self.on_facts(facts, out),

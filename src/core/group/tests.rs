@@ -406,6 +406,7 @@ fn law_10_nobody_is_promoted_while_frames_that_disagree_arrive() {
     let conflict = Event::Conflict {
         from: peer(9),
         field: ConflictField::Interval,
+        interval: SECOND,
     };
     for _ in 0..20 {
         bench.hear(conflict);
@@ -421,11 +422,35 @@ fn law_10_nobody_is_promoted_while_frames_that_disagree_arrive() {
 }
 
 #[test]
+fn law_10_who_disagrees_is_waited_for_by_the_longer_interval() {
+    for (version, theirs, wait) in [
+        (Version::V3, SECOND * 5, 18_046_875_000),
+        (Version::V2, SECOND * 5, 15_609_375_000),
+        (Version::V3, SECOND / 10, 3_609_375_000),
+    ] {
+        let mut bench = Bench::backup(Settings {
+            version,
+            ..settings(100)
+        });
+        let conflict = |interval| Event::Conflict {
+            from: peer(9),
+            field: ConflictField::Version,
+            interval,
+        };
+        bench.hear(conflict(theirs));
+        // Somebody else's shorter one does not shorten it.
+        bench.hear(conflict(SECOND));
+        assert_eq!(bench.until_change(), Duration::from_nanos(wait));
+    }
+}
+
+#[test]
 fn law_10_who_serves_goes_on_serving_in_conflict() {
     let mut bench = Bench::master(settings(100));
     bench.hear(Event::Conflict {
         from: peer(9),
         field: ConflictField::Version,
+        interval: SECOND,
     });
     bench.hear(Event::Unauthentic { from: peer(9) });
     assert_eq!(bench.role(), RoleName::Master);
@@ -704,6 +729,7 @@ fn law_10_a_resignation_does_not_shorten_the_wait_after_a_conflict() {
     bench.hear(Event::Conflict {
         from: peer(8),
         field: ConflictField::Version,
+        interval: SECOND,
     });
     bench.hear(advert(RESIGN));
     assert_eq!(bench.until_change(), Duration::from_nanos(3_609_375_000));
@@ -715,6 +741,7 @@ fn law_10_a_conflict_counts_whatever_the_role_was_when_it_came() {
     bench.hear(Event::Conflict {
         from: peer(8),
         field: ConflictField::Version,
+        interval: SECOND,
     });
     bench.released(Ok(()));
     assert_eq!(bench.role(), RoleName::Backup);

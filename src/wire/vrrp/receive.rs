@@ -205,8 +205,8 @@ fn disagreement(
         return Some(Rejected::AuthType { theirs: AUTH_AH });
     }
     if message.version() != expect.version {
-        let theirs = message.version();
-        return Some(Rejected::Version { theirs });
+        let (theirs, interval) = (message.version(), message.interval());
+        return Some(Rejected::Version { theirs, interval });
     }
     match message.version() {
         Version::V2 => auth_disagreement(message, expect).or_else(|| {

@@ -69,6 +69,8 @@ pub enum Rejected {
     Version {
         /// The sender's.
         theirs: Version,
+        /// The sender's.
+        interval: Duration,
     },
     /// VRRPv2, right in itself, but with another interval.
     #[error("has an interval of {}s", theirs.as_secs())]
@@ -131,6 +133,17 @@ pub enum Class {
 }
 
 impl Rejected {
+    /// The interval of a sender who disagrees on what the election rests on.
+    #[must_use]
+    pub const fn interval(&self) -> Option<Duration> {
+        match *self {
+            Rejected::Version { interval, .. } | Rejected::Interval { theirs: interval } => {
+                Some(interval)
+            }
+            _ => None,
+        }
+    }
+
     /// What it means for the election.
     #[must_use]
     pub const fn class(&self) -> Class {

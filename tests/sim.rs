@@ -11,6 +11,8 @@
     reason = "a test may stop at what is wrong"
 )]
 
+#[path = "sim/actuator.rs"]
+mod actuator;
 #[path = "sim/dice.rs"]
 mod dice;
 #[path = "sim/end.rs"]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use floatlock::core::RoleName;
 use floatlock::core::election::master_down;
 
+use super::actuator::LONG_WORK;
 use super::host::{ALL, Host};
 use super::scenario::{Fault, Mood, Scenario};
 use super::timeline::Timeline;
@@ -97,7 +98,10 @@ impl World {
             .iter()
             .any(|fault| fault.is_of_actuator());
         // An answer that never comes, or a release that has just begun to be stuck.
-        let late = Duration::from_secs(if actuator { 27 } else { 1 });
+        let late = match actuator {
+            true => Duration::from_secs(27) + LONG_WORK,
+            false => Duration::from_secs(1),
+        };
         self.network.last_arrival.since(self.now)
             + delays.unwrap_or_default()
             + pauses.unwrap_or_default()

@@ -53,6 +53,8 @@ pub(crate) struct Agent {
     pub(crate) inbox: VecDeque<Event>,
     /// One after the other; the first one is being worked on.
     pub(crate) jobs: VecDeque<Job>,
+    /// Counts the works that were begun: what belongs to an older one is void.
+    pub(crate) work: u32,
     pub(crate) list: u32,
     /// Whether the monitor is to report addresses that vanish.
     pub(crate) holding: bool,
@@ -66,6 +68,8 @@ pub(crate) struct Freeze {
     pub(crate) since: Instant,
     /// Not only the heartbeat thread.
     pub(crate) whole: bool,
+    /// The heartbeat thread was stopped after it had listened, and did not come to the rest.
+    pub(crate) mid_turn: bool,
 }
 
 pub(crate) struct Host {
@@ -139,6 +143,7 @@ impl Host {
             ears: vec![VecDeque::new(); lines],
             inbox: VecDeque::new(),
             jobs: VecDeque::new(),
+            work: 0,
             list: 0,
             holding: false,
             stopping: false,
@@ -173,6 +178,13 @@ impl Host {
         }
     }
 
+    /// A claim is given up when only `done` of its addresses are on.
+    pub(crate) fn leave_off(&mut self, done: u8) {
+        if !self.is_owner() {
+            self.kernel.on |= done;
+        }
+    }
+
     /// Somebody takes addresses off.
     pub(crate) fn tear(&mut self, gone: u8, now: Instant) -> bool {
         let before = self.kernel.on;
@@ -186,6 +198,16 @@ impl Host {
 }
 
 impl Agent {
+    /// As the actuator takes it: a claim that has ended, or is made anew, is forgotten, so that
+    /// what takes addresses off goes first. Whether a claim that was worked on is one of these.
+    pub(crate) fn take(&mut self, job: Job) -> bool {
+        let ends = |job: &Job| job.change == Change::Acquire;
+        let interrupted = self.jobs.front().is_some_and(ends);
+        self.jobs.retain(|job| !ends(job));
+        self.jobs.push_back(job);
+        interrupted
+    }
+
     pub(crate) fn is_idle(&self) -> bool {
         self.inbox.is_empty() && self.ears.iter().all(VecDeque::is_empty)
     }

@@ -4,16 +4,20 @@ use std::time::Duration;
 
 use floatlock::core::election::{RESIGN, Version, master_down};
 use floatlock::core::{
-    Blocked, Cause, Effect, Event, Group, Instant, Report, RoleName, Settings, Term,
+    AddressFault, AddressFaultKind, Alarm, Blocked, Cause, Effect, Event, Group, Instant, Report,
+    RoleName, Settings, Term,
 };
 
 use super::host::{ALL, Change, Kernel, Packet};
 
 /// One step says no more than this.
 const EFFECTS_MAX: usize = 12;
-/// An address that somebody tore off is back, or given up, within three late attempts.
+/// An address that somebody tore off is back, or given up, within three late attempts; work that
+/// goes on is not late.
 const MENDED_WITHIN: Duration = Duration::from_secs(45);
-/// A stop ends within two releases that get stuck.
+/// A change of addresses may take so long without a sign of work.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// A stop ends within two releases that get stuck, on which nobody works.
 const STOPPED_WITHIN: Duration = Duration::from_secs(31);
 
 pub(crate) type Verdict = Result<(), String>;
@@ -47,6 +51,10 @@ pub(crate) struct Ledger {
     thawed_at: Instant,
     announces: bool,
     stop_at: Option<Instant>,
+    /// When it last learnt that somebody works on what it asked for.
+    worked_at: Instant,
+    /// The same, of what it asked for last.
+    works_at: Instant,
     /// How often in a row the addresses would not go on.
     pub(crate) failures: u32,
     /// How long it will stay away from the addresses.
@@ -84,6 +92,8 @@ impl Ledger {
             thawed_at: now,
             announces: false,
             stop_at: None,
+            worked_at: Instant::default(),
+            works_at: Instant::default(),
             failures: 0,
             hold_until: Instant::default(),
         }
@@ -123,6 +133,12 @@ impl Ledger {
             Event::Settings(new) => {
                 self.stirred_at = self.now;
                 self.longest_interval = self.longest_interval.max(new.interval).max(down / 100);
+            }
+            Event::Working(term) => {
+                self.worked_at = self.now;
+                if self.asked.is_some_and(|asked| asked.1 == term) {
+                    self.works_at = self.now;
+                }
             }
             Event::Stop => {
                 self.stop_at.get_or_insert(self.now);
@@ -164,8 +180,17 @@ impl Ledger {
                 Ok(())
             }
             Effect::Report(Report::Role { from, to, cause }) => self.turned(step, from, to, cause),
+            Effect::Report(Report::Alarm(Alarm::Retry(fault))) => self.gave_up(fault),
             Effect::Report(Report::Alarm(_)) => Ok(()),
         }
+    }
+
+    fn gave_up(&self, fault: AddressFault) -> Verdict {
+        let is_late = fault.kind == AddressFaultKind::Late;
+        demand(
+            !is_late || self.now.since(self.works_at) >= ANSWER_WITHIN,
+            "an answer is late only when nobody works on it",
+        )
     }
 
     fn resigned(&mut self, step: &Step) -> Verdict {
@@ -327,7 +352,8 @@ impl Ledger {
     fn stops_in_time(&self, role: RoleName) -> Verdict {
         let late = self
             .stop_at
-            .is_some_and(|at| self.now.since(at.max(self.thawed_at)) > STOPPED_WITHIN);
+            .map(|at| at.max(self.thawed_at).max(self.worked_at))
+            .is_some_and(|at| self.now.since(at) > STOPPED_WITHIN);
         demand(
             !late || role == RoleName::Stopped,
             "law 7: a stop ends within twice the time of a release",
@@ -354,9 +380,10 @@ impl Ledger {
                     "law 6: a MASTER has its addresses on",
                 )?;
                 let mended = torn.is_none_or(|at| world.since(at) < MENDED_WITHIN);
-                let slept = self.now.since(self.thawed_at) < MENDED_WITHIN;
+                let excused_at = self.thawed_at.max(self.worked_at);
+                let excused = self.now.since(excused_at) < MENDED_WITHIN;
                 demand(
-                    mended || slept,
+                    mended || excused,
                     "a MASTER whose addresses somebody took off mends it or gives way",
                 )
             }

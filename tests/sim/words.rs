@@ -27,8 +27,9 @@ pub(crate) fn of(cause: Cause) -> &'static str {
 }
 
 /// Everything that enough seeds must have seen: a simulator that never gets there checks nothing.
-pub(crate) const ALL: [&str; 27] = [
+pub(crate) const ALL: [&str; 28] = [
     "start",
+    "work that takes long",
     "BACKUP",
     "CANDIDATE",
     "MASTER",

@@ -4,18 +4,16 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::time::Duration;
 
-use floatlock::core::{
-    AddressFault, AddressFaultKind, Effect, Event, Heard, Instant, Report, RoleName,
-};
+use floatlock::core::{Effect, Event, Heard, Instant, Report, RoleName};
 
 use super::dice::Dice;
-use super::host::{ALL, Agent, Change, Freeze, Host, Job, KEPT, Packet};
+use super::host::{ALL, Agent, Change, Freeze, Host, KEPT, Packet};
 use super::laws::Step;
 use super::network::Network;
 use super::scenario::{Mood, Scenario};
 use super::timeline::{Timeline, effect_text, event_text};
 
-const MICRO: Duration = Duration::from_micros(1);
+pub(crate) const MICRO: Duration = Duration::from_micros(1);
 
 /// Something that will happen.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +36,13 @@ pub(crate) enum What {
     JobDone {
         node: usize,
         boot: u32,
+        work: u32,
+    },
+    /// The actuator tells those who wait that it works.
+    Working {
+        node: usize,
+        boot: u32,
+        work: u32,
     },
     Thaw {
         node: usize,
@@ -192,7 +197,8 @@ impl World {
             What::Frame { to, line, packet } => self.arrive(to, line, packet),
             What::Command { to, boot, event } => self.command(to, boot, event),
             What::Timer { node, boot } => self.timer(node, boot),
-            What::JobDone { node, boot } => self.job_done(node, boot),
+            What::JobDone { node, boot, work } => self.job_done(node, boot, work),
+            What::Working { node, boot, work } => self.working(node, boot, work),
             What::Thaw { node, boot } => self.thaw(node, boot),
             What::Fault => self.fault(),
             What::Tear { node } => self.tear_again(node),
@@ -534,78 +540,6 @@ impl World {
 
     // --- addresses ----------------------------------------------------------------------------
 
-    fn ask(&mut self, node: usize, change: Change, term: u64) {
-        let Some(agent) = &mut self.hosts[node].agent else {
-            return;
-        };
-        agent.holding = change == Change::Acquire;
-        let list = agent.list;
-        agent.jobs.push_back(Job { change, term, list });
-        if agent.jobs.len() == 1 {
-            self.begin_job(node);
-        }
-    }
-
-    fn begin_job(&mut self, node: usize) {
-        let host = &self.hosts[node];
-        let interval = host.settings.interval;
-        let most = match self.now < host.sluggish_until {
-            false => (interval / 20).min(MICRO * 5000),
-            true => self
-                .dice
-                .pick(&[interval, interval * 3, Duration::from_secs(12)]),
-        };
-        let (boot, wait) = (host.boot, self.dice.between(MICRO * 30, most));
-        self.after(wait, What::JobDone { node, boot });
-    }
-
-    fn job_done(&mut self, node: usize, boot: u32) {
-        let host = &self.hosts[node];
-        if host.boot != boot {
-            return;
-        }
-        if host.frozen.is_some_and(|freeze| freeze.whole) {
-            // Goes on a little after the thaw.
-            return self.after(host.settings.interval / 10, What::JobDone { node, boot });
-        }
-        if self.now < host.hung_until {
-            return self.at(host.hung_until, What::JobDone { node, boot });
-        }
-        let works = self.now >= host.failing_until || self.dice.chance(40);
-        let is_mute = self.now < host.mute_until && self.dice.coin();
-        let Some(agent) = &mut self.hosts[node].agent else {
-            return;
-        };
-        let (list, job) = (agent.list, agent.jobs.pop_front());
-        let Some(job) = job else {
-            return;
-        };
-        let goes_on = !agent.jobs.is_empty();
-        self.hosts[node].execute(job, list, works);
-        self.note(Some(node), || kernel_text(job, works, is_mute));
-        self.look(node);
-        if !is_mute {
-            self.answer(node, job, works);
-        }
-        if goes_on {
-            self.begin_job(node);
-        }
-    }
-
-    fn answer(&mut self, node: usize, job: Job, works: bool) {
-        let outcome = works.then_some(()).ok_or(AddressFault {
-            address: None,
-            kind: AddressFaultKind::Refused(13 /* EACCES */),
-        });
-        self.send_command(
-            node,
-            match job.change {
-                Change::Acquire => Event::Acquired(job.term, outcome),
-                Change::Release => Event::Released(job.term, outcome),
-            },
-        );
-    }
-
     /// A reload has replaced one address by another one, which is not on yet; the work begins anew.
     fn change_list(&mut self, node: usize) {
         let now = self.now;
@@ -639,8 +573,12 @@ impl World {
         if host.agent.is_none() || host.frozen.is_some() {
             return;
         }
-        host.frozen = Some(Freeze { since, whole });
-        let boot = host.boot;
+        let (boot, mid_turn) = (host.boot, self.dice.coin());
+        host.frozen = Some(Freeze {
+            since,
+            whole,
+            mid_turn,
+        });
         self.note(Some(node), || format!("is frozen for {length:?}"));
         self.after(length, What::Thaw { node, boot });
     }
@@ -656,7 +594,10 @@ impl World {
         };
         agent.ledger.thawed(now.since(freeze.since), clock);
         self.note(Some(node), || "thaws".to_owned());
-        self.turn(node);
+        match freeze.mid_turn {
+            true => self.act(node),
+            false => self.turn(node),
+        }
     }
 }
 
@@ -666,14 +607,4 @@ fn is_worth_a_line(event: &Event, said: &[Effect]) -> bool {
         Event::Advert(heard) => heard.priority == 0 || !said.is_empty(),
         _ => true,
     }
-}
-
-fn kernel_text(job: Job, works: bool, is_mute: bool) -> String {
-    let on = match job.change {
-        Change::Acquire => "on",
-        Change::Release => "off",
-    };
-    let how = if works { "are" } else { "will not all go" };
-    let mute = if is_mute { "; the answer is lost" } else { "" };
-    format!("the addresses {how} {on} (term {}){mute}", job.term)
 }

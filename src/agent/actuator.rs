@@ -13,7 +13,7 @@ use std::time::Duration;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
 
-use crate::core::{Instant, Outcome, Term};
+use crate::core::{AddressFault, AddressFaultKind, Instant, Outcome, Term};
 use crate::net::addresses::{Change, Placed, Progress, Stats};
 use crate::net::announce::Announcer;
 use crate::net::rtnl::Rtnl;
@@ -22,10 +22,18 @@ use crate::sys::wake::Wake;
 
 use super::board::Board;
 use super::message::{Command, Entry, Heart, Job, Key, Level, Outbox};
+use super::warden::Warden;
 use super::withdraw::{self, Said, Withdrawals};
 
 /// How often those who wait are told that somebody works.
 const WORKING_EVERY: Duration = Duration::from_secs(1);
+
+/// Complaints about the gate are this far apart.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
+const NO_GATE: AddressFault = AddressFault {
+    address: None,
+    kind: AddressFaultKind::NoGate,
+};
 
 /// Work waits for so long at most that addresses which answer already are announced.
 const NEWS_WITHIN: Duration = Duration::from_millis(2);
@@ -39,7 +47,10 @@ pub(crate) struct Actuator {
     /// In the order in which they were asked for.
     tasks: VecDeque<Task>,
     withdrawals: Withdrawals,
+    /// None where there is no gate.
+    warden: Option<Warden>,
     told_at: Instant,
+    complained_at: Option<Instant>,
     heart: Heart,
     journal: Outbox<Entry>,
     board: Arc<Board>,
@@ -69,8 +80,8 @@ impl Purpose {
 impl Actuator {
     pub(crate) fn new(
         (inbox, wake): (Inbox<Job>, Wake),
-        rtnl: Rtnl,
-        announcer: Announcer,
+        (rtnl, announcer): (Rtnl, Announcer),
+        warden: Option<Warden>,
         heart: Heart,
         journal: Outbox<Entry>,
         board: Arc<Board>,
@@ -82,7 +93,9 @@ impl Actuator {
             announcer,
             tasks: VecDeque::new(),
             withdrawals: Withdrawals::default(),
+            warden,
             told_at: clock::now(),
+            complained_at: None,
             heart,
             journal,
             board,
@@ -95,6 +108,7 @@ impl Actuator {
         loop {
             self.take_all();
             self.begin_withdrawals();
+            self.check_gate_if_due();
             // Only an empty queue is waited for: a bell that rang for two jobs rings once.
             match (self.tasks.is_empty(), self.stopping) {
                 (false, _) if self.has_news() => self.wait_or_abort(),
@@ -127,13 +141,24 @@ impl Actuator {
             Job::Acquire(key, term, addresses) => {
                 self.forget_acquire(key);
                 self.forget_withdrawals(&addresses.announced);
-                let change = Change::acquire(Arc::clone(&addresses.managed));
-                self.begin(change, key, Purpose::Acquire(term));
+                match self.guard(key, &addresses.managed) {
+                    Ok(()) => {
+                        let change = Change::acquire(Arc::clone(&addresses.managed));
+                        self.begin(change, key, Purpose::Acquire(term));
+                    }
+                    Err(error) => {
+                        self.complain(&format!("the gate cannot be put in place: {error}"));
+                        self.heart.send(Command::Acquired(key, term, Err(NO_GATE)));
+                    }
+                }
             }
             Job::Release(key, term, addresses) => {
                 // Law 6: nothing is announced any more once addresses go off, and none goes on.
                 self.announcer.cancel(key);
                 self.forget_acquire(key);
+                if let Err(error) = self.guard(key, &addresses.managed) {
+                    self.complain(&format!("addresses come off without a gate: {error}"));
+                }
                 let change = Change::release(Arc::clone(&addresses.managed));
                 self.begin(change, key, Purpose::Release(term));
             }
@@ -144,7 +169,65 @@ impl Actuator {
                     .start(key, term, announced, how, clock::now());
             }
             Job::Hush(key) => self.announcer.cancel(key),
+            Job::Guard => self.check_gate(),
             Job::Stop => self.stopping = true,
+        }
+    }
+
+    /// The gate is around these addresses and on every interface, before one of them goes on or off.
+    fn guard(&mut self, key: Key, placed: &[Placed]) -> io::Result<()> {
+        let Some(warden) = &mut self.warden else {
+            return Ok(());
+        };
+        warden.cover(key, placed)?;
+        let now = clock::now();
+        if warden.has_just_checked(now) {
+            return Ok(());
+        }
+        let found = warden.check(&mut self.rtnl, now)?;
+        self.tell_loss(&found.lost);
+        Ok(())
+    }
+
+    fn check_gate_if_due(&mut self) {
+        let due = self.warden.as_ref().map(Warden::deadline);
+        if due.is_some_and(|at| at <= clock::now()) {
+            self.check_gate();
+        }
+    }
+
+    fn check_gate(&mut self) {
+        let Some(warden) = &mut self.warden else {
+            return;
+        };
+        match warden.check(&mut self.rtnl, clock::now()) {
+            Ok(found) => self.tell_loss(&found.lost),
+            Err(error) => {
+                self.complain(&format!("the gate cannot be put back: {error}"));
+                self.heart.send(Command::GateLost);
+            }
+        }
+    }
+
+    /// Nothing ended the right to answer for a while: all groups give way before they go on.
+    fn tell_loss(&mut self, lost: &[String]) {
+        if !lost.is_empty() {
+            self.heart.send(Command::GateLost);
+            let names = lost.join(", ");
+            let text = format!("somebody else took the gate off {names}: it was put back");
+            self.note(Level::Error, text);
+        }
+    }
+
+    /// An error that may come again and again.
+    fn complain(&mut self, text: &str) {
+        let now = clock::now();
+        if self
+            .complained_at
+            .is_none_or(|at| now.since(at) >= COMPLAIN_EVERY)
+        {
+            self.complained_at = Some(now);
+            self.note(Level::Error, text.to_owned());
         }
     }
 
@@ -229,6 +312,11 @@ impl Actuator {
     }
 
     fn withdrawn(&mut self, id: withdraw::Id, outcome: Outcome) {
+        if let (Ok(()), Some(warden)) = (outcome, &mut self.warden)
+            && let Some((key, placed)) = self.withdrawals.placed(id)
+        {
+            warden.uncover(key, &placed);
+        }
         match self.withdrawals.done(id, outcome, clock::now()) {
             Some(Said::WillNot(fault)) => self.note(
                 Level::Error,
@@ -259,7 +347,8 @@ impl Actuator {
 
     /// Waits for a job, for the next announcement, or to try a withdrawal again.
     fn wait(&mut self) -> io::Result<()> {
-        let deadlines = [self.announcer.deadline(), self.withdrawals.deadline()];
+        let gate = self.warden.as_ref().map(Warden::deadline);
+        let deadlines = [self.announcer.deadline(), self.withdrawals.deadline(), gate];
         let next = deadlines.into_iter().flatten().min();
         let timeout = next.map(|at| TimeSpec::from(at.since(clock::now())));
         let mut fds = [PollFd::new(self.wake.as_fd(), PollFlags::POLLIN)];

@@ -22,6 +22,16 @@ const FRESH_WITHIN: Duration = Duration::from_millis(200);
 pub(crate) struct GroupRow {
     pub(crate) key: Key,
     pub(crate) view: View,
+    pub(crate) lease: Option<LeaseRow>,
+}
+
+/// The lease of a group as published, where a gate ends it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LeaseRow {
+    /// Until when it may answer, if it does.
+    pub(crate) until: Option<Instant>,
+    /// Frames that the gate has dropped.
+    pub(crate) dropped: u64,
 }
 
 /// One line of a group as published.

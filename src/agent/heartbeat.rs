@@ -48,6 +48,8 @@ pub(crate) struct Heartbeat {
     slots: Vec<Slot>,
     ears: Vec<Ear>,
     out: Out,
+    /// By sender: whether something has left by it in this turn. Reused.
+    has_sent: Vec<bool>,
     /// Addresses that left the configuration while the actuator's queue was full.
     unsaid: Vec<(Key, Arc<[Placed]>)>,
     inbox: Inbox<Command>,
@@ -82,6 +84,7 @@ impl Heartbeat {
             slots: Vec::new(),
             ears: Vec::new(),
             out,
+            has_sent: Vec::with_capacity(64),
             unsaid: Vec::new(),
             inbox,
             wake,
@@ -152,7 +155,7 @@ impl Heartbeat {
     }
 
     fn deadline(&self) -> Instant {
-        let groups = self.slots.iter().map(|slot| slot.group.deadline()).min();
+        let groups = self.slots.iter().map(Slot::deadline).min();
         groups.unwrap_or(Instant::NEVER).min(self.publish_at())
     }
 
@@ -189,11 +192,19 @@ impl Heartbeat {
             Command::Answering(key, term) => (key, Event::Answering(term)),
             Command::Working(key, term) => (key, Event::Working(term)),
             Command::AddressLost(key) => (key, Event::AddressLost),
+            Command::GateLost => return self.tell_all(Event::GateLost),
             Command::Stop => return self.stop(clock::now()),
             Command::Rewire(plan) => return self.rewire(*plan, clock::now()),
         };
         if let Some(slot) = self.slots.iter_mut().find(|slot| slot.key == key) {
             slot.step(clock::now(), event, &mut self.out);
+        }
+    }
+
+    fn tell_all(&mut self, event: Event) {
+        let now = clock::now();
+        for slot in &mut self.slots {
+            slot.step(now, event, &mut self.out);
         }
     }
 
@@ -255,15 +266,21 @@ impl Heartbeat {
             if slot.group.deadline() <= slot.time(now, heard_until) {
                 slot.step(now, Event::Tick, &mut self.out);
             }
+            slot.lapse(now, &mut self.out);
         }
     }
 
     fn flush(&mut self) {
+        self.has_sent.clear();
         for sender in &mut self.out.senders {
             let flushed = sender.flush();
+            self.has_sent.push(flushed.sent > 0);
             self.board
                 .send_failed
                 .fetch_add(u64::from(flushed.failed), Ordering::Relaxed);
+        }
+        for slot in &mut self.slots {
+            slot.renew(&self.has_sent);
         }
     }
 
@@ -379,6 +396,7 @@ impl Heartbeat {
                 rows.groups.push(GroupRow {
                     key: slot.key,
                     view: slot.group.view(),
+                    lease: slot.lease(),
                 });
                 let row = |line: &Line| LineRow {
                     key: slot.key,

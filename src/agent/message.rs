@@ -24,6 +24,8 @@ pub(crate) enum Command {
     /// Somebody works on it, or on what comes before it.
     Working(Key, Term),
     AddressLost(Key),
+    /// Somebody took the gate away: this is about every group.
+    GateLost,
     Rewire(Box<Plan>),
     Stop,
 }
@@ -87,6 +89,8 @@ pub(crate) enum Job {
     Withdraw(Key, Arc<[Placed]>),
     Announce(Key, Term, Arc<Addresses>),
     Hush(Key),
+    /// Links have come or gone: each that is there needs the gate.
+    Guard,
     Stop,
 }
 

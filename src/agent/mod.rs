@@ -15,7 +15,9 @@ mod actuator;
 mod board;
 mod errand;
 mod heartbeat;
+mod install;
 mod journal;
+mod lease;
 mod line;
 mod links;
 mod message;
@@ -24,6 +26,7 @@ mod plan;
 mod rig;
 mod service;
 mod slot;
+mod warden;
 mod watch;
 mod withdraw;
 
@@ -40,6 +43,7 @@ use signal_hook::iterator::Signals;
 use crate::config::{Config, Loaded, Paint, summary};
 use crate::control::SOCKET;
 use crate::control::server::Server;
+use crate::gate;
 use crate::net::addresses::sweep;
 use crate::net::announce::{Announcer, Frames};
 use crate::net::monitor::{Monitor, Watch};
@@ -184,7 +188,10 @@ impl Agent {
         let netlink = || AgentError::system("opening a netlink socket (needs CAP_NET_ADMIN)");
         let mut rtnl = Rtnl::open().map_err(netlink())?;
         demand_right(&mut rtnl)?;
+        // Shut before anything else: an agent that died may have left addresses and an open gate.
+        let installed = install::gate(&config, &mut rtnl)?;
         clear_leftovers(&mut rtnl, &journal)?;
+        let gate = installed.finish(&mut rtnl, &journal)?;
         // Watching begins before the first look, so that nothing changes unseen in between.
         let monitor = Monitor::open(Watch::new(interfaces(&config))).map_err(netlink())?;
 
@@ -202,8 +209,8 @@ impl Agent {
         .map_err(AgentError::system("setting up the heartbeat"))?;
         let actuator = Actuator::new(
             (job_inbox, jobs_wake.1),
-            Rtnl::open().map_err(netlink())?,
-            Announcer::new(FRAMES),
+            (Rtnl::open().map_err(netlink())?, Announcer::new(FRAMES)),
+            gate.warden,
             heart.clone(),
             journal.clone(),
             Arc::clone(&board),
@@ -212,7 +219,7 @@ impl Agent {
             file.to_owned(),
             hostname.to_owned(),
             config.clone(),
-            rtnl,
+            (rtnl, gate.gate),
             heart.clone(),
             journal.clone(),
         )?);
@@ -222,7 +229,7 @@ impl Agent {
         let watcher = Watcher::new(
             Arc::clone(&rig),
             heart.clone(),
-            journal.clone(),
+            (jobs.clone(), journal.clone()),
             watch_wake.1,
             Arc::clone(&ending),
         );
@@ -233,6 +240,7 @@ impl Agent {
             jobs: jobs.clone(),
             journal: journal.clone(),
             watcher: watch_wake.0.clone(),
+            gate: gate.report,
             started,
         });
         let runtime = service::runtime().map_err(AgentError::system("starting the service"))?;
@@ -329,7 +337,7 @@ impl Agent {
         self.ending.store(true, Ordering::Release);
         self.watcher_waker.wake();
         join(self.watch_thread);
-        let left = sweep_all();
+        let left = sweep_all().and_then(|()| remove_gate());
         self.journal
             .offer(Entry::Note(Level::Info, "stopped".to_owned()));
         end_journal(&self.journal, &self.journal_thread);
@@ -408,6 +416,13 @@ fn sweep_all() -> Result<(), AgentError> {
     clear()
         .map(drop)
         .map_err(|error| AgentError::LeftBehind(error.to_string()))
+}
+
+/// With no address left, nothing has to be shut off any more.
+fn remove_gate() -> Result<(), AgentError> {
+    let doing = "taking the gate off the interfaces";
+    let remove = || gate::detach(&mut Rtnl::open()?, None).map(drop);
+    remove().map_err(AgentError::system(doing))
 }
 
 fn interfaces(config: &Config) -> Vec<String> {

@@ -27,6 +27,8 @@ pub(crate) struct Observer {
     pub(crate) journal: Outbox<Entry>,
     /// Rung after a reload, which may name other interfaces to watch.
     pub(crate) watcher: Waker,
+    /// What ends the right to answer, in a line.
+    pub(crate) gate: String,
     pub(crate) started: Instant,
 }
 
@@ -92,6 +94,7 @@ impl Observer {
             pid: std::process::id(),
             config: path_text(&self.rig.file),
             uptime_ms: millis(now.since(self.started)),
+            gate: self.gate.clone(),
             heartbeat: self.heartbeat(),
             groups: known.collect(),
         }
@@ -147,6 +150,11 @@ fn group_status(
             .map(|address| address.net.to_string())
             .collect(),
         unadvertised: group.unadvertised.len(),
+        lease_ms: row.lease.map(|lease| {
+            let until = lease.until.unwrap_or_default();
+            millis(until.since(now))
+        }),
+        gate_dropped: row.lease.map(|lease| lease.dropped),
         rival,
         promotions: view.promotions,
         restored: view.restored,

@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::config::{Config, Family, GroupConfig, PathConfig};
 use crate::core::election::OWNER;
 use crate::core::{Facts, Instant, Settings};
+use crate::gate::Shutter;
 use crate::net::addresses::Placed;
 use crate::net::heartbeat::{OpenError, Receiver, Sender, Step};
 use crate::wire::filter;
@@ -45,6 +46,8 @@ pub(crate) struct Planned {
     /// What the group had and has no longer.
     pub(crate) withdrawn: Arc<[Placed]>,
     pub(crate) holding: Holding,
+    /// What ends the group's right to answer; none where nothing does.
+    pub(crate) shutter: Option<Shutter>,
 }
 
 /// A receive socket, and whom its frames are for.
@@ -64,6 +67,7 @@ pub(crate) struct Wanted {
     pub(crate) addresses: Arc<Addresses>,
     pub(crate) withdrawn: Arc<[Placed]>,
     pub(crate) holding: Holding,
+    pub(crate) shutter: Option<Shutter>,
 }
 
 /// What a socket that cannot be opened means.
@@ -166,12 +170,16 @@ impl Planner<'_> {
         Ok(Planned {
             key: wanted.key,
             name: config.name.as_str().into(),
-            settings: settings(config, self.pair),
+            settings: Settings {
+                lease: config.lease().filter(|_| wanted.shutter.is_some()),
+                ..settings(config, self.pair)
+            },
             facts,
             lines,
             addresses: wanted.addresses,
             withdrawn: wanted.withdrawn,
             holding: wanted.holding,
+            shutter: wanted.shutter,
         })
     }
 
@@ -337,6 +345,7 @@ fn settings(config: &GroupConfig, pair: bool) -> Settings {
         start_delay: config.start_delay,
         phase: phase(config.id, config.interval),
         pair,
+        lease: None,
     }
 }
 

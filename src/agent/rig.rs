@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::config::{self, Config, Failure, GroupConfig, Paint, Version};
 use crate::control::Reloaded;
 use crate::core::election::OWNER;
+use crate::gate::{Gate, Shutter};
 use crate::net::addresses::Placed;
 use crate::net::heartbeat::OpenError;
 use crate::net::rtnl::Rtnl;
@@ -19,6 +20,7 @@ use super::board::Holding;
 use super::links::Links;
 use super::message::{Addresses, Command, Entry, Heart, Key, Level, Outbox};
 use super::plan::{Demand, Plan, Wanted, plan};
+use super::warden;
 
 /// Shared by everybody who may cause a new plan.
 pub(crate) struct Rig {
@@ -41,6 +43,7 @@ struct State {
     groups: HashMap<String, Known>,
     next_key: Key,
     rtnl: Rtnl,
+    gate: Option<Arc<Gate>>,
 }
 
 /// A group that the agent runs.
@@ -105,7 +108,7 @@ impl Rig {
         file: PathBuf,
         hostname: String,
         config: Config,
-        rtnl: Rtnl,
+        (rtnl, gate): (Rtnl, Option<Arc<Gate>>),
         heart: Heart,
         journal: Outbox<Entry>,
     ) -> Result<Self, RigError> {
@@ -115,6 +118,7 @@ impl Rig {
             groups: HashMap::new(),
             next_key: 1,
             rtnl,
+            gate,
         };
         let links = Links::read(&mut state.rtnl)?;
         demand_interfaces(&config, &links)?;
@@ -231,10 +235,17 @@ impl State {
                 addresses: Arc::clone(&known.addresses),
                 withdrawn,
                 holding: Arc::clone(&known.holding),
+                shutter: self.shutter(&known),
             });
             next.insert(group.name.clone(), known);
         }
         Ok((plan(config, wanted, links, demand)?, next))
+    }
+
+    /// What ends the right of a group to answer, where something does.
+    fn shutter(&self, known: &Known) -> Option<Shutter> {
+        known.config.lease()?;
+        self.gate.as_ref()?.shutter(warden::slot(known.key))
     }
 
     /// A group that is still the same virtual router keeps its key, and with it its role.
@@ -303,15 +314,16 @@ impl State {
     fn demand_same_node(&self, config: &Config) -> Result<(), RigError> {
         let (old, new) = (&self.config.node, &config.node);
         let changed = [
-            ("name", old.name != new.name),
-            ("runtime-dir", old.runtime_dir != new.runtime_dir),
-            ("state-dir", old.state_dir != new.state_dir),
-            ("realtime", old.realtime != new.realtime),
+            ("node.name", old.name != new.name),
+            ("node.runtime-dir", old.runtime_dir != new.runtime_dir),
+            ("node.state-dir", old.state_dir != new.state_dir),
+            ("node.realtime", old.realtime != new.realtime),
+            ("fencing.gate", self.config.fencing != config.fencing),
         ];
         match changed.iter().find(|(_, changed)| *changed) {
             None => Ok(()),
             Some((key, _)) => Err(RigError::Config(format!(
-                "node.{key} has changed: that needs a restart of the agent; nothing was changed"
+                "{key} has changed: that needs a restart of the agent; nothing was changed"
             ))),
         }
     }
@@ -320,8 +332,9 @@ impl State {
 /// The same id on the same interface in the same version and families is the same virtual router;
 /// anything else is another one, which begins as BACKUP while the old one hands over.
 fn is_same_router(old: &GroupConfig, new: &GroupConfig) -> bool {
-    let identity = |group: &GroupConfig| -> (u8, Version, bool) {
-        (group.id, group.version, group.priority == OWNER)
+    let identity = |group: &GroupConfig| -> (u8, Version, bool, bool) {
+        let owner = group.priority == OWNER;
+        (group.id, group.version, owner, group.lease().is_some())
     };
     identity(old) == identity(new)
         && old.interface == new.interface

@@ -8,7 +8,8 @@ use crate::core::{Effect, Event, Group, Instant, RoleName};
 use crate::net::heartbeat::Sender;
 use crate::wire::vrrp::Received;
 
-use super::board::Holding;
+use super::board::{Holding, LeaseRow};
+use super::lease::Lease;
 use super::line::Line;
 use super::message::{Addresses, Entry, Job, Key, Outbox};
 use super::plan::Planned;
@@ -29,11 +30,13 @@ pub(crate) struct Slot {
     pub(crate) lines: Vec<Line>,
     addresses: Arc<Addresses>,
     holding: Holding,
+    lease: Option<Lease>,
 }
 
 impl Slot {
     /// A group that is new: it starts now.
     pub(crate) fn start(planned: Planned, now: Instant, out: &mut Out) -> Self {
+        let lease = planned.shutter.map(Lease::new);
         let group = Group::new(planned.settings, planned.facts, now, &mut out.effects);
         let mut slot = Self {
             key: planned.key,
@@ -42,6 +45,7 @@ impl Slot {
             lines: planned.lines,
             addresses: planned.addresses,
             holding: planned.holding,
+            lease,
         };
         slot.carry_out(out);
         slot
@@ -103,6 +107,32 @@ impl Slot {
         }
     }
 
+    /// When the group wants to be called next, or its right to answer ends.
+    pub(crate) fn deadline(&self) -> Instant {
+        let ends = self.lease.as_ref().map_or(Instant::NEVER, Lease::ends);
+        self.group.deadline().min(ends)
+    }
+
+    /// After time has passed: a lease that has ended all the same was not renewed by any advert.
+    pub(crate) fn lapse(&mut self, now: Instant, out: &mut Out) {
+        if self.lease.as_ref().is_some_and(|lease| lease.ends() <= now) {
+            self.step(now, Event::Lapsed, out);
+        }
+    }
+
+    /// The adverts of this turn have been sent: what they renew holds if one of them has left.
+    pub(crate) fn renew(&mut self, has_sent: &[bool]) {
+        if let Some(lease) = &mut self.lease {
+            let sent = |line: &Line| has_sent.get(line.sender) == Some(&true);
+            lease.settle(self.lines.iter().any(sent));
+        }
+    }
+
+    /// Until when the group may answer, if a gate ends that, and how many frames it has dropped.
+    pub(crate) fn lease(&self) -> Option<LeaseRow> {
+        self.lease.as_ref().map(Lease::row)
+    }
+
     pub(crate) fn has_ended(&self) -> bool {
         self.group.view().role == RoleName::Stopped
     }
@@ -125,11 +155,32 @@ impl Slot {
                     }
                 }
             }
+            Effect::Renew(until) => {
+                if let Some(lease) = &mut self.lease {
+                    lease.asked = Some(until);
+                }
+            }
+            Effect::Open => {
+                if let Some(lease) = &mut self.lease {
+                    lease.open();
+                }
+            }
+            Effect::Disarm => {
+                if let Some(lease) = &self.lease {
+                    lease.shutter.disarm();
+                }
+            }
             Effect::Acquire(term) => {
+                if let Some(lease) = &self.lease {
+                    lease.shutter.arm();
+                }
                 self.holding.store(true, Ordering::Release);
                 out.jobs.offer(Job::Acquire(self.key, term, addresses()));
             }
             Effect::Release(term) => {
+                if let Some(lease) = &mut self.lease {
+                    lease.shut();
+                }
                 self.holding.store(false, Ordering::Release);
                 out.jobs.offer(Job::Release(self.key, term, addresses()));
             }

@@ -10,7 +10,7 @@ use crate::net::monitor::{Change, Monitor, Watch, Woken};
 use crate::sys::clock;
 use crate::sys::wake::Wake;
 
-use super::message::{Command, Entry, Heart, Key, Level, Outbox};
+use super::message::{Command, Entry, Heart, Job, Key, Level, Outbox};
 use super::rig::{Rig, Routes};
 
 /// Between two attempts while the kernel does not let us.
@@ -22,6 +22,7 @@ const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
 pub(crate) struct Watcher {
     rig: Arc<Rig>,
     heart: Heart,
+    jobs: Outbox<Job>,
     journal: Outbox<Entry>,
     wake: Wake,
     ending: Arc<AtomicBool>,
@@ -34,19 +35,22 @@ struct Consequences {
     lost: Vec<Key>,
     /// The links or the host's own addresses are others than before.
     rewire: bool,
+    /// A link may be new, and without the gate.
+    guard: bool,
 }
 
 impl Watcher {
     pub(crate) fn new(
         rig: Arc<Rig>,
         heart: Heart,
-        journal: Outbox<Entry>,
+        (jobs, journal): (Outbox<Job>, Outbox<Entry>),
         wake: Wake,
         ending: Arc<AtomicBool>,
     ) -> Self {
         Self {
             rig,
             heart,
+            jobs,
             journal,
             wake,
             ending,
@@ -75,6 +79,9 @@ impl Watcher {
         // What was heard before an error counts too: it is not told twice.
         for key in then.lost {
             self.heart.send(Command::AddressLost(key));
+        }
+        if then.guard {
+            self.jobs.offer(Job::Guard);
         }
         if then.rewire {
             self.rewire();
@@ -119,7 +126,10 @@ impl Watcher {
 
 fn consider(change: &Change, routes: &Routes, then: &mut Consequences) {
     match change {
-        Change::Link { .. } => then.rewire = true,
+        Change::Link { .. } => {
+            then.rewire = true;
+            then.guard = true;
+        }
         Change::AddressRemoved { interface, state } => {
             match routes.holder(interface, state.address) {
                 Some(key) if then.lost.contains(&key) => {}

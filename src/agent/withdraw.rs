@@ -76,6 +76,12 @@ impl Withdrawals {
         Some(Due { id, key, placed })
     }
 
+    /// The group and the addresses of a withdrawal.
+    pub(crate) fn placed(&self, id: Id) -> Option<(Key, Arc<[Placed]>)> {
+        let one = self.open.iter().find(|one| one.id == id)?;
+        Some((one.key, Arc::clone(&one.placed)))
+    }
+
     pub(crate) fn done(&mut self, id: Id, outcome: Outcome, now: Instant) -> Option<Said> {
         let place = self.open.iter().position(|one| one.id == id)?;
         let Err(fault) = outcome else {

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use crate::config;
 use crate::core::Outcome;
 use crate::core::election::OWNER;
-use crate::net::addresses::{Change, Placed, Progress, sweep};
-use crate::net::rtnl::Rtnl;
+use crate::gate::{self, Gate};
+use crate::net::addresses::{Change, OURS, Placed, Progress, sweep};
+use crate::net::rtnl::{AddressState, Rtnl};
 use crate::sys::lock::{self, LockError};
 
 use super::args::ReleaseArgs;
@@ -40,13 +41,37 @@ pub(crate) fn release(args: &ReleaseArgs) -> ExitCode {
 /// an agent, none of them may be on this host.
 fn clear(file: &Path) -> io::Result<Outcome> {
     let mut rtnl = Rtnl::open()?;
+    // Kept until the end: it closes with the next packet what a dead agent left open.
+    let _shut = shut(&mut rtnl);
     let swept = sweep(&mut rtnl, |_| false);
     for state in swept.iter().flatten() {
         println!("removed {}/{}", state.address, state.prefix_len);
     }
     // One that will not come off does not keep the others on.
     let outcome = release_all(&mut rtnl, file);
+    if swept.is_ok() && outcome.is_ok() {
+        gate::detach(&mut rtnl, None)?;
+    }
     swept.map(|_| outcome)
+}
+
+/// A gate of our own around every address with our tag; none where there can be none.
+fn shut(rtnl: &mut Rtnl) -> Option<Gate> {
+    let ours = |state: &AddressState| state.protocol == Some(OURS);
+    let left: Vec<AddressState> = rtnl.addresses().ok()?.into_iter().filter(ours).collect();
+    if left.is_empty() {
+        return None;
+    }
+    let gate = Gate::load(1, left.len() * 2, std::process::id()).ok()?;
+    for state in &left {
+        gate.cover(state.address, state.index, 0).ok()?;
+    }
+    gate.shutter(0)?.arm();
+    for link in rtnl.links().ok()? {
+        // One that has gone meanwhile answers nothing.
+        let _ = gate.attach(rtnl, link.index);
+    }
+    Some(gate)
 }
 
 fn release_all(rtnl: &mut Rtnl, file: &Path) -> Outcome {

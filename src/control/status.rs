@@ -21,6 +21,8 @@ pub struct Status {
     pub config: String,
     /// How long it has run, in milliseconds.
     pub uptime_ms: u64,
+    /// What ends the right to answer of a dead or frozen agent: `bpf`, or `off` and why.
+    pub gate: String,
     /// How the heartbeat thread does.
     pub heartbeat: HeartbeatStatus,
     /// The groups in the order of the file.
@@ -77,6 +79,11 @@ pub struct GroupStatus {
     pub addresses: Vec<String>,
     /// How many move along unadvertised.
     pub unadvertised: usize,
+    /// How long this node may still answer if no further advert leaves it, in milliseconds: 0 while
+    /// it may not, none where nothing ends it.
+    pub lease_ms: Option<u64>,
+    /// Frames for or from the addresses that the gate has dropped; none without a gate.
+    pub gate_dropped: Option<u64>,
     /// The other MASTER that was heard last, unless it resigned since.
     pub rival: Option<Rival>,
     /// How often this node became MASTER.
@@ -141,6 +148,13 @@ impl Status {
             self.node, self.version, self.pid, self.config
         );
         self.heartbeat.write(&mut text);
+        let _ = match self.gate.as_str() {
+            "bpf" => writeln!(text, "gate: bpf"),
+            other => writeln!(
+                text,
+                "gate: {other}  UNSAFE: a dead agent's addresses answer on"
+            ),
+        };
         for group in &self.groups {
             group.write(&mut text);
         }
@@ -220,6 +234,7 @@ impl GroupStatus {
             self.interface,
         );
         self.write_addresses(text);
+        self.write_lease(text);
         if let Some(rival) = &self.rival {
             let _ = writeln!(text, "  MASTER heard: {}", rival.text());
         }
@@ -231,6 +246,22 @@ impl GroupStatus {
         for path in &self.paths {
             path.write(text);
         }
+    }
+
+    fn write_lease(&self, text: &mut String) {
+        let Some(left) = self.lease_ms else {
+            text.push_str("  no lease: nothing ends this node's right to answer\n");
+            return;
+        };
+        let dropped = self.gate_dropped.unwrap_or_default();
+        let _ = match left {
+            0 => write!(text, "  gate shut"),
+            _ => {
+                let left = Length(Duration::from_millis(left));
+                write!(text, "  gate open for {left} if no further advert leaves")
+            }
+        };
+        let _ = writeln!(text, ", {dropped} frames dropped");
     }
 
     fn write_addresses(&self, text: &mut String) {

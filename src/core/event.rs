@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::time::Instant;
+
 /// Numbers one claim on the addresses: a result that names an older term changes nothing.
 pub type Term = u64;
 
@@ -44,6 +46,10 @@ pub enum Event {
     Working(Term),
     /// Somebody else took at least one of our addresses off while we hold them.
     AddressLost,
+    /// The lease has ended: no advert has left this host for as long as it lasts.
+    Lapsed,
+    /// Somebody else took the gate away, so that nothing would end the right to answer.
+    GateLost,
     /// The addresses that the group is about have changed (reload).
     AddressesChanged,
     /// New settings (reload).
@@ -110,6 +116,8 @@ pub enum AddressFaultKind {
     NoInterface,
     /// No answer in time.
     Late,
+    /// The gate is not in place, so that nothing would end the right to answer.
+    NoGate,
 }
 
 /// What a group wants done.
@@ -120,10 +128,17 @@ pub enum Effect {
         /// 0 resigns.
         priority: u8,
     },
-    /// Put the addresses on and read them back; answer with [`Event::Acquired`].
+    /// Together with an advert: if it leaves this host, the right to answer lasts until then.
+    Renew(Instant),
+    /// Arm the gate, put the addresses on and read them back; answer with [`Event::Acquired`].
     Acquire(Term),
-    /// Take the addresses off and verify it; answer with [`Event::Released`].
+    /// Let the gate pass frames for the addresses, for as long as what was renewed lasts.
+    Open,
+    /// Shut the gate at once, then take the addresses off and verify it; answer with
+    /// [`Event::Released`].
     Release(Term),
+    /// The addresses are verified off: the gate is in nobody's way any more.
+    Disarm,
     /// Tell the neighbours (gratuitous ARP, unsolicited NA): at once, again later, and as often
     /// as configured until [`Effect::Hush`].
     Announce(Term),
@@ -214,6 +229,10 @@ pub enum Cause {
     AddressesOn,
     /// The host answers for all addresses, as read back; the last of them are still going on.
     Answering,
+    /// No advert left this host for as long as the lease lasts.
+    Lapsed,
+    /// The gate was taken away by somebody else.
+    GateLost,
     /// The addresses are off and verified off.
     AddressesOff,
     /// A better router advertises.

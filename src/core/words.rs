@@ -41,6 +41,8 @@ impl fmt::Display for Cause {
                     "preempting the MASTER {from}, whose priority is {priority}"
                 )
             }
+            Cause::Lapsed => f.write_str("no advert has left this host, and its lease has ended"),
+            Cause::GateLost => f.write_str("somebody else took the gate away"),
             Cause::Answering => f.write_str("the host answers for its addresses"),
             Cause::AddressesOn => f.write_str("the addresses are on and were read back"),
             Cause::AddressesOff => f.write_str("the addresses are off, verified"),
@@ -100,6 +102,7 @@ impl fmt::Display for AddressFault {
             }
             AddressFaultKind::NotSeen => f.write_str("not as wanted when read back"),
             AddressFaultKind::NoInterface => f.write_str("its interface does not exist"),
+            AddressFaultKind::NoGate => f.write_str("the gate is not in place"),
             AddressFaultKind::Late => f.write_str("no answer in time"),
         }
     }

@@ -130,8 +130,8 @@ fn a_lone_master_that_was_frozen_serves_again() {
     let mark = a.mark();
     a.signal(Signal::SIGSTOP);
     let stopped = clock::now();
-    // The kernel still answers: the client counts the time.
-    answers(&watch, "lb-a", VIP, stopped + 2 * SILENCE);
+    // Its gate is shut before anybody could have taken over.
+    silent_for(&watch, VIP, stopped, 2 * SILENCE);
     a.signal(Signal::SIGCONT);
     let away = a.becomes_after(mark, "web", "RELEASING");
     assert!(away.cause.contains("did not run for"), "{away:?}");

@@ -169,6 +169,7 @@ impl Ledger {
         match *effect {
             Effect::Advertise { priority: RESIGN } => self.resigned(step),
             Effect::Advertise { .. } => self.spoke(step),
+            Effect::Renew(_) | Effect::Open | Effect::Disarm => Ok(()),
             Effect::Acquire(term) => self.acquires(step, term, unread),
             Effect::Release(term) => self.releases(step, term),
             Effect::Announce(_) => {

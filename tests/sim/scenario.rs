@@ -231,6 +231,7 @@ fn all_settings(mood: Mood, nodes: usize, dice: &mut Dice) -> Vec<Settings> {
             start_delay,
             phase: interval / 256 * dice.below(256) as u32,
             pair: nodes == 2,
+            lease: None,
         }
     };
     priorities.into_iter().enumerate().map(one).collect()

@@ -9,6 +9,8 @@ pub(crate) fn of(cause: Cause) -> &'static str {
         Cause::Silence { .. } => "cause: silence",
         Cause::Resigned { .. } => "cause: resigned",
         Cause::Preempting { .. } => "cause: preempting",
+        Cause::Lapsed => "cause: lapsed",
+        Cause::GateLost => "cause: gate lost",
         Cause::Answering => "cause: answering",
         Cause::AddressesOn => "cause: addresses on",
         Cause::AddressesOff => "cause: addresses off",

@@ -485,7 +485,12 @@ impl World {
             Effect::Acquire(term) => self.ask(node, Change::Acquire, term),
             Effect::Release(term) => self.ask(node, Change::Release, term),
             Effect::Report(Report::Role { to, cause, .. }) => self.turned(node, to, cause),
-            Effect::Report(Report::Alarm(_)) | Effect::Announce(_) | Effect::Hush => {}
+            Effect::Report(Report::Alarm(_))
+            | Effect::Announce(_)
+            | Effect::Hush
+            | Effect::Renew(_)
+            | Effect::Open
+            | Effect::Disarm => {}
         }
     }
 

@@ -20,6 +20,7 @@ const SETTINGS: Settings = Settings {
     start_delay: Duration::ZERO,
     phase: Duration::ZERO,
     pair: false,
+    lease: None,
 };
 
 fn placed(addresses: &[IpAddr]) -> Arc<[Placed]> {
@@ -49,6 +50,7 @@ fn plan(key: Key, has: &[IpAddr], lost: &[IpAddr]) -> Plan {
         }),
         withdrawn: placed(lost),
         holding: Arc::new(AtomicBool::new(false)),
+        shutter: None,
     };
     Plan {
         groups: vec![group],

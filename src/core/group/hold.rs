@@ -117,6 +117,8 @@ impl Group {
         self.failures = 0;
         self.promotions += 1;
         self.answered_at = None;
+        // Law 6: read back, then the gate, then the neighbours.
+        out.push(Effect::Open);
         self.announce(out);
         self.become_role(Role::Master { advert_at, restore }, cause, out);
         if std::mem::take(&mut self.lost) {
@@ -367,6 +369,28 @@ impl Group {
         }
     }
 
+    /// The gate has shut by itself, and the others are about to take over.
+    pub(super) fn on_lapsed(&mut self, out: &mut Vec<Effect>) {
+        if matches!(self.role, Role::Master { .. }) {
+            self.release(Cause::Lapsed, out);
+        }
+    }
+
+    /// Without it a dead agent would answer for ever: no authority until it is back.
+    pub(super) fn on_gate_lost(&mut self, out: &mut Vec<Effect>) {
+        let may_hold = matches!(
+            self.role,
+            Role::Master { .. }
+                | Role::Candidate {
+                    claim: Claim::Acquiring(_),
+                    ..
+                }
+        );
+        if may_hold && self.settings.lease.is_some() {
+            self.release(Cause::GateLost, out);
+        }
+    }
+
     // --- giving up ----------------------------------------------------------------------------
 
     fn step_down(&mut self, heard: Heard, out: &mut Vec<Effect>) {
@@ -389,7 +413,7 @@ impl Group {
             Role::Candidate { advert_at, .. } | Role::Master { advert_at, .. } => Some(advert_at),
             _ => None,
         };
-        let leaves = matches!(cause, Cause::Stop | Cause::Blocked(_));
+        let leaves = matches!(cause, Cause::Stop | Cause::Blocked(_) | Cause::GateLost);
         out.push(Effect::Hush);
         self.announce_at = Instant::NEVER;
         let attempt = self.ask(0);
@@ -449,6 +473,7 @@ impl Group {
         out: &mut Vec<Effect>,
     ) {
         let Err(fault) = outcome else {
+            out.push(Effect::Disarm);
             if leave.resigns {
                 Self::resign(out);
             }
@@ -501,6 +526,8 @@ impl Group {
     fn was_away(&self, advert_at: Instant) -> Option<Duration> {
         let silent_for = self.now.since(advert_at - self.settings.interval);
         let others_wait = self.settings.interval * self.settings.misses.max(2);
+        // A lease that has ended is not renewed: others may have counted on its end.
+        let others_wait = self.settings.lease.unwrap_or(others_wait).min(others_wait);
         (silent_for >= others_wait && !self.is_owner()).then_some(silent_for)
     }
 

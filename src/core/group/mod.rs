@@ -82,6 +82,8 @@ pub struct Settings {
     /// The cluster has exactly two nodes: when the other resigns, nobody else can be standing,
     /// so that the skew time, which sorts out several, is not waited for.
     pub pair: bool,
+    /// How long an advert lets this node answer, where a gate ends it; none: nothing does.
+    pub lease: Option<Duration>,
 }
 
 /// A group as an observer sees it.
@@ -212,6 +214,8 @@ impl Group {
             Event::Answering(term) => self.on_answering(term, out),
             Event::Working(term) => self.on_working(term),
             Event::AddressLost => self.on_address_lost(out),
+            Event::Lapsed => self.on_lapsed(out),
+            Event::GateLost => self.on_gate_lost(out),
             Event::AddressesChanged => self.on_addresses_changed(out),
             Event::Settings(settings) => self.on_settings(settings, out),
             Event::Stop => self.on_stop(out),
@@ -423,7 +427,10 @@ impl Group {
     ) {
         match self.role {
             Role::Init { scrub, .. } if scrub.awaits(term) => match outcome {
-                Ok(()) => self.settle(Cause::Started, out),
+                Ok(()) => {
+                    out.push(Effect::Disarm);
+                    self.settle(Cause::Started, out);
+                }
                 Err(fault) => self.scrub_failed(scrub, fault, out),
             },
             Role::Releasing(leave) if leave.attempt.awaits(term) => {
@@ -559,6 +566,10 @@ impl Group {
         out.push(Effect::Advertise {
             priority: self.settings.priority,
         });
+        // Law 2: from before the advert leaves, since those who hear it wait from when it comes.
+        if let Some(lease) = self.settings.lease {
+            out.push(Effect::Renew(self.now + lease));
+        }
     }
 
     fn resign(out: &mut Vec<Effect>) {

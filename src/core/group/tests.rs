@@ -28,6 +28,7 @@ fn settings(priority: u8) -> Settings {
         start_delay: Duration::ZERO,
         phase: Duration::ZERO,
         pair: false,
+        lease: None,
     }
 }
 

@@ -439,8 +439,9 @@ fn law_10_who_disagrees_is_waited_for_by_the_longer_interval() {
             interval,
         };
         bench.hear(conflict(theirs));
-        // Somebody else's shorter one does not shorten it.
+        // Somebody else's shorter one does not shorten it, and a resignation does not either.
         bench.hear(conflict(SECOND));
+        bench.hear(advert(RESIGN));
         assert_eq!(bench.until_change(), Duration::from_nanos(wait));
     }
 }
@@ -671,6 +672,45 @@ fn a_living_master_with_a_longer_interval_is_given_the_time_to_go() {
     bench.until_change();
     bench.wait(SECOND * 5 / 4);
     assert_eq!((bench.role(), bench.acquires()), (RoleName::Candidate, 1));
+}
+
+#[test]
+fn law_5_a_result_of_an_old_term_changes_nothing() {
+    let mut bench = Bench::backup(settings(100));
+    bench.until_change();
+    let old = bench.group.term;
+    bench.hear(Event::AddressesChanged);
+    bench.hear(Event::Acquired(old, Ok(())));
+    assert_eq!(bench.role(), RoleName::Candidate, "of other addresses");
+    bench.acquired(Ok(()));
+    assert_eq!(bench.role(), RoleName::Master);
+
+    bench.hear(Event::AddressLost);
+    let old = bench.group.term;
+    bench.hear(Event::AddressesChanged);
+    bench.hear(Event::Acquired(old, Ok(())));
+    assert_eq!(bench.announces(), 1, "they are not all back");
+
+    bench.hear(Event::Stop);
+    let old = bench.group.term;
+    bench.wait(ANSWER_WITHIN + SECOND);
+    assert!(bench.group.term > old, "it was asked for again");
+    bench.hear(Event::Released(old, Ok(())));
+    assert_eq!(bench.role(), RoleName::Releasing);
+    bench.released(Ok(()));
+    assert_eq!(bench.role(), RoleName::Stopped);
+}
+
+#[test]
+fn law_5_a_result_counts_once() {
+    let mut bench = Bench::backup(settings(100));
+    bench.until_change();
+    for _ in 0..ATTEMPTS {
+        bench.acquired(Err(FAULT));
+    }
+    assert_eq!(bench.role(), RoleName::Candidate);
+    bench.acquired(Ok(()));
+    assert_eq!(bench.role(), RoleName::Candidate, "it had failed");
 }
 
 #[test]

@@ -244,10 +244,13 @@ impl Agent {
             started,
         });
         let runtime = service::runtime().map_err(AgentError::system("starting the service"))?;
-        let server = {
+        let (server, warning) = {
             let _inside = runtime.enter();
             Server::bind(&runtime_dir).map_err(AgentError::system(doing))?
         };
+        if let Some(warning) = warning {
+            journal.offer(Entry::Note(Level::Warning, warning));
+        }
 
         let agent = Self {
             _lock: lock,
@@ -356,7 +359,8 @@ fn act(actuator: Actuator, realtime: bool, journal: &Outbox<Entry>) {
     // else, since a release that is late is what makes two holders.
     if realtime && let Err(error) = rustix::process::setpriority_process(None, ACTUATOR_NICE) {
         let text = format!(
-            "addresses are moved without priority over other programs (needs CAP_SYS_NICE): {error}"
+            "addresses are moved without priority over other programs: {error}. It needs \
+             CAP_SYS_NICE or RLIMIT_NICE (LimitNICE=) of {ACTUATOR_NICE}"
         );
         journal.offer(Entry::Note(Level::Warning, text));
     }

@@ -42,8 +42,9 @@ pub(crate) trait Answer: Send + Sync + 'static {
 }
 
 impl Server {
-    /// Binds the socket; an old one, which a dead agent left, is replaced.
-    pub(crate) fn bind(runtime_dir: &Path) -> io::Result<Self> {
+    /// Binds the socket; an old one, which a dead agent left, is replaced. With it comes what an
+    /// operator should know: a socket that cannot be given to its group is its owner's alone.
+    pub(crate) fn bind(runtime_dir: &Path) -> io::Result<(Self, Option<String>)> {
         let path = runtime_dir.join(SOCKET);
         match std::fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -58,11 +59,12 @@ impl Server {
             .ok()
             .flatten()
             .map(|group| group.gid);
-        if let Some(gid) = group {
-            chown(&path, None, Some(gid))?;
+        if let Some(errno) = group.and_then(|gid| chown(&path, None, Some(gid)).err()) {
+            let group = None;
+            return Ok((Self { listener, group }, Some(not_given(&path, errno))));
         }
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o660))?;
-        Ok(Self { listener, group })
+        Ok((Self { listener, group }, None))
     }
 
     /// Answers until it is dropped.
@@ -85,6 +87,15 @@ impl Server {
             });
         }
     }
+}
+
+fn not_given(path: &Path, errno: nix::Error) -> String {
+    let (path, user) = (path.display(), Uid::effective());
+    format!(
+        "{path} cannot be given to the group {GROUP}, so that only root and the user {user} may use \
+         it: {errno}. Give the agent CAP_CHOWN, or run it with that group (Group={GROUP} in the \
+         unit)"
+    )
 }
 
 /// The places of the connections.

@@ -11,7 +11,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::agent::{Agent, PROGRAM, Ran, floatlock, run};
-use crate::config::{Group, SILENCE};
+use crate::config::{Config, Group, SILENCE};
 use crate::site::{SOON, Site, adverts};
 
 const DIR: [&str; 2] = ["--runtime-dir", "/run/floatlock"];
@@ -257,5 +257,27 @@ fn silent_connections_do_not_keep_others_out_for_long() {
     let ran = ask(&a, &["is-master", "web"]);
     assert_eq!(ran.code, 0, "{ran:?}");
     drop((silent, more));
+    a.stop();
+}
+
+#[test]
+fn a_socket_that_cannot_be_given_to_its_group_is_its_owners_and_a_warning() {
+    let site = Site::new();
+    let host = &site.hosts[0];
+    let script = "cp /etc/group /run/lab/group && echo 'floatlock:x:4242:' >> /run/lab/group && \
+                  mount --bind /run/lab/group /etc/group";
+    host.sh(script).unwrap();
+    let config = Config::new("lb-a", &[Group::web(150)]);
+    let a = Agent::start_as(host, &config, |command| {
+        let mut without = Command::new("setpriv");
+        without.args(["--bounding-set=-chown", PROGRAM]);
+        without.args(command.get_args());
+        *command = without;
+    });
+    let warning = a.said("cannot be given to the group floatlock");
+    assert!(warning.contains("Give the agent CAP_CHOWN"), "{warning}");
+    a.shows("MASTER");
+    let mode = host.sh(&format!("stat -c %a {SOCKET}")).unwrap();
+    assert_eq!(mode, "600");
     a.stop();
 }

@@ -163,6 +163,27 @@ fn a_deleted_address_is_put_back_without_a_change_of_role() {
 }
 
 #[test]
+fn one_flush_of_a_thousand_addresses_is_one_loss_and_no_fight() {
+    let site = Site::new();
+    let ranges = ["10.77.4.0/23", "10.77.6.0/24", "10.77.7.0/25"];
+    let more = ["10.77.7.128/26", "10.77.7.192/27", "10.77.7.224/29"];
+    let lines = format!("unadvertised = {:?}", [ranges, more].concat());
+    let [a, b] = site.pair(|p| Group::web(p).table("vrrp", &lines));
+    await_floating(&a.host, 1001);
+    let (mark_a, mark_b) = (a.mark(), b.mark());
+    let flush = "ip addr flush dev eth0 to 10.77.4.0/22 || true";
+    a.host.sh(flush).unwrap();
+    await_floating(&a.host, 1001);
+    let watch = site.listen();
+    adverts(&watch, "lb-a", 5);
+    let restored = a.group("web").restored;
+    assert!((1..=2).contains(&restored), "{restored}: {}", a.log());
+    assert_eq!(floating(&a.host).len(), 1001);
+    a.demand_no_change_since(mark_a);
+    b.demand_no_change_since(mark_b);
+}
+
+#[test]
 fn a_flush_of_many_addresses_is_mended_without_a_change_of_role() {
     let site = Site::new();
     let group = |p| Group::web(p).table("vrrp", "unadvertised = [\"10.77.1.0/25\"]");

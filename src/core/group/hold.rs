@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::rivals::Rivals;
 use super::role::{Attempt, Claim, Leave, Restore, Role, Verdict, Wait};
 use super::{
-    ANNOUNCE_PAUSE, ATTEMPT_PAUSE, FIGHT_BUDGET, FIGHT_HOLD_OFF, FIGHT_WINDOW, Fight, Group,
-    HOLD_OFF, HOLD_OFF_MAX, LATE, RELEASE_WITHIN,
+    ANNOUNCE_PAUSE, ATTEMPT_PAUSE, FIGHT_BUDGET, FIGHT_HOLD_OFF, FIGHT_WINDOW, Group, HOLD_OFF,
+    HOLD_OFF_MAX, LATE, ONE_LOSS, RELEASE_WITHIN,
 };
 use crate::core::election::{RESIGN, Rank};
 use crate::core::event::{AddressFault, Alarm, Blocked, Cause, Effect, Heard, Outcome, Term};
@@ -285,12 +285,19 @@ impl Group {
         self.reacquire(advert_at, out);
     }
 
+    /// What went while the same loss was being mended is put back, and counts with it.
+    fn lost_meanwhile(&mut self, advert_at: Instant, out: &mut Vec<Effect>) {
+        match self.now.since(self.fight.lost_at) < ONE_LOSS {
+            true => self.reacquire(advert_at, out),
+            false => self.on_address_lost(out),
+        }
+    }
+
     fn is_fight(&mut self) -> bool {
+        self.fight.lost_at = self.now;
         if self.now.since(self.fight.began) >= FIGHT_WINDOW {
-            self.fight = Fight {
-                began: self.now,
-                rounds: 0,
-            };
+            self.fight.began = self.now;
+            self.fight.rounds = 0;
         }
         self.fight.rounds += 1;
         self.fight.rounds > FIGHT_BUDGET
@@ -356,7 +363,7 @@ impl Group {
                 restore: None,
             };
             if restore.again {
-                self.on_address_lost(out);
+                self.lost_meanwhile(advert_at, out);
             }
             return;
         };

@@ -51,6 +51,10 @@ const HOLD_OFF: Duration = Duration::from_secs(10);
 const HOLD_OFF_MAX: Duration = Duration::from_secs(300);
 /// The pause after a fight over the addresses.
 const FIGHT_HOLD_OFF: Duration = Duration::from_secs(60);
+/// Deletions that come while one is being mended are one with it for so long: a flush of many
+/// addresses goes on while we put back. Less than the share of one in [`FIGHT_WINDOW`], so that
+/// endless deletions are still a fight.
+const ONE_LOSS: Duration = Duration::from_millis(500);
 /// More restored deletions than this within [`FIGHT_WINDOW`] are a fight.
 const FIGHT_BUDGET: u32 = 10;
 /// See [`FIGHT_BUDGET`].
@@ -101,7 +105,7 @@ pub struct View {
     pub rival: Option<Rival>,
     /// How often the role became MASTER.
     pub promotions: u64,
-    /// How often an address had to be put back.
+    /// How often addresses had to be put back; what is lost at about the same time counts once.
     pub restored: u64,
 }
 
@@ -145,6 +149,8 @@ pub struct Group {
 struct Fight {
     began: Instant,
     rounds: u32,
+    /// When the first address of the latest loss went.
+    lost_at: Instant,
 }
 
 impl Group {

@@ -58,6 +58,7 @@ pub(crate) struct Heartbeat {
     timer: Timer,
     epoll: Epoll,
     board: Arc<Board>,
+    started: Instant,
     published_at: Instant,
     stopping: bool,
 }
@@ -92,6 +93,7 @@ impl Heartbeat {
             timer,
             epoll,
             board,
+            started: clock::now(),
             published_at: clock::now(),
             stopping: false,
         })
@@ -315,7 +317,7 @@ impl Heartbeat {
                     slot.go_on(planned, now, &mut self.out);
                     slot
                 }
-                None => Slot::start(planned, now, &mut self.out),
+                None => Slot::start(planned, (self.started, now), &mut self.out),
             };
             self.slots.push(slot);
         }

@@ -34,10 +34,10 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
-    /// A group that is new: it starts now.
-    pub(crate) fn start(planned: Planned, now: Instant, out: &mut Out) -> Self {
+    /// A group that is new: it starts now; `times` are when the agent did, and now.
+    pub(crate) fn start(planned: Planned, times: (Instant, Instant), out: &mut Out) -> Self {
         let lease = planned.shutter.map(Lease::new);
-        let group = Group::new(planned.settings, planned.facts, now, &mut out.effects);
+        let group = Group::new(planned.settings, planned.facts, times, &mut out.effects);
         let mut slot = Self {
             key: planned.key,
             name: planned.name,

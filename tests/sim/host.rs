@@ -136,7 +136,7 @@ impl Host {
 
     pub(crate) fn start(&mut self, lines: usize, nodes: usize, now: Instant) -> Vec<Effect> {
         let (clock, mut said) = (self.clock(now), Vec::new());
-        let group = Group::new(self.settings, self.facts(), clock, &mut said);
+        let group = Group::new(self.settings, self.facts(), (clock, clock), &mut said);
         self.boot += 1;
         self.agent = Some(Agent {
             group,

@@ -79,7 +79,7 @@ pub struct Settings {
     pub preempt: bool,
     /// How long to wait before doing so.
     pub preempt_delay: Duration,
-    /// How long after the start not to stand.
+    /// How long after the agent's start not to stand.
     pub start_delay: Duration,
     /// Where in the interval the adverts go out, so that not all groups speak in one burst.
     pub phase: Duration,
@@ -154,9 +154,15 @@ struct Fight {
 }
 
 impl Group {
-    /// A group that starts now: it first clears what a dead agent may have left of it.
+    /// A group that starts now: it first clears what a dead agent may have left of it. `born` is
+    /// when the agent started, from which [`Settings::start_delay`] counts.
     #[must_use]
-    pub fn new(settings: Settings, facts: Facts, now: Instant, out: &mut Vec<Effect>) -> Self {
+    pub fn new(
+        settings: Settings,
+        facts: Facts,
+        (born, now): (Instant, Instant),
+        out: &mut Vec<Effect>,
+    ) -> Self {
         let scrub = Attempt {
             term: 0,
             failed: 0,
@@ -170,7 +176,7 @@ impl Group {
                 failed: None,
             },
             now,
-            born: now,
+            born,
             since: now,
             cause: Cause::Started,
             term: 0,

@@ -60,7 +60,7 @@ impl Bench {
     fn new(settings: Settings) -> Self {
         let now = Instant::from_nanos(1_000_000_000_000);
         let mut said = Vec::new();
-        let group = Group::new(settings, UP, now, &mut said);
+        let group = Group::new(settings, UP, (now, now), &mut said);
         Self { group, now, said }
     }
 
@@ -222,6 +222,25 @@ fn start_delay_holds_whatever_is_heard() {
     bench.hear(advert(RESIGN));
     assert_eq!(bench.role(), RoleName::Backup);
     assert_eq!(bench.until_change(), SECOND * 10);
+}
+
+#[test]
+fn start_delay_counts_from_the_start_of_the_agent() {
+    let delayed = Settings {
+        start_delay: SECOND * 20,
+        ..settings(100)
+    };
+    for (up_for, wait) in [
+        (SECOND * 10, SECOND * 10),
+        (SECOND * 60, Duration::from_nanos(3_609_375_000)),
+    ] {
+        let mut bench = Bench::new(delayed);
+        bench.said.clear();
+        let times = (bench.now - up_for, bench.now);
+        bench.group = Group::new(delayed, UP, times, &mut bench.said);
+        bench.released(Ok(()));
+        assert_eq!(bench.until_change(), wait, "up for {up_for:?}");
+    }
 }
 
 // --- BACKUP ------------------------------------------------------------------------------------

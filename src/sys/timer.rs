@@ -35,7 +35,8 @@ impl Timer {
         if self.set_to == Some(at) {
             return Ok(());
         }
-        // Setting also makes a fired timer unreadable, so nobody has to read it.
+        // Setting also makes a fired timer unreadable, so nobody has to read it; one that is set to
+        // the same deadline again stays readable, as it should.
         if at == Instant::NEVER {
             self.fd.unset()?;
         } else {
@@ -44,12 +45,6 @@ impl Timer {
         }
         self.set_to = Some(at);
         Ok(())
-    }
-
-    /// To be called when the timer was seen to be readable: the next [`Timer::set`] takes effect
-    /// even for the same deadline.
-    pub fn fired(&mut self) {
-        self.set_to = None;
     }
 }
 
@@ -114,7 +109,6 @@ mod tests {
         let past = Instant::from_nanos(1);
         timer.set(past).unwrap();
         assert!(readable(&timer, 10_000));
-        timer.fired();
         timer.set(past).unwrap();
         assert!(readable(&timer, 10_000));
     }

@@ -4,7 +4,7 @@ use floatlock::lab::{Lan, clock};
 use nix::sys::signal::Signal;
 
 use crate::config::{Config, Group, SILENCE};
-use crate::site::{Site, adverts, answers, await_address, has};
+use crate::site::{Site, adverts, answers, await_address, falls_silent, has};
 
 const VIP: &str = "10.77.0.100";
 
@@ -131,7 +131,8 @@ fn a_lone_master_that_was_frozen_serves_again() {
     a.signal(Signal::SIGSTOP);
     let stopped = clock::now();
     // Its gate is shut before anybody could have taken over.
-    silent_for(&watch, VIP, stopped, 2 * SILENCE);
+    let last = falls_silent(&watch, VIP, SILENCE);
+    assert!(last.since(stopped) < SILENCE, "{:?}", last.since(stopped));
     a.signal(Signal::SIGCONT);
     let away = a.becomes_after(mark, "web", "RELEASING");
     assert!(away.cause.contains("did not run for"), "{away:?}");

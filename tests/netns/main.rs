@@ -12,6 +12,7 @@ mod elections;
 mod exclusive;
 mod failures;
 mod freezes;
+mod gate;
 mod hostile;
 mod lease;
 mod lines;

@@ -1,0 +1,229 @@
+//! Does a host whose agent is dead, frozen or mute fall silent before another one answers?
+
+use std::time::Duration;
+
+use floatlock::lab::{Host, Observation, Watch, clock};
+use nix::sys::signal::Signal;
+
+use crate::agent::floatlock;
+use crate::config::{Config, Group};
+use crate::site::{Site, answers, await_address, falls_silent, has};
+
+const VIP: &str = "10.77.0.100";
+const VIP6: &str = "fd77::100";
+/// Three intervals of 100 ms less what `check` says.
+const LEASE: Duration = Duration::from_millis(273);
+const INTERVAL: Duration = Duration::from_millis(100);
+/// The way of an answer to the client.
+const WAY: Duration = Duration::from_millis(20);
+
+fn both(priority: u8) -> Group {
+    Group::web(priority).addresses(&["10.77.0.100/24", "fd77::100/64"])
+}
+
+fn staying(priority: u8) -> Group {
+    both(priority).key("preempt", "false")
+}
+
+/// Asks each host by its MAC, whoever is said to have the address.
+fn ask_everybody(site: &Site, hosts: [&Host; 2]) -> Watch {
+    site.watch_all(&[VIP, VIP6], &hosts)
+}
+
+fn demand_no_two_answers(seen: &Observation) {
+    for address in [VIP, VIP6] {
+        let both = seen.overlap(address.parse().unwrap());
+        assert_eq!(both, Duration::ZERO, "two hosts answered for {address}");
+    }
+}
+
+fn filters(host: &Host) -> String {
+    let script = "for way in ingress egress; do for dev in lo eth0; do \
+                  tc filter show dev $dev $way; done; done | grep floatlock | wc -l";
+    host.sh(script).unwrap()
+}
+
+#[test]
+fn a_killed_agent_s_addresses_are_silent_before_another_host_answers() {
+    let site = Site::new();
+    let [a, b] = site.pair(both);
+    let watch = ask_everybody(&site, [&a.host, &b.host]);
+    answers(&watch, "lb-a", VIP, clock::now());
+    let killed = clock::now();
+    a.signal(Signal::SIGKILL);
+    let began = answers(&watch, "lb-b", VIP, killed);
+    answers(&watch, "lb-b", VIP6, killed);
+    assert!(has(&a.host, VIP), "nobody has taken it off");
+    answers(&watch, "lb-b", VIP, clock::now() + 3 * LEASE);
+    let seen = watch.stop();
+    demand_no_two_answers(&seen);
+    let by_a = |reply: &&floatlock::lab::Reply| &*reply.from == "lb-a";
+    let last = seen
+        .replies_for(VIP.parse().unwrap(), killed)
+        .filter(by_a)
+        .last();
+    let lasted = last.map_or(Duration::ZERO, |reply| reply.at.since(killed));
+    assert!(lasted <= LEASE + WAY, "it answered for {lasted:?}");
+    assert!(began.since(killed) > lasted);
+
+    // What systemd runs then.
+    let release = floatlock(&a.host, &["release"]);
+    assert_eq!(release.code, 0, "{release:?}");
+    assert!(!has(&a.host, VIP) && !has(&a.host, VIP6));
+    assert_eq!(filters(&a.host), "0");
+}
+
+#[test]
+fn an_agent_that_is_stopped_and_continued_answers_for_nothing_in_between_nor_after() {
+    let site = Site::new();
+    let [a, b] = site.pair(staying);
+    let watch = ask_everybody(&site, [&a.host, &b.host]);
+    answers(&watch, "lb-a", VIP, clock::now());
+    let mark = a.mark();
+    let stopped = clock::now();
+    a.signal(Signal::SIGSTOP);
+    answers(&watch, "lb-b", VIP, stopped);
+    answers(&watch, "lb-b", VIP, stopped + 10 * LEASE);
+    let continued = clock::now();
+    a.signal(Signal::SIGCONT);
+    let away = a.becomes_after(mark, "web", "RELEASING");
+    assert!(away.cause.contains("did not run for"), "{away:?}");
+    await_address(&a.host, VIP, false);
+    answers(&watch, "lb-b", VIP, clock::now() + LEASE);
+    let seen = watch.stop();
+    demand_no_two_answers(&seen);
+    let after = seen.replies_for(VIP.parse().unwrap(), continued);
+    assert_eq!(after.filter(|reply| &*reply.from == "lb-a").count(), 0);
+}
+
+#[test]
+fn a_master_whose_adverts_do_not_leave_falls_silent_and_gives_way() {
+    let site = Site::new();
+    let [a, b] = site.pair(staying);
+    let watch = ask_everybody(&site, [&a.host, &b.host]);
+    answers(&watch, "lb-a", VIP, clock::now());
+    let mark = a.mark();
+    let muted = clock::now();
+    let rules = "table ip mute {\nchain out {\ntype filter hook output priority 0;\n\
+                 ip protocol 112 drop\n}\n}\ntable ip6 mute {\nchain out {\n\
+                 type filter hook output priority 0;\nmeta l4proto 112 drop\n}\n}\n";
+    a.host.sh(&format!("printf '{rules}' | nft -f -")).unwrap();
+    let lapsed = a.becomes_after(mark, "web", "RELEASING");
+    assert!(lapsed.cause.contains("lease has ended"), "{lapsed:?}");
+    answers(&watch, "lb-b", VIP, muted);
+    demand_no_two_answers(&watch.stop());
+}
+
+#[test]
+fn a_gate_that_somebody_takes_away_is_missed_at_once_and_put_back() {
+    let site = Site::new();
+    let [a, b] = site.pair(staying);
+    let watch = ask_everybody(&site, [&a.host, &b.host]);
+    answers(&watch, "lb-a", VIP, clock::now());
+    assert_eq!(filters(&a.host), "4");
+    let mark = a.mark();
+    let began = clock::now();
+    a.host.sh("tc qdisc del dev eth0 clsact").unwrap();
+    let lost = a.becomes_after(mark, "web", "RELEASING");
+    assert!(lost.cause.contains("took the gate away"), "{lost:?}");
+    // The check comes every 100 ms; a busy machine is late.
+    assert!(
+        lost.at.since(began) < 10 * INTERVAL,
+        "{:?}",
+        lost.at.since(began)
+    );
+    a.said("somebody else took the gate off eth0");
+    answers(&watch, "lb-b", VIP, began);
+    assert!(clock::wait_until(Duration::from_secs(5), || filters(
+        &a.host
+    ) == "4"));
+    demand_no_two_answers(&watch.stop());
+}
+
+#[test]
+fn a_link_that_appears_gets_the_gate_too() {
+    let site = Site::new();
+    let a = site.start(0, both(150));
+    a.becomes("MASTER");
+    a.host
+        .sh("ip link add late0 type veth peer name late1")
+        .unwrap();
+    let guarded = || {
+        let shown = a.host.sh("tc filter show dev late0 egress").unwrap();
+        shown.contains("floatlock")
+    };
+    assert!(
+        clock::wait_until(Duration::from_secs(5), guarded),
+        "{}",
+        a.log()
+    );
+    assert_eq!(a.group("web").role, "MASTER", "{}", a.log());
+}
+
+#[test]
+fn the_status_shows_the_gate_and_a_stop_leaves_nothing_of_it() {
+    let site = Site::new();
+    let [a, b] = site.pair(both);
+    let (of_a, of_b) = (a.status(), b.status());
+    assert_eq!((of_a.gate.as_str(), of_b.gate.as_str()), ("bpf", "bpf"));
+    let left = of_a.groups[0].lease_ms.unwrap();
+    assert!(left > 0 && Duration::from_millis(left) <= LEASE, "{left}");
+    assert_eq!(of_b.groups[0].lease_ms, Some(0));
+    a.signal(Signal::SIGTERM);
+    a.demand_good_end();
+    assert_eq!(filters(&a.host), "0");
+    assert_eq!(
+        a.host.sh("tc qdisc show | grep -c clsact || true").unwrap(),
+        "0"
+    );
+}
+
+#[test]
+fn without_a_gate_the_agent_says_that_it_is_unsafe() {
+    let site = Site::new();
+    let config = Config::new("lb-a", &[both(150)]);
+    let a = site.start_with(
+        0,
+        &config.heartbeat(
+            "protocol = \"vrrp3\"\ninterval = \"100ms\"\nmisses = 5\n\n[fencing]\ngate = \"off\"\n",
+        ),
+    );
+    a.becomes("MASTER");
+    a.said("gate: off, as configured; the addresses of a dead or frozen agent go on answering");
+    assert_eq!(filters(&a.host), "0");
+    assert_eq!(a.group("web").lease_ms, None);
+    let text = a.status().text();
+    assert!(text.contains("UNSAFE"), "{text}");
+}
+
+#[test]
+fn adverts_too_fast_for_a_lease_run_without_one() {
+    let site = Site::new();
+    let config = Config::new("lb-a", &[both(150)]);
+    let fast = config.heartbeat("protocol = \"vrrp3\"\ninterval = \"20ms\"\n");
+    let a = site.start_with(0, &fast);
+    a.becomes("MASTER");
+    assert_eq!(a.group("web").lease_ms, None);
+    let watch = ask_everybody(&site, [&a.host, &a.host]);
+    answers(&watch, "lb-a", VIP, clock::now());
+}
+
+/// A restarted agent shuts what the one before left open, before it takes it off.
+#[test]
+fn an_agent_that_is_started_again_finds_an_open_gate_and_shuts_it() {
+    let site = Site::new();
+    let slow = |node: &str, priority| {
+        Config::new(node, &[both(priority)]).heartbeat("protocol = \"vrrp3\"\ninterval = \"5s\"\n")
+    };
+    let a = site.start_with(0, &slow("lb-a", 150));
+    a.becomes("MASTER");
+    let host = a.host.clone();
+    a.signal(Signal::SIGKILL);
+    let watch = ask_everybody(&site, [&host, &host]);
+    answers(&watch, "lb-a", VIP, clock::now());
+    let again = site.start_with(0, &slow("lb-a", 150));
+    await_address(&host, VIP, false);
+    falls_silent(&watch, VIP, 2 * INTERVAL);
+    assert_eq!(filters(&host), "4");
+    assert!(again.is_running());
+}

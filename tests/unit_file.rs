@@ -93,6 +93,7 @@ fn with_the_privileges_of_the_unit_an_agent_does_all_its_work() {
     let status = scene.status();
     assert_eq!(status["heartbeat"]["realtime"], true, "{status}");
     assert_eq!(status["heartbeat"]["send_failed"], 0, "{status}");
+    assert_eq!(status["gate"], "bpf", "{status}");
     assert_eq!(status["heartbeat"]["announce_failed"], 0, "{status}");
     assert_eq!(
         open_families(agent.child.id()),
@@ -117,7 +118,9 @@ fn what_the_agent_gets_is_all_that_it_may_get() {
 
 #[test]
 fn without_one_of_the_capabilities_an_agent_ends_and_names_it() {
-    for needed in words("AmbientCapabilities") {
+    let mut needed_to_run = words("AmbientCapabilities");
+    assert!(needed_to_run.remove("CAP_BPF"));
+    for needed in needed_to_run {
         let scene = Scene::new(needed);
         let mut rest = words("AmbientCapabilities");
         rest.remove(needed);
@@ -125,6 +128,24 @@ fn without_one_of_the_capabilities_an_agent_ends_and_names_it() {
         assert_eq!(code, Some(4), "{log}");
         assert!(log.contains(needed), "{log}");
     }
+}
+
+#[test]
+fn without_the_capability_of_the_gate_an_agent_runs_and_says_that_it_is_unsafe() {
+    let scene = Scene::new("no-bpf");
+    let mut rest = words("AmbientCapabilities");
+    rest.remove("CAP_BPF");
+    let mut agent = scene.start(&rest);
+    scene.expect("STATUS=web MASTER", &mut agent);
+    let gate = scene.status()["gate"].to_string();
+    assert!(
+        gate.starts_with("\"off, since the kernel refuses it"),
+        "{gate}"
+    );
+    agent.stop();
+    let (code, log) = agent.outcome();
+    assert_eq!(code, Some(0), "{log}");
+    assert!(log.contains("needs CAP_BPF"), "{log}");
 }
 
 /// A directory with a configuration, and the socket that stands for systemd.

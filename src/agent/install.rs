@@ -58,10 +58,16 @@ pub(super) fn gate(config: &Config, rtnl: &mut Rtnl) -> Result<Shut, AgentError>
             let doing = "installing the gate (needs Linux 5.8, CAP_BPF and CAP_NET_ADMIN)";
             Err(AgentError::system(doing)(error))
         }
-        Err(error) => Ok(without(format!(
-            "off, since the kernel refuses it: {error}"
-        ))),
+        Err(error) => Ok(without(format!("off, since {}", reason(&error)))),
     }
+}
+
+fn reason(error: &io::Error) -> String {
+    let needs = match error.kind() {
+        io::ErrorKind::PermissionDenied => " (needs CAP_BPF and CAP_NET_ADMIN)",
+        _ => " (needs Linux 5.8 with BPF classifiers)",
+    };
+    format!("the kernel refuses it: {error}{needs}")
 }
 
 fn shut(config: &Config, rtnl: &mut Rtnl) -> io::Result<(Gate, BTreeSet<u32>)> {

@@ -148,6 +148,7 @@ impl World {
         if verdict.is_ok() {
             self.saw(match self.scenario.mood {
                 Mood::Calm => "served in calm",
+                Mood::Frost => "served after deaths",
                 Mood::Weather => "served by the best",
             });
         }

@@ -27,6 +27,53 @@ pub(crate) struct Kernel {
     pub(crate) torn_at: Option<Instant>,
 }
 
+/// What the kernel knows of the gate, whether an agent runs or not, and what the agent does. Times
+/// are of the node's own clock.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Gate {
+    pub(crate) armed: bool,
+    pub(crate) deadline: Instant,
+    /// Whether what is renewed opens it.
+    pub(crate) open: bool,
+    pub(crate) granted: Instant,
+    /// Whether the last advert has left the host, and when.
+    pub(crate) has_sent: bool,
+    pub(crate) sent_at: Instant,
+}
+
+impl Gate {
+    pub(crate) fn shut(&mut self) {
+        (self.armed, self.open) = (true, false);
+        (self.deadline, self.granted) = (Instant::default(), Instant::default());
+    }
+
+    pub(crate) fn is_shut(&self, clock: Instant) -> bool {
+        self.armed && self.deadline <= clock
+    }
+
+    pub(crate) fn renew(&mut self, until: Instant) {
+        if self.has_sent {
+            self.granted = self.granted.max(until);
+        }
+        if self.open {
+            self.deadline = self.granted;
+        }
+    }
+
+    pub(crate) fn let_through(&mut self) {
+        self.open = true;
+        self.deadline = self.granted;
+    }
+
+    /// When the right to answer ends, if it is made use of.
+    pub(crate) fn ends(&self) -> Instant {
+        match self.open {
+            true => self.granted,
+            false => Instant::NEVER,
+        }
+    }
+}
+
 pub(crate) const ALL: u8 = 0b11;
 pub(crate) const KEPT: u8 = 0b01;
 
@@ -82,6 +129,7 @@ pub(crate) struct Host {
     /// An agent that ends is followed by another one after so long.
     pub(crate) returns_after: Option<Duration>,
     pub(crate) kernel: Kernel,
+    pub(crate) gate: Gate,
     pub(crate) frozen: Option<Freeze>,
     pub(crate) has_link: bool,
     pub(crate) has_source: bool,
@@ -107,6 +155,7 @@ impl Host {
             boot: 0,
             returns_after: None,
             kernel,
+            gate: Gate::default(),
             frozen: None,
             has_link: true,
             has_source: true,
@@ -129,6 +178,11 @@ impl Host {
         }
     }
 
+    /// Whether somebody who asks this host for the addresses gets an answer.
+    pub(crate) fn answers(&self, world: Instant) -> bool {
+        self.kernel.on != 0 && !self.gate.is_shut(self.clock(world))
+    }
+
     /// The node's own clock.
     pub(crate) fn clock(&self, world: Instant) -> Instant {
         world + self.offset
@@ -138,6 +192,10 @@ impl Host {
         let (clock, mut said) = (self.clock(now), Vec::new());
         let group = Group::new(self.settings, self.facts(), (clock, clock), &mut said);
         self.boot += 1;
+        self.gate = Gate::default();
+        if self.settings.lease.is_some() {
+            self.gate.shut();
+        }
         self.agent = Some(Agent {
             group,
             ears: vec![VecDeque::new(); lines],

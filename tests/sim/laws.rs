@@ -8,7 +8,7 @@ use floatlock::core::{
     RoleName, Settings, Term,
 };
 
-use super::host::{ALL, Change, Kernel, Packet};
+use super::host::{ALL, Change, Gate, Kernel, Packet};
 
 /// One step says no more than this.
 const EFFECTS_MAX: usize = 12;
@@ -41,6 +41,8 @@ pub(crate) struct Ledger {
     asked: Option<(Change, Term)>,
     /// From the first `Acquire` of a claim to the verified release.
     pub(crate) claims: bool,
+    /// Whether it asked a living MASTER to go, which may have died in the same interval.
+    pub(crate) asked_to_go: bool,
     disputed_until: Instant,
     /// When something last made the wait of a BACKUP begin again.
     stirred_at: Instant,
@@ -68,6 +70,7 @@ pub(crate) struct Step {
     pub(crate) role: RoleName,
     pub(crate) settings: Settings,
     pub(crate) kernel: Kernel,
+    pub(crate) gate: Gate,
     /// The agent's clock now; what it is told may have happened before, while it was frozen.
     pub(crate) clock: Instant,
 }
@@ -84,6 +87,7 @@ impl Ledger {
             heard: vec![Last::default(); nodes],
             asked: None,
             claims: false,
+            asked_to_go: false,
             disputed_until: Instant::default(),
             stirred_at: now,
             longest_interval: settings.interval,
@@ -169,7 +173,12 @@ impl Ledger {
         match *effect {
             Effect::Advertise { priority: RESIGN } => self.resigned(step),
             Effect::Advertise { .. } => self.spoke(step),
-            Effect::Renew(_) | Effect::Open | Effect::Disarm => Ok(()),
+            Effect::Renew(until) => Self::renews(step, until),
+            Effect::Open => self.opens(step),
+            Effect::Disarm => demand(
+                step.kernel.on == 0 || is_owner(&step.settings),
+                "law 6: the gate is disarmed only after the addresses are verified off",
+            ),
             Effect::Acquire(term) => self.acquires(step, term, unread),
             Effect::Release(term) => self.releases(step, term),
             Effect::Announce(_) => {
@@ -194,11 +203,33 @@ impl Ledger {
         )
     }
 
+    fn renews(step: &Step, until: Instant) -> Verdict {
+        let Some(lease) = step.settings.lease else {
+            return demand(false, "without a gate nothing is renewed");
+        };
+        demand(
+            until <= step.clock + lease,
+            "law 2: a lease counts from before the advert is sent",
+        )
+    }
+
+    fn opens(&self, step: &Step) -> Verdict {
+        let asked = |term| self.asked == Some((Change::Acquire, term));
+        let read_back = match step.event {
+            Event::Acquired(term, Ok(())) | Event::Answering(term) => asked(term),
+            _ => false,
+        };
+        demand(
+            read_back,
+            "law 6: the gate opens after the addresses were read back",
+        )
+    }
+
     fn resigned(&mut self, step: &Step) -> Verdict {
         self.spoke_at = None;
         demand(
-            step.kernel.on == 0 || is_owner(&step.settings),
-            "law 6: a resignation is sent only after the addresses are verified off",
+            step.kernel.on == 0 || step.gate.is_shut(step.clock) || is_owner(&step.settings),
+            "law 6: a resignation is sent only after the gate is shut or the addresses are off",
         )
     }
 
@@ -212,6 +243,7 @@ impl Ledger {
         }
         let silent = step.clock.since(last);
         let others_wait = step.settings.interval * step.settings.misses.max(2);
+        let others_wait = step.settings.lease.unwrap_or(others_wait).min(others_wait);
         demand(
             silent < others_wait || is_owner(&step.settings),
             "a MASTER that was silent for as long as the others wait does not speak again",
@@ -273,6 +305,9 @@ impl Ledger {
             self.claims = false;
         }
         self.count_failures(to, cause);
+        if to == RoleName::Candidate {
+            self.asked_to_go = matches!(cause, Cause::Preempting { .. });
+        }
         demand(
             !matches!(
                 step.event,
@@ -294,7 +329,9 @@ impl Ledger {
 
     fn became_master(&mut self, step: &Step, from: RoleName) -> Verdict {
         let answered = match step.event {
-            Event::Acquired(term, Ok(())) => self.asked == Some((Change::Acquire, term)),
+            Event::Acquired(term, Ok(())) | Event::Answering(term) => {
+                self.asked == Some((Change::Acquire, term))
+            }
             _ => false,
         };
         demand(

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use floatlock::core::Settings;
-use floatlock::core::election::{OWNER, Version, skew};
+use floatlock::core::election::{OWNER, Version, lease, skew};
 
 use super::dice::Dice;
 
@@ -16,6 +16,8 @@ const SECOND: Duration = Duration::from_secs(1);
 pub(crate) enum Mood {
     /// Only what operators do, one thing after the other, on a network that works.
     Calm,
+    /// Agents that die and freeze, on a network that works, each host behind a gate.
+    Frost,
     /// Everything.
     Weather,
 }
@@ -119,10 +121,10 @@ pub(crate) struct Scenario {
 impl Scenario {
     pub(crate) fn draw(seed: u64) -> (Self, Dice) {
         let mut dice = Dice::new(seed);
-        let mood = if dice.chance(25) {
-            Mood::Calm
-        } else {
-            Mood::Weather
+        let mood = match dice.below(100) {
+            0..25 => Mood::Calm,
+            25..40 => Mood::Frost,
+            _ => Mood::Weather,
         };
         let scenario = Self::of(seed, mood, &mut dice);
         (scenario, dice)
@@ -136,7 +138,9 @@ impl Scenario {
         let faults = faults(mood, beat, dice);
         let (gap, length) = match mood {
             Mood::Calm => (settle, settle * 8),
-            Mood::Weather => (beat * dice.pick(&[1, 3, 8]), beat * dice.pick(&[30, 60])),
+            Mood::Frost | Mood::Weather => {
+                (beat * dice.pick(&[1, 3, 8]), beat * dice.pick(&[30, 60]))
+            }
         };
         Self {
             seed,
@@ -169,7 +173,13 @@ impl Scenario {
             4 => new.preempt = !new.preempt,
             _ => new.preempt_delay = preempt_delay(new.interval, dice),
         }
-        new
+        let lease = lease(new.interval, new.misses.min(3));
+        match (new.lease, lease) {
+            (None, _) => new,
+            (Some(_), Some(_)) => Settings { lease, ..new },
+            // With a gate it is another router, which begins anew.
+            (Some(_), None) => *settings,
+        }
     }
 
     fn other_priority(&self, node: usize, dice: &mut Dice) -> u8 {
@@ -206,7 +216,11 @@ fn all_settings(mood: Mood, nodes: usize, dice: &mut Dice) -> Vec<Settings> {
         Version::V3 => dice.pick(&[MILLI * 10, MILLI * 100, MILLI * 100, MILLI * 300, SECOND]),
     };
     let mixed = mood == Mood::Weather && version == Version::V3 && dice.chance(15);
-    let misses = dice.pick(&[2, 3, 3, 3, 4]);
+    let (interval, misses) = match mood {
+        Mood::Frost => (interval.max(MILLI * 100), 3),
+        _ => (interval, dice.pick(&[2, 3, 3, 3, 4])),
+    };
+    let is_gated = mood == Mood::Frost || dice.coin();
     let preempt = dice.chance(70);
     let own_mind = dice.chance(20);
     let priorities = priorities(mood, nodes, dice);
@@ -231,7 +245,7 @@ fn all_settings(mood: Mood, nodes: usize, dice: &mut Dice) -> Vec<Settings> {
             start_delay,
             phase: interval / 256 * dice.below(256) as u32,
             pair: nodes == 2,
-            lease: None,
+            lease: lease(interval, misses.min(3)).filter(|_| is_gated && priority != OWNER),
         }
     };
     priorities.into_iter().enumerate().map(one).collect()
@@ -245,7 +259,7 @@ fn preempt_delay(interval: Duration, dice: &mut Dice) -> Duration {
 }
 
 fn priorities(mood: Mood, nodes: usize, dice: &mut Dice) -> Vec<u8> {
-    if mood == Mood::Calm && nodes > 2 {
+    if mood != Mood::Weather && nodes > 2 {
         return (0..nodes).map(|node| calm_priority(node, dice)).collect();
     }
     let all_equal = dice.chance(30);
@@ -269,6 +283,11 @@ fn priorities(mood: Mood, nodes: usize, dice: &mut Dice) -> Vec<u8> {
 fn faults(mood: Mood, beat: Duration, dice: &mut Dice) -> Vec<Fault> {
     if mood == Mood::Calm {
         return vec![Fault::Stop, Fault::Stop, Fault::Settings];
+    }
+    if mood == Mood::Frost {
+        let deaths = [Fault::Freeze, Fault::Crash, Fault::PowerLoss, Fault::Stop];
+        let count = 1 + dice.below(4);
+        return (0..count).map(|_| dice.pick(&deaths)).collect();
     }
     let share = dice.pick(&[10, 25, 50]);
     // The pauses after failures are seconds: thousands of the shortest intervals.
@@ -294,7 +313,7 @@ fn clock_offset(dice: &mut Dice) -> Duration {
 fn starts(mood: Mood, nodes: usize, settle: Duration, dice: &mut Dice) -> Vec<Duration> {
     let mut starts: Vec<Duration> = match mood {
         Mood::Calm => (0..nodes as u32).map(|n| settle * n / 2).collect(),
-        Mood::Weather => (0..nodes)
+        Mood::Frost | Mood::Weather => (0..nodes)
             .map(|_| dice.between(Duration::ZERO, settle))
             .collect(),
     };
@@ -306,7 +325,7 @@ fn lines(mood: Mood, nodes: usize, beat: Duration, dice: &mut Dice) -> Vec<Line>
     let count = dice.pick(&[1, 1, 2, 2, 3]);
     let slow = mood == Mood::Weather && dice.chance(20);
     let longest = if slow { beat / 4 } else { beat / 500 };
-    let keeps_order = mood == Mood::Calm || dice.chance(70);
+    let keeps_order = mood != Mood::Weather || dice.chance(70);
     (0..count)
         .map(|line| Line {
             sources: sources(line, nodes, dice),

@@ -26,7 +26,7 @@ impl World {
         let gap = self.scenario.gap;
         let wait = match self.scenario.mood {
             Mood::Calm => self.dice.between(gap, gap * 2),
-            Mood::Weather => self.dice.between(Duration::ZERO, gap * 2),
+            Mood::Frost | Mood::Weather => self.dice.between(Duration::ZERO, gap * 2),
         };
         let faults = self.scenario.faults.clone();
         let (node, fault) = (self.dice.below(self.hosts.len()), self.dice.pick(&faults));
@@ -112,6 +112,7 @@ impl World {
         self.crash(node, away);
         if !self.hosts[node].is_owner() {
             self.hosts[node].kernel = Default::default();
+            self.hosts[node].gate = Default::default();
         }
     }
 
@@ -123,7 +124,7 @@ impl World {
         let (returns, settle) = (self.dice.chance(85), self.scenario.gap);
         self.hosts[node].returns_after = match self.scenario.mood {
             Mood::Calm => Some(settle / 2),
-            Mood::Weather => returns.then_some(away),
+            Mood::Frost | Mood::Weather => returns.then_some(away),
         };
         self.send_command(node, Event::Stop);
     }

@@ -29,7 +29,7 @@ pub(crate) fn of(cause: Cause) -> &'static str {
 }
 
 /// Everything that enough seeds must have seen: a simulator that never gets there checks nothing.
-pub(crate) const ALL: [&str; 28] = [
+pub(crate) const ALL: [&str; 29] = [
     "start",
     "work that takes long",
     "BACKUP",
@@ -58,4 +58,5 @@ pub(crate) const ALL: [&str; 28] = [
     "cause: stop",
     "served by the best",
     "served in calm",
+    "served after deaths",
 ];

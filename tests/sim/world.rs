@@ -145,7 +145,7 @@ impl World {
         }
         let first = match world.scenario.mood {
             Mood::Calm => world.scenario.gap * 2,
-            Mood::Weather => world.scenario.gap,
+            Mood::Frost | Mood::Weather => world.scenario.gap,
         };
         world.after(first, What::Fault);
         world
@@ -394,6 +394,10 @@ impl World {
             agent.ledger.pass(at);
             self.step(node, at, Event::Tick);
         }
+        let host = &self.hosts[node];
+        if host.agent.is_some() && host.gate.ends() <= host.clock(self.now) {
+            self.step(node, self.hosts[node].clock(self.now), Event::Lapsed);
+        }
     }
 
     fn step_of(&self, node: usize, event: Event) -> Option<Step> {
@@ -404,6 +408,7 @@ impl World {
             role: group.view().role,
             settings: *group.settings(),
             kernel: host.kernel,
+            gate: host.gate,
             clock: host.clock(self.now),
         })
     }
@@ -451,7 +456,7 @@ impl World {
         let Some(agent) = &mut host.agent else {
             return;
         };
-        let deadline = agent.group.deadline();
+        let deadline = agent.group.deadline().min(host.gate.ends());
         if deadline == Instant::NEVER {
             return;
         }
@@ -476,22 +481,35 @@ impl World {
             if let Some(agent) = &mut host.agent {
                 let frames = agent.ears.iter().flatten();
                 let unread = frames.map(|(at, packet)| (*at + offset, packet));
-                let verdict = agent.ledger.said(step, effect, unread);
+                // The gate as it is after what was said before.
+                let gate = host.gate;
+                let verdict = agent.ledger.said(&Step { gate, ..*step }, effect, unread);
                 self.uphold(node, verdict);
             }
         }
         match *effect {
             Effect::Advertise { priority } => self.advertise(node, priority),
-            Effect::Acquire(term) => self.ask(node, Change::Acquire, term),
-            Effect::Release(term) => self.ask(node, Change::Release, term),
+            Effect::Renew(until) => self.hosts[node].gate.renew(until),
+            Effect::Open if !self.is_gated(node) => {}
+            Effect::Open => self.hosts[node].gate.let_through(),
+            Effect::Disarm => self.hosts[node].gate.armed = false,
+            Effect::Acquire(term) => {
+                self.hosts[node].gate.armed = self.is_gated(node);
+                self.ask(node, Change::Acquire, term);
+            }
+            Effect::Release(term) => {
+                if self.is_gated(node) {
+                    self.hosts[node].gate.shut();
+                }
+                self.ask(node, Change::Release, term);
+            }
             Effect::Report(Report::Role { to, cause, .. }) => self.turned(node, to, cause),
-            Effect::Report(Report::Alarm(_))
-            | Effect::Announce(_)
-            | Effect::Hush
-            | Effect::Renew(_)
-            | Effect::Open
-            | Effect::Disarm => {}
+            Effect::Report(Report::Alarm(_)) | Effect::Announce(_) | Effect::Hush => {}
         }
+    }
+
+    fn is_gated(&self, node: usize) -> bool {
+        self.hosts[node].settings.lease.is_some()
     }
 
     fn turned(&mut self, node: usize, to: RoleName, cause: floatlock::core::Cause) {
@@ -514,6 +532,13 @@ impl World {
         };
         let holds = agent.ledger.claims || self.hosts[node].kernel.on != 0;
         let interval = agent.group.settings().interval;
+        let usable = (0..self.scenario.lines.len()).any(|line| self.is_usable(line, node));
+        let clock = self.hosts[node].clock(self.now);
+        let gate = &mut self.hosts[node].gate;
+        gate.has_sent = usable;
+        if usable && priority != floatlock::core::election::RESIGN {
+            gate.sent_at = clock;
+        }
         for line in 0..self.scenario.lines.len() {
             if !self.is_usable(line, node) {
                 continue;
@@ -563,9 +588,20 @@ impl World {
             let verdict = agent.ledger.addresses(&agent.group, &host.kernel, self.now);
             self.uphold(node, verdict);
         }
-        if self.scenario.mood == Mood::Calm {
-            let holders = self.hosts.iter().filter(|host| host.kernel.on != 0).count();
-            let law = "law 6: in calm no two nodes have the addresses on at once";
+        let host = &self.hosts[node];
+        if let Some(lease) = host.settings.lease.filter(|_| host.answers(self.now)) {
+            let law = "a node answers no longer than its lease after the last advert that left it";
+            let lasts = host.clock(self.now) < host.gate.sent_at + lease;
+            self.uphold(node, lasts.then_some(()).ok_or(law.to_owned()));
+        }
+        if self.scenario.mood != Mood::Weather {
+            // A MASTER that dies in the very interval in which a better node asks it to go is taken for
+            // one that went in silence, as keepalived's do: VRRP cannot tell the two apart.
+            let has_asked = |host: &Host| host.agent.as_ref().is_some_and(|a| a.ledger.asked_to_go);
+            let excused = self.scenario.mood == Mood::Frost && self.hosts.iter().any(has_asked);
+            let answering = self.hosts.iter().filter(|host| host.answers(self.now));
+            let holders = if excused { 0 } else { answering.count() };
+            let law = "on a network that works, no two nodes answer at once";
             let verdict = (holders <= 1).then_some(()).ok_or(law.to_owned());
             self.uphold(node, verdict);
         }

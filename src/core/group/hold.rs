@@ -10,7 +10,9 @@ use super::{
     HOLD_OFF_MAX, LATE, ONE_LOSS, RELEASE_WITHIN,
 };
 use crate::core::election::{RESIGN, Rank};
-use crate::core::event::{AddressFault, Alarm, Blocked, Cause, Effect, Heard, Outcome, Term};
+use crate::core::event::{
+    AddressFault, AddressFaultKind, Alarm, Blocked, Cause, Effect, Heard, Outcome, Term,
+};
 use crate::core::time::Instant;
 
 impl Group {
@@ -405,7 +407,8 @@ impl Group {
         self.release(outranked_by(heard), out);
     }
 
-    /// Law 6: addresses off, verified off, and only then are the peers told.
+    /// Law 6: addresses off, verified off, and only then are the peers told, unless a gate keeps this
+    /// host silent from now on.
     ///
     /// A node that leaves of its own accord goes on advertising until then, so that nobody takes
     /// over while it still answers. One that gives way to a better router is silent, since its
@@ -425,13 +428,28 @@ impl Group {
         self.announce_at = Instant::NEVER;
         let attempt = self.ask(0);
         out.push(Effect::Release(attempt.term));
+        // Law 6: closed counts as off. The others need not wait for thousands of addresses.
+        let tells = claiming.is_some() && self.is_shut(cause);
+        if tells {
+            Self::resign(out);
+        }
         let leave = Leave {
-            advert_at: claiming.filter(|_| leaves),
+            advert_at: claiming.filter(|_| leaves && !tells),
             attempt,
             until: self.now + RELEASE_WITHIN,
-            resigns: true,
+            resigns: !tells,
         };
         self.become_role(Role::Releasing(leave), cause, out);
+    }
+
+    /// Whether the gate keeps this host silent while its addresses go off.
+    fn is_shut(&self, cause: Cause) -> bool {
+        let no_gate = match cause {
+            Cause::GateLost => true,
+            Cause::Blocked(Blocked::Addresses(fault)) => fault.kind == AddressFaultKind::NoGate,
+            _ => false,
+        };
+        self.settings.lease.is_some() && !no_gate
     }
 
     /// A stop that comes while the table is still being cleared ends like any other.

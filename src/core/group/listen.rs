@@ -125,6 +125,10 @@ impl Group {
     }
 
     fn stand(&mut self, out: &mut Vec<Effect>) {
+        if let Some(gone_at) = self.dying_until() {
+            self.role = Role::Backup { stand_at: gone_at };
+            return;
+        }
         self.advertise(out);
         let advert_at = self.next_beat();
         match self.living_rival() {
@@ -152,6 +156,16 @@ impl Group {
     pub(super) fn living_rival(&self) -> Option<Rival> {
         let longest = self.rivals.longest(|rival| self.clear_at(rival));
         longest.filter(|&rival| self.now < self.clear_at(rival))
+    }
+
+    /// Until when a MASTER may still answer that has missed an advert and has not resigned: it is dead
+    /// perhaps, and until its lease ends its gate is open. This is so where a better node waits to
+    /// push a living one aside, whose adverts do not prolong the wait.
+    fn dying_until(&self) -> Option<Instant> {
+        let gone_at = |rival: Rival| rival.at + self.master_down(self.interval_of(rival.heard));
+        let rival = self.rivals.longest(gone_at)?;
+        let is_dying = self.living_rival().is_none() && self.now < gone_at(rival);
+        (is_dying && self.resigned.is_none() && !self.is_owner()).then(|| gone_at(rival))
     }
 
     /// When a MASTER that said nothing more has gone: the next advert would have come after one

@@ -184,6 +184,7 @@ impl Scenario {
 
     fn other_priority(&self, node: usize, dice: &mut Dice) -> u8 {
         match self.mood {
+            Mood::Frost => calm_priority(node, dice),
             Mood::Calm if self.nodes() > 2 => calm_priority(node, dice),
             _ => dice.pick(&[1, 50, 99, 100, 100, 101, 200, 254]),
         }
@@ -259,7 +260,8 @@ fn preempt_delay(interval: Duration, dice: &mut Dice) -> Duration {
 }
 
 fn priorities(mood: Mood, nodes: usize, dice: &mut Dice) -> Vec<u8> {
-    if mood != Mood::Weather && nodes > 2 {
+    // Two that stand within the way of a frame are told apart by nothing.
+    if mood == Mood::Frost || mood == Mood::Calm && nodes > 2 {
         return (0..nodes).map(|node| calm_priority(node, dice)).collect();
     }
     let all_equal = dice.chance(30);

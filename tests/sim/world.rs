@@ -103,6 +103,8 @@ pub(crate) enum Act {
 }
 
 pub(crate) struct World {
+    /// Until when the lease may run of a MASTER that died while it was asked to go.
+    excused_until: Instant,
     pub(crate) scenario: Scenario,
     pub(crate) now: Instant,
     pub(crate) act: Act,
@@ -126,6 +128,7 @@ impl World {
         let nodes = scenario.settings.iter().zip(&scenario.offsets).zip(lead);
         let hosts = nodes.map(|((settings, offset), lead)| Host::new(*settings, *offset, *lead));
         let mut world = Self {
+            excused_until: Instant::default(),
             hosts: hosts.collect(),
             network: Network::new(scenario.nodes(), scenario.lines.clone()),
             now: Instant::default(),
@@ -598,7 +601,10 @@ impl World {
             // A MASTER that dies in the very interval in which a better node asks it to go is taken for
             // one that went in silence, as keepalived's do: VRRP cannot tell the two apart.
             let has_asked = |host: &Host| host.agent.as_ref().is_some_and(|a| a.ledger.asked_to_go);
-            let excused = self.scenario.mood == Mood::Frost && self.hosts.iter().any(has_asked);
+            if self.scenario.mood == Mood::Frost && self.hosts.iter().any(has_asked) {
+                self.excused_until = self.now + self.beat() * 3;
+            }
+            let excused = self.now < self.excused_until;
             let answering = self.hosts.iter().filter(|host| host.answers(self.now));
             let holders = if excused { 0 } else { answering.count() };
             let law = "on a network that works, no two nodes answer at once";

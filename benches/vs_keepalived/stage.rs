@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use floatlock::lab::agent::{AgentKind, GroupSetup, Setup};
-use floatlock::lab::{Host, Lab, LabError, Process, Watch, WatchOptions};
+use floatlock::lab::{Ask, Host, Lab, LabError, Lan, Process, Watch, WatchOptions};
 use ipnet::{IpNet, Ipv4Net};
 use nix::sys::signal::Signal;
 
@@ -49,6 +49,7 @@ pub(crate) struct Stage {
     pub(crate) a: Host,
     pub(crate) b: Host,
     pub(crate) client: Host,
+    lan: Lan,
     _lab: Lab,
 }
 
@@ -70,6 +71,7 @@ impl Stage {
             a,
             b,
             client,
+            lan,
             _lab: lab,
         })
     }
@@ -123,6 +125,18 @@ impl Stage {
     /// A client that asks for the address every millisecond, and hears adverts and announcements.
     pub(crate) fn ask(&self) -> Result<Watch, Failure> {
         self.ask_for(&[VIP], Duration::from_millis(1))
+    }
+
+    /// A client that asks each of the two hosts for each of these addresses, whoever is said to have
+    /// it: sees when both answer.
+    pub(crate) fn ask_both(&self, addresses: &[IpAddr], every: Duration) -> Result<Watch, Failure> {
+        let macs = [self.a.mac_on(&self.lan)?, self.b.mac_on(&self.lan)?];
+        let options = WatchOptions {
+            every,
+            ask: Ask::Hosts(macs.to_vec()),
+            ..WatchOptions::new(addresses)
+        };
+        Ok(Watch::start(&self.client, options)?)
     }
 
     /// A client that asks for each of these addresses.

@@ -14,5 +14,6 @@
 pub mod arp;
 pub mod filter;
 pub mod ipv4;
+pub mod native;
 pub mod ndp;
 pub mod vrrp;

@@ -3,6 +3,7 @@
 //! | module | question |
 //! |---|---|
 //! | [`vrrp`] | what is an advert, and which ones count? |
+//! | [`native`] | the same for the heartbeat of Floatlock's own protocol |
 //! | [`ipv4`] | what does the header around an advert say? |
 //! | [`arp`], [`ndp`] | how are the neighbours told who answers now? |
 //! | [`filter`] | which packets does the kernel wake us for? |

@@ -1,0 +1,161 @@
+//! What holds for all frames? What was written is what is read, and what is read is what would be
+//! written.
+
+use std::num::{NonZeroU8, NonZeroU64};
+use std::time::Duration;
+
+use floatlock::core::Instant;
+use floatlock::wire::native::{
+    BootId, Configuration, Digest, Frame, Group, GroupId, Header, Heard, NodeId, Role, Statement,
+};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use crate::scene::{PEER, THIRD, current_key, frame, hear, seal, usual};
+
+fn a_boot() -> impl Strategy<Value = BootId> {
+    any::<[u8; 16]>().prop_map(BootId)
+}
+
+fn a_header() -> impl Strategy<Value = Header> {
+    let node = select(vec![PEER, THIRD]);
+    let numbers = any::<(u8, u64, u64)>();
+    (node, a_boot(), numbers, any::<[u64; 4]>()).prop_map(
+        |(node, boot_id, (path, sequence, nanos), digests)| {
+            let [voters, groups, timing, rest] = digests.map(Digest);
+            Header {
+                path,
+                node,
+                boot_id,
+                sequence,
+                boot_time: Instant::from_nanos(nanos),
+                configuration: Configuration {
+                    voters,
+                    groups,
+                    timing,
+                    rest,
+                },
+            }
+        },
+    )
+}
+
+fn a_heard() -> impl Strategy<Value = Heard> {
+    (any::<(u64, u64, u8, u8)>(), a_boot()).prop_map(|((node, sequence, path, by), boot_id)| {
+        Heard {
+            node: NodeId(node),
+            boot_id,
+            sequence,
+            path,
+            by,
+        }
+    })
+}
+
+fn a_statement() -> impl Strategy<Value = Statement> {
+    let nonce = || any::<NonZeroU64>();
+    let lease = (1..=25_500_000_000_000_u64).prop_map(Duration::from_nanos);
+    prop_oneof![
+        Just(Statement::Nothing),
+        (nonce(), lease).prop_map(|(nonce, lease)| Statement::Request { nonce, lease }),
+        (a_boot(), nonce()).prop_map(|(boot_id, nonce)| Statement::Ack { boot_id, nonce }),
+        (any::<u64>(), a_boot(), nonce()).prop_map(|(to, boot_id, nonce_last)| {
+            Statement::Resign {
+                to: NodeId(to),
+                boot_id,
+                nonce_last,
+            }
+        }),
+    ]
+}
+
+fn a_group() -> impl Strategy<Value = Group> {
+    let role = select(vec![
+        Role::Init,
+        Role::Backup,
+        Role::Candidate,
+        Role::Master,
+        Role::Releasing,
+        Role::Fault,
+        Role::Stopped,
+        Role::Witness,
+    ]);
+    let numbers = any::<(u64, NonZeroU8, u16, u64, u64)>();
+    (numbers, role, 1..=254u8, a_statement()).prop_map(
+        |((id, number, fitness, addresses, epoch), role, priority, statement)| Group {
+            id: GroupId(id),
+            number,
+            role,
+            priority,
+            fitness,
+            addresses: Digest(addresses),
+            epoch,
+            statement,
+        },
+    )
+}
+
+fn some_groups() -> impl Strategy<Value = Vec<Group>> {
+    vec(a_group(), 0..12).prop_map(|mut groups| {
+        groups.sort_by_key(|group| group.id);
+        groups.dedup_by_key(|group| group.id);
+        groups
+    })
+}
+
+/// The frame that says the same.
+fn said_again(frame_heard: &Frame<'_>) -> Vec<u8> {
+    let heard: Vec<_> = frame_heard.heard().collect();
+    let groups: Vec<_> = frame_heard.groups().collect();
+    frame(&current_key(), frame_heard.header, &heard, &groups)
+}
+
+proptest! {
+    #[test]
+    fn what_is_said_is_what_is_heard(
+        header in a_header(),
+        heard in vec(a_heard(), 0..8),
+        groups in some_groups(),
+    ) {
+        let bytes = frame(&current_key(), header, &heard, &groups);
+        let frame = hear(&bytes).unwrap();
+        prop_assert_eq!(frame.header, header);
+        prop_assert!(frame.heard().eq(heard));
+        prop_assert!(frame.groups().eq(groups));
+        prop_assert_eq!(said_again(&frame), bytes);
+    }
+
+    /// Somebody with the key may say anything; what counts has one spelling only.
+    #[test]
+    fn what_counts_is_written_in_one_way(
+        changes in vec((6..252usize, any::<u8>()), 1..6),
+    ) {
+        let mut bytes = usual();
+        for (at, byte) in changes {
+            bytes[at] = byte;
+        }
+        bytes[6..18].copy_from_slice(&usual()[6..18]);
+        seal(&mut bytes, &current_key());
+        if let Ok(frame) = hear(&bytes) {
+            prop_assert_eq!(said_again(&frame), bytes);
+        }
+    }
+
+    #[test]
+    fn garbage_never_counts(bytes in vec(any::<u8>(), 0..600)) {
+        prop_assert!(hear(&bytes).is_err());
+    }
+
+    /// With the start and the length of a frame, and sealed by somebody who has the key.
+    #[test]
+    fn sealed_garbage_is_judged_without_panic(body in vec(any::<u8>(), 108..600)) {
+        let mut bytes = usual()[..18].to_vec();
+        bytes.extend(body);
+        bytes[18..26].copy_from_slice(&PEER.0.to_be_bytes());
+        seal(&mut bytes, &current_key());
+        if let Ok(frame) = hear(&bytes) {
+            prop_assert_eq!(said_again(&frame), bytes);
+        }
+    }
+}

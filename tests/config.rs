@@ -13,6 +13,8 @@ use floatlock::config::{self, Loaded, Paint, Problems, Severity};
 
 #[path = "config/conf.rs"]
 mod conf;
+#[path = "config/key.rs"]
+mod key;
 #[path = "config/mutants.rs"]
 mod mutants;
 #[path = "config/positive.rs"]

@@ -8,6 +8,8 @@
 //! ```
 //! Each of these reads through `reader`, which looks up in [`keys`] what a table may hold,
 //! puts every problem into one list and goes on. Only a file without an error becomes a [`Config`].
+//! [`load_key`] reads the other file there is, the key of the native heartbeat; no key of the
+//! configuration names one yet.
 
 mod across;
 mod address;
@@ -18,6 +20,7 @@ mod fencing;
 mod file;
 mod group;
 mod heartbeat;
+mod key;
 pub mod keys;
 mod lines;
 mod load;
@@ -34,6 +37,7 @@ mod vrrp;
 mod wording;
 
 pub use derived::{Derived, Summary, derived, summary};
+pub use key::{KeyProblem, UnusableKey, load_key};
 pub use load::{Failure, Loaded, Unreadable, load, parse};
 pub use problem::{Also, Problem, Problems, Related, Row, Severity, Span};
 pub use render::Paint;

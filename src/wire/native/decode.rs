@@ -152,7 +152,8 @@ impl<'a> Sealed<'a> {
     /// The frame, its sender and its counts checked; of an authentic one only.
     fn frame(&self, key: KeyAge, expect: &Expect<'_>) -> Result<Frame<'a>, Rejected> {
         let mut fields = self.fields();
-        let _: ([u8; 4], u64) = (fields.array(), fields.long()); // key id and cluster: unsealed by them
+        // Key id and cluster, which it was unsealed by.
+        let _: ([u8; 4], u64) = (fields.array(), fields.long());
         let header = Header::take(self.header[PATH], &mut fields);
         check_sender(&header, expect)?;
         let (heard, groups) = (usize::from(fields.short()), usize::from(fields.short()));

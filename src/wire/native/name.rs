@@ -8,8 +8,8 @@ macro_rules! ids {
     ($($(#[doc = $doc:literal])+ $id:ident($label:literal),)+) => {$(
         $(#[doc = $doc])+
         ///
-        /// The first eight bytes of a SHA-256 sum; that two of 65 000 names share an id happens less
-        /// than once in a thousand million times.
+        /// The first eight bytes of a SHA-256 sum. That two of 65 000 names share an id happens
+        /// less than once in a thousand million times.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $id(pub u64);
 

@@ -16,7 +16,9 @@
 //! addresses were read back; BACKUP is said only after they were verified off, and only then are
 //! the peers told; every role has a deadline and a way out.
 
+mod claim;
 mod hold;
+mod leave;
 mod listen;
 mod rivals;
 mod role;

@@ -6,6 +6,7 @@
 pub mod election;
 pub mod event;
 pub mod group;
+pub mod lease;
 pub mod time;
 pub mod words;
 

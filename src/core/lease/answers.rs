@@ -1,0 +1,124 @@
+//! What do the answers give? Votes that come in, and what they add up to.
+
+use super::Lease;
+use super::campaign::{Asked, Voice, Vote};
+use super::epoch::{Epoch, NodeId};
+use super::words::{Authority, BootId, Effect, Loss, Nonce};
+use crate::core::time::Instant;
+
+impl Lease {
+    pub(super) fn granted(&mut self, from: NodeId, boot: BootId, nonce: Nonce) {
+        if !self.is_peer(from) || boot != self.boot {
+            return;
+        }
+        self.hear();
+        let Some(campaign) = &mut self.campaign else {
+            return;
+        };
+        let asked = campaign.asked.iter().find(|asked| asked.nonce == nonce);
+        let Some(&Asked { epoch, until, .. }) = asked else {
+            return;
+        };
+        let from = Voice::Node(from);
+        campaign.vote(Vote { from, epoch, until });
+        campaign.acks_until = self.now + self.settings.lease / 2;
+        campaign.alone = false;
+    }
+
+    pub(super) fn refused(&mut self, from: NodeId, floor: Epoch) {
+        if !self.is_peer(from) {
+            return;
+        }
+        self.hear();
+        self.epochs.see(floor);
+        if let Some(campaign) = &mut self.campaign {
+            campaign.asked_for = campaign.asked_for.max(floor);
+        }
+    }
+
+    pub(super) fn arbiter(&mut self, ticket: Nonce, until: Instant) {
+        let Some(campaign) = &mut self.campaign else {
+            return;
+        };
+        let Some((_, epoch)) = campaign.contest.filter(|contest| contest.0 == ticket) else {
+            return;
+        };
+        let from = Voice::Arbiter;
+        campaign.votes.retain(|vote| vote.from != from);
+        campaign.vote(Vote { from, epoch, until });
+        campaign.forget(self.now);
+    }
+
+    pub(super) fn looked(&mut self, ticket: Nonce, answered: bool) {
+        let silent = self.silent_at <= self.now;
+        let Some(campaign) = &mut self.campaign else {
+            return;
+        };
+        if campaign.look != Some(ticket) || campaign.authority.is_some() {
+            return;
+        }
+        campaign.look = None;
+        if answered {
+            campaign.look_at = self.now + self.settings.interval;
+        } else if silent && self.epochs.stored(campaign.epoch) {
+            // The deadline counts from a heartbeat that goes out now.
+            campaign.alone = true;
+            campaign.ask_at = self.now;
+        }
+    }
+
+    /// Counts the votes: begins, moves or ends the authority.
+    pub(super) fn recount(&mut self, out: &mut Vec<Effect>) {
+        let (now, floor) = (self.now, self.epochs.floor);
+        let majority = self.settings.voters.majority();
+        let Some(campaign) = &mut self.campaign else {
+            return;
+        };
+        let alone = campaign.alone;
+        let own = campaign.own(self.settings.me).filter(|_| alone);
+        let best = campaign.agreed(majority, |_| true).max(own);
+        let old = campaign.authority;
+        let new = best.filter(|(until, _)| *until > now);
+        let Some((until, epoch)) = new else {
+            if old.is_some() {
+                self.lose(Loss::Lapsed, out);
+            }
+            return;
+        };
+        if old.is_none() && epoch < floor {
+            return;
+        }
+        let epoch = old.map_or(epoch, |old| old.epoch.max(epoch));
+        let new = Authority {
+            until,
+            epoch,
+            alone,
+        };
+        if old.is_none() {
+            // A holder asks the arbiter as soon as it has to.
+            campaign.contend_at = now;
+        }
+        if old != Some(new) {
+            campaign.authority = Some(new);
+            out.push(Effect::Authority(new));
+        }
+    }
+
+    /// Gives the arbiter's vote back once the peers' votes are enough.
+    pub(super) fn dispense(&mut self, out: &mut Vec<Effect>) {
+        let majority = self.settings.voters.majority();
+        let Some(campaign) = &mut self.campaign else {
+            return;
+        };
+        let enough = campaign.agreed(majority, |vote| vote.from != Voice::Arbiter);
+        if campaign.authority.is_none() || campaign.acks_until <= self.now || enough.is_none() {
+            return;
+        }
+        let Some((ticket, _)) = campaign.contest.take() else {
+            return;
+        };
+        campaign.votes.retain(|vote| vote.from != Voice::Arbiter);
+        self.recount(out);
+        out.push(Effect::Withdraw(ticket));
+    }
+}

@@ -1,0 +1,130 @@
+//! What does a candidate know? Its questions, and the votes that it got.
+
+use std::time::Duration;
+
+use super::epoch::{Epoch, NodeId};
+use super::words::{Authority, Nonce};
+use crate::core::time::Instant;
+
+/// A question that may still be answered. Law 2: the vote ends L after it was sent, whenever the
+/// answer comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Asked {
+    pub(super) nonce: Nonce,
+    pub(super) epoch: Epoch,
+    pub(super) until: Instant,
+}
+
+/// Whose vote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Voice {
+    Node(NodeId),
+    Arbiter,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Vote {
+    pub(super) from: Voice,
+    pub(super) epoch: Epoch,
+    pub(super) until: Instant,
+}
+
+/// What a candidate or holder knows. It ends as a whole: what is asked in one campaign is no
+/// answer in the next.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Campaign {
+    /// Of the requests; while serving it only rises.
+    pub(super) epoch: Epoch,
+    /// Below this a voter would not grant.
+    pub(super) asked_for: Epoch,
+    pub(super) authority: Option<Authority>,
+    pub(super) ask_at: Instant,
+    pub(super) asked: Vec<Asked>,
+    pub(super) votes: Vec<Vote>,
+    /// From then on, acknowledgements have stopped.
+    pub(super) acks_until: Instant,
+    pub(super) contend_at: Instant,
+    /// The ticket at the arbiter and its ballot.
+    pub(super) contest: Option<(Nonce, Epoch)>,
+    pub(super) look_at: Instant,
+    pub(super) look: Option<Nonce>,
+    /// The own vote is enough: one of a pair goes on without the other.
+    pub(super) alone: bool,
+    /// A candidate that keeps others from winning does not do so for ever.
+    pub(super) rest_at: Instant,
+}
+
+impl Campaign {
+    pub(super) fn new(epoch: Epoch, now: Instant, head_start: Duration) -> Self {
+        Self {
+            epoch,
+            asked_for: epoch,
+            authority: None,
+            ask_at: now,
+            asked: Vec::new(),
+            votes: Vec::new(),
+            acks_until: now,
+            contend_at: now + head_start,
+            contest: None,
+            look_at: now,
+            look: None,
+            alone: false,
+            rest_at: Instant::NEVER,
+        }
+    }
+
+    pub(super) fn vote(&mut self, vote: Vote) {
+        match self.votes.iter_mut().find(|old| old.from == vote.from) {
+            None => self.votes.push(vote),
+            Some(old) => {
+                old.until = old.until.max(vote.until);
+                old.epoch = old.epoch.max(vote.epoch);
+            }
+        }
+        self.votes.sort_by_key(|vote| vote.from);
+    }
+
+    /// Law 4: what is past its bound is no answer.
+    pub(super) fn forget(&mut self, now: Instant) {
+        self.asked.retain(|asked| asked.until > now);
+        self.votes.retain(|vote| vote.until > now);
+    }
+
+    /// Until when, and for which epoch, a majority agrees.
+    pub(super) fn agreed(
+        &self,
+        majority: usize,
+        counts: impl Fn(&Vote) -> bool,
+    ) -> Option<(Instant, Epoch)> {
+        let votes = || self.votes.iter().filter(|vote| counts(vote));
+        let mut ends: Vec<_> = votes().map(|vote| vote.until).collect();
+        let mut epochs: Vec<_> = votes().map(|vote| vote.epoch).collect();
+        ends.sort_unstable_by(|a, b| b.cmp(a));
+        epochs.sort_unstable_by(|a, b| b.cmp(a));
+        Some((*ends.get(majority - 1)?, *epochs.get(majority - 1)?))
+    }
+
+    pub(super) fn own(&self, me: NodeId) -> Option<(Instant, Epoch)> {
+        let own = self
+            .votes
+            .iter()
+            .find(|vote| vote.from == Voice::Node(me))?;
+        Some((own.until, own.epoch))
+    }
+
+    pub(super) fn map_ends(&mut self, at: impl Fn(Instant) -> Instant) {
+        let asked = self.asked.iter_mut().map(|asked| &mut asked.until);
+        let votes = self.votes.iter_mut().map(|vote| &mut vote.until);
+        let authority = self.authority.iter_mut().map(|own| &mut own.until);
+        let own = [
+            &mut self.ask_at,
+            &mut self.acks_until,
+            &mut self.contend_at,
+            &mut self.look_at,
+            &mut self.rest_at,
+        ];
+        for end in own.into_iter().chain(asked).chain(votes).chain(authority) {
+            *end = at(*end);
+        }
+    }
+}

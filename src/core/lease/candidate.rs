@@ -1,0 +1,232 @@
+//! Do we stand? The side that asks for votes.
+
+use std::time::Duration;
+
+use super::campaign::{Asked, Campaign, Voice, Vote};
+use super::epoch::{Epoch, NodeId};
+use super::words::{Effect, Loss, Request, Resign};
+use super::{HEAD_START, Lease};
+use crate::core::time::Instant;
+
+impl Lease {
+    /// Ends what has ended by now.
+    pub(super) fn lapse(&mut self, out: &mut Vec<Effect>) {
+        let now = self.now;
+        let Some(campaign) = &mut self.campaign else {
+            return;
+        };
+        campaign.forget(now);
+        if campaign.authority.is_some_and(|own| own.until <= now) {
+            self.lose(Loss::Lapsed, out);
+        } else if campaign.authority.is_none() && campaign.rest_at <= now {
+            self.abandon(out);
+            // The better rank did not win; twice a promise is enough for the others.
+            self.pause(self.own_promise() * 2);
+        }
+    }
+
+    /// What a candidate or holder does now, begun if it may be.
+    pub(super) fn campaign(&mut self, out: &mut Vec<Effect>) {
+        if self.campaign.is_none() && self.wants && self.may_stand_at() <= self.now {
+            self.stand();
+        }
+        self.ask(out);
+        self.recount(out);
+        self.dispense(out);
+        self.contend(out);
+        self.look(out);
+    }
+
+    pub(super) fn may_stand_at(&self) -> Instant {
+        let promised = self.promise.map_or(self.stand_at, |promise| promise.until);
+        promised.max(self.stand_at).max(self.quarantine_until)
+    }
+
+    fn stand(&mut self) {
+        let Some(epoch) = self.epochs.next(self.settings.me) else {
+            self.stand_at = Instant::NEVER;
+            return;
+        };
+        let head_start = self.settings.interval.min(HEAD_START);
+        self.campaign = Some(Campaign::new(epoch, self.now, head_start));
+    }
+
+    fn ask(&mut self, out: &mut Vec<Effect>) {
+        let now = self.now;
+        let until = now + self.settings.lease;
+        let Some(campaign) = &mut self.campaign else {
+            return;
+        };
+        if campaign.ask_at > now {
+            return;
+        }
+        // Raised by a refusal; used once it is stored.
+        let epoch = match self.epochs.next(self.settings.me) {
+            Some(above) if campaign.asked_for > campaign.epoch => above,
+            _ => campaign.epoch,
+        };
+        out.extend(self.epochs.reserve(epoch).map(Effect::Persist));
+        if self.epochs.stored(epoch) {
+            campaign.epoch = epoch;
+        } else if !self.epochs.stored(campaign.epoch) {
+            return;
+        }
+        let epoch = campaign.epoch;
+        self.nonce += 1;
+        campaign.ask_at = now + self.settings.interval;
+        let nonce = self.nonce;
+        campaign.asked.push(Asked {
+            nonce,
+            epoch,
+            until,
+        });
+        // The own vote: nothing is promised to anybody, or there would be no campaign.
+        let from = Voice::Node(self.settings.me);
+        campaign.vote(Vote { from, epoch, until });
+        let stopped = campaign.acks_until <= now && campaign.authority.is_some();
+        campaign.alone |= stopped && self.settings.voters.pair();
+        let holding = campaign.authority.is_some();
+        self.epochs.floor = self.epochs.floor.max(epoch);
+        self.epochs.see(epoch);
+        out.push(Effect::Request(self.request(epoch, holding)));
+    }
+
+    fn request(&self, epoch: Epoch, holding: bool) -> Request {
+        Request {
+            group: self.settings.group,
+            epoch,
+            boot: self.boot,
+            nonce: self.nonce,
+            lease: self.settings.lease,
+            voters: self.settings.voters.hash,
+            priority: self.settings.priority,
+            holding,
+        }
+    }
+
+    fn contend(&mut self, out: &mut Vec<Effect>) {
+        let at = self
+            .campaign
+            .as_ref()
+            .map(|campaign| self.contend_at(campaign));
+        if at.is_none_or(|at| at > self.now) {
+            return;
+        }
+        self.nonce += 1;
+        if let Some(campaign) = &mut self.campaign {
+            campaign.contest = Some((self.nonce, campaign.epoch));
+            out.push(Effect::Contend(self.nonce, campaign.epoch));
+        }
+    }
+
+    fn look(&mut self, out: &mut Vec<Effect>) {
+        let at = self
+            .campaign
+            .as_ref()
+            .map(|campaign| self.look_at(campaign));
+        if at.is_none_or(|at| at > self.now) {
+            return;
+        }
+        self.nonce += 1;
+        if let Some(campaign) = &mut self.campaign {
+            campaign.look = Some(self.nonce);
+            campaign.look_at = self.now + self.settings.lease;
+            out.push(Effect::Look(self.nonce));
+        }
+    }
+
+    fn contend_at(&self, campaign: &Campaign) -> Instant {
+        if !self.settings.voters.arbiter
+            || campaign.contest.is_some()
+            || !self.epochs.stored(campaign.epoch)
+        {
+            return Instant::NEVER;
+        }
+        campaign.contend_at.max(campaign.acks_until)
+    }
+
+    fn look_at(&self, campaign: &Campaign) -> Instant {
+        if !self.settings.voters.pair()
+            || campaign.authority.is_some()
+            || !self.epochs.stored(campaign.epoch)
+        {
+            return Instant::NEVER;
+        }
+        campaign.look_at.max(self.silent_at)
+    }
+
+    pub(super) fn campaign_deadline(&self, campaign: &Campaign) -> Instant {
+        let ask_at = match self.epochs.stored(campaign.epoch) {
+            true => campaign.ask_at,
+            false => Instant::NEVER,
+        };
+        let end = campaign.authority.map_or(campaign.rest_at, |own| own.until);
+        let ask_at = ask_at.min(self.contend_at(campaign));
+        ask_at.min(self.look_at(campaign)).min(end)
+    }
+
+    /// Law of the grantor: it holds nothing, neither from peers nor from the arbiter.
+    pub(super) fn holds_any(&self) -> bool {
+        let Some(campaign) = &self.campaign else {
+            return false;
+        };
+        let arbiter = |vote: &Vote| vote.from == Voice::Arbiter;
+        campaign.authority.is_some() || campaign.votes.iter().any(arbiter)
+    }
+
+    /// A worse candidate was refused for our sake: that has an end.
+    pub(super) fn defy(&mut self) {
+        let rest_at = self.now + self.settings.lease;
+        if let Some(campaign) = &mut self.campaign {
+            campaign.rest_at = campaign.rest_at.min(rest_at);
+        }
+    }
+
+    /// No candidacy for so long.
+    pub(super) fn pause(&mut self, length: Duration) {
+        self.stand_at = self.stand_at.max(self.now + length);
+    }
+
+    /// Forgets all that was asked, of voters and arbiter.
+    pub(super) fn abandon(&mut self, out: &mut Vec<Effect>) {
+        let contest = self.campaign.take().and_then(|campaign| campaign.contest);
+        out.extend(contest.map(|(ticket, _)| Effect::Withdraw(ticket)));
+    }
+
+    /// Closes the gate; what was asked before counts no more.
+    pub(super) fn lose(&mut self, why: Loss, out: &mut Vec<Effect>) {
+        out.push(Effect::Lost(why));
+        self.abandon(out);
+        if self.settings.voters.pair() {
+            // What has lapsed was not kept alive by anybody: another may hold. Wait and look.
+            self.pause(self.own_promise());
+        }
+    }
+
+    pub(super) fn rest(&mut self, out: &mut Vec<Effect>) {
+        self.wants = false;
+        match self.authority() {
+            Some(own) => self.resign(own.epoch, None, out),
+            None => self.abandon(out),
+        }
+    }
+
+    pub(super) fn hand_over(&mut self, to: NodeId, out: &mut Vec<Effect>) {
+        let Some(own) = self.authority().filter(|_| self.is_peer_node(to)) else {
+            return;
+        };
+        self.resign(own.epoch, Some(to), out);
+        self.pause(self.own_promise() * 2);
+    }
+
+    fn resign(&mut self, epoch: Epoch, to: Option<NodeId>, out: &mut Vec<Effect>) {
+        self.lose(Loss::Resigned, out);
+        out.push(Effect::Resign(Resign {
+            group: self.settings.group,
+            epoch,
+            to,
+            boot: self.boot,
+            nonce_last: self.nonce,
+        }));
+    }
+}

@@ -1,0 +1,267 @@
+//! Who may hold? Authority is a lease from a majority of the voters.
+//!
+//! ```text
+//!   a candidate or holder            every voter
+//!   Request{boot, nonce} ----------> promises, for P from now, to grant nobody else
+//!   until when it asked + L <------- Granted{boot, nonce}          and not to stand
+//! ```
+//!
+//! P is longer than L on any two clocks that agree on rates, so that whoever a voter grants next
+//! starts after the authority of the one before has ended, whatever was delayed, lost or repeated.
+//! The arbiter, where there is one, is one more voter, asked only when the peers do not answer.
+//! Two nodes without an arbiter are not exclusive: the holder goes on alone.
+//!
+//! `voter` is the side that promises, `candidate` the side that asks, `answers` counts. What a
+//! candidate knows lives in its `Campaign` and dies with it, so that nothing of it can count later.
+
+mod answers;
+mod campaign;
+mod candidate;
+mod epoch;
+#[cfg(test)]
+mod tests;
+mod voter;
+mod words;
+
+use std::time::Duration;
+
+use super::time::Instant;
+use campaign::Campaign;
+use epoch::Epochs;
+pub use epoch::{Epoch, NODES, NodeId};
+use voter::{Promise, Resigned};
+pub use words::{Authority, BootId, Effect, Event, Loss, Nonce, Rank, Refusal, Request, Resign};
+
+/// The most by which the clock of one node runs faster than that of another, in parts of a hundred.
+const RATE_ERROR: u32 = 1;
+/// What is queued below the gate when it shuts still goes out.
+const QUEUED: Duration = Duration::from_millis(20);
+/// The holder asks the arbiter earlier than anybody else, by one interval, but at most this.
+const HEAD_START: Duration = Duration::from_millis(200);
+
+/// Who votes: the same everywhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Voters {
+    /// One bit for each node that may hold.
+    pub nodes: u64,
+    /// One bit for each that only votes.
+    pub witnesses: u64,
+    /// There is an arbiter, and its vote is exclusive.
+    pub arbiter: bool,
+    /// A hash of the list.
+    pub hash: u64,
+}
+
+impl Voters {
+    /// How many promise: all but the arbiter.
+    const fn promising(&self) -> u32 {
+        (self.nodes | self.witnesses).count_ones()
+    }
+
+    const fn majority(&self) -> usize {
+        (self.promising() as usize + self.arbiter as usize) / 2 + 1
+    }
+
+    /// Two nodes alone: nobody outvotes them when they do not hear each other.
+    const fn pair(&self) -> bool {
+        !self.arbiter && self.witnesses == 0 && self.nodes.count_ones() <= 2
+    }
+
+    const fn is_node(&self, node: NodeId) -> bool {
+        has(self.nodes, node)
+    }
+
+    const fn votes(&self, node: NodeId) -> bool {
+        has(self.nodes | self.witnesses, node)
+    }
+}
+
+const fn has(bits: u64, node: NodeId) -> bool {
+    (node as u64) < NODES && bits & (1 << node) != 0
+}
+
+/// What is configured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Settings {
+    /// Which group of addresses.
+    pub group: u64,
+    /// This node or witness.
+    pub me: NodeId,
+    /// Decides between candidates.
+    pub priority: u8,
+    /// Who votes.
+    pub voters: Voters,
+    /// L: how long a vote counts after it was asked for.
+    pub lease: Duration,
+    /// Between two requests.
+    pub interval: Duration,
+    /// By how much the gate may shut late.
+    pub granularity: Duration,
+}
+
+impl Settings {
+    const fn rank(&self) -> Rank {
+        Rank {
+            priority: self.priority,
+            node: self.me,
+        }
+    }
+
+    /// P: how long a vote is promised that counts for `lease`. `P >= L (1 + 2 rho) + granularity +
+    /// 20 ms`.
+    fn promise(&self, lease: Duration) -> Duration {
+        lease.saturating_mul(100 + 2 * RATE_ERROR) / 100 + self.granularity + QUEUED
+    }
+}
+
+/// What an agent starts with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Boot {
+    /// Of this start.
+    pub id: BootId,
+    /// The highest epoch of [`Effect::Persist`] that was stored.
+    pub stored: Epoch,
+    /// The longest lease that the boot before may have granted, if the configuration changed.
+    pub longest: Duration,
+}
+
+/// The votes that a node gives and gets for one group of addresses.
+///
+/// Every instant in here is the end of something, never its beginning: two states that differ only
+/// in ends that have passed behave alike.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Lease {
+    settings: Settings,
+    boot: BootId,
+    now: Instant,
+    epochs: Epochs,
+    /// The last nonce of this boot.
+    nonce: Nonce,
+    /// Law 8: what was promised before the restart may still run.
+    quarantine_until: Instant,
+    promise: Option<Promise>,
+    resigned: Vec<Resigned>,
+    /// When the other of a pair counts as silent.
+    silent_at: Instant,
+    wants: bool,
+    /// No candidacy before.
+    stand_at: Instant,
+    campaign: Option<Campaign>,
+}
+
+impl Lease {
+    /// A voter that starts now.
+    #[must_use]
+    pub fn new(settings: Settings, boot: Boot, now: Instant, out: &mut Vec<Effect>) -> Self {
+        let promised = settings.promise(settings.lease.max(boot.longest));
+        let mut lease = Self {
+            settings,
+            boot: boot.id,
+            now,
+            epochs: Epochs::new(boot.stored),
+            nonce: 0,
+            quarantine_until: now + promised,
+            promise: None,
+            resigned: Vec::new(),
+            silent_at: now + promised,
+            wants: false,
+            stand_at: now,
+            campaign: None,
+        };
+        lease.store_ahead(boot.stored, out);
+        lease
+    }
+
+    /// The only way to change: time passes first (law 1), then the event is taken.
+    pub fn step(&mut self, now: Instant, event: Event, out: &mut Vec<Effect>) {
+        self.now = self.now.max(now);
+        self.lapse(out);
+        self.take(event, out);
+        self.campaign(out);
+    }
+
+    fn take(&mut self, event: Event, out: &mut Vec<Effect>) {
+        match event {
+            Event::Time => {}
+            Event::Stand => self.wants = self.settings.voters.is_node(self.settings.me),
+            Event::Rest => self.rest(out),
+            Event::HandOver(to) => self.hand_over(to, out),
+            Event::Request(from, request) => self.asked(from, request, out),
+            Event::Granted(from, boot, nonce) => self.granted(from, boot, nonce),
+            Event::Refused(from, floor) => self.refused(from, floor),
+            Event::Resign(from, resign) => self.peer_resigned(from, resign),
+            Event::Persisted(mark) => self.epochs.persisted(mark),
+            Event::Seen(epoch) => self.epochs.see(epoch),
+            Event::Arbiter(ticket, until) => self.arbiter(ticket, until),
+            Event::ArbiterLost(ticket) => self.arbiter(ticket, Instant::default()),
+            Event::Looked(ticket, answered) => self.looked(ticket, answered),
+        }
+    }
+
+    /// When to call [`Lease::step`] next, if nothing happens before.
+    #[must_use]
+    pub fn deadline(&self) -> Instant {
+        match &self.campaign {
+            Some(campaign) => self.campaign_deadline(campaign),
+            None if self.wants => self.may_stand_at(),
+            None => Instant::NEVER,
+        }
+    }
+
+    /// The authority that this node has now.
+    #[must_use]
+    pub fn authority(&self) -> Option<Authority> {
+        let authority = self.campaign.as_ref()?.authority?;
+        (authority.until > self.now).then_some(authority)
+    }
+
+    /// To whom the own vote is promised, and until when.
+    #[must_use]
+    pub fn promised(&self) -> Option<(BootId, Instant)> {
+        let promise = self.promise.as_ref()?;
+        (promise.until > self.now).then_some((promise.boot, promise.until))
+    }
+
+    /// Whether the node is asking for votes, or holds.
+    #[must_use]
+    pub const fn stands(&self) -> bool {
+        self.campaign.is_some()
+    }
+
+    /// The same state with `now` moved to `to`: what ends in a second ends a second after `to`, and
+    /// what has ended has ended for ever, and what these voters have no use for is left out. States
+    /// that behave alike compare equal, as a model checker wants it.
+    #[must_use]
+    pub fn moved(&self, now: Instant, to: Instant) -> Self {
+        let at = |end: Instant| match end {
+            Instant::NEVER => Instant::NEVER,
+            end if end <= now => Instant::default(),
+            end => to + end.since(now),
+        };
+        let mut lease = self.clone();
+        lease.now = to;
+        lease.quarantine_until = at(self.quarantine_until);
+        lease.silent_at = at(self.silent_at);
+        lease.stand_at = at(self.stand_at);
+        if let Some(promise) = &mut lease.promise {
+            promise.until = at(promise.until);
+        }
+        if let Some(campaign) = &mut lease.campaign {
+            campaign.map_ends(at);
+        }
+        let Voters { arbiter, .. } = self.settings.voters;
+        if !self.settings.voters.pair() {
+            lease.silent_at = Instant::default();
+            if let Some(campaign) = lease.campaign.as_mut().filter(|_| !arbiter) {
+                campaign.acks_until = Instant::default();
+                campaign.contend_at = Instant::default();
+                campaign.look_at = Instant::default();
+            }
+        }
+        lease
+    }
+
+    fn store_ahead(&mut self, epoch: Epoch, out: &mut Vec<Effect>) {
+        out.extend(self.epochs.reserve(epoch).map(Effect::Persist));
+    }
+}

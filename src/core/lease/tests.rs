@@ -1,0 +1,601 @@
+//! Each rule by its name; `tests/model.rs` looks for what they forget together.
+
+use std::time::Duration;
+
+use super::*;
+
+const L: Duration = Duration::from_millis(1000);
+const P: Duration = Duration::from_millis(1041);
+const INTERVAL: Duration = Duration::from_millis(200);
+/// Node 2 is a witness where there is one.
+const WITNESS: NodeId = 2;
+
+fn ms(ms: u64) -> Instant {
+    Instant::from_nanos((1_000_000 + ms) * 1_000_000)
+}
+
+fn boot_id(node: NodeId) -> BootId {
+    BootId(1000 + u128::from(node))
+}
+
+fn round(round: u64, node: NodeId) -> Epoch {
+    Epoch::from_number(round * NODES + u64::from(node))
+}
+
+#[derive(Clone, Copy)]
+enum With {
+    Nobody,
+    Witness,
+    Arbiter,
+}
+
+fn settings(me: NodeId, with: With) -> Settings {
+    Settings {
+        group: 9,
+        me,
+        priority: 100,
+        voters: Voters {
+            nodes: 0b011,
+            witnesses: if matches!(with, With::Witness) {
+                0b100
+            } else {
+                0
+            },
+            arbiter: matches!(with, With::Arbiter),
+            hash: 77,
+        },
+        lease: L,
+        interval: INTERVAL,
+        granularity: Duration::from_millis(1),
+    }
+}
+
+struct Node {
+    lease: Lease,
+    out: Vec<Effect>,
+}
+
+impl Node {
+    /// Starts at 0.
+    fn booted(me: NodeId, with: With) -> Self {
+        let boot = Boot {
+            id: boot_id(me),
+            stored: Epoch::default(),
+            longest: Duration::ZERO,
+        };
+        let mut out = Vec::new();
+        let lease = Lease::new(settings(me, with), boot, ms(0), &mut out);
+        let mut node = Self { lease, out };
+        assert_eq!(node.at(0, Event::Persisted(round(64, 0))), []);
+        node
+    }
+
+    fn at(&mut self, at: u64, event: Event) -> Vec<Effect> {
+        self.out.clear();
+        self.lease.step(ms(at), event, &mut self.out);
+        self.out.clone()
+    }
+
+    /// A candidate from 2 s on, and what it asked.
+    fn standing(me: NodeId, with: With) -> (Self, Request) {
+        let mut node = Self::booted(me, with);
+        let out = node.at(2000, Event::Stand);
+        let request = asked(&out);
+        (node, request)
+    }
+
+    /// A holder from 2010 on, granted by the other node.
+    fn holding(me: NodeId, with: With) -> Self {
+        let (mut node, request) = Self::standing(me, with);
+        let out = node.at(2010, Event::Granted(1 - me, boot_id(me), request.nonce));
+        assert_eq!(until(&out), Some(ms(3000)));
+        node
+    }
+
+    fn until(&self) -> Option<Instant> {
+        self.lease.authority().map(|own| own.until)
+    }
+}
+
+fn asked(out: &[Effect]) -> Request {
+    let request = |effect: &Effect| match effect {
+        Effect::Request(request) => Some(*request),
+        _ => None,
+    };
+    out.iter().find_map(request).expect("a request")
+}
+
+fn until(out: &[Effect]) -> Option<Instant> {
+    let until = |effect: &Effect| match effect {
+        Effect::Authority(own) => Some(own.until),
+        _ => None,
+    };
+    out.iter().find_map(until)
+}
+
+fn request(node: NodeId, nonce: Nonce, epoch: Epoch) -> Request {
+    Request {
+        group: 9,
+        epoch,
+        boot: boot_id(node),
+        nonce,
+        lease: L,
+        voters: 77,
+        priority: 100,
+        holding: false,
+    }
+}
+
+fn resign(node: NodeId, to: NodeId, nonce_last: Nonce) -> Resign {
+    Resign {
+        group: 9,
+        epoch: round(1, node),
+        to: Some(to),
+        boot: boot_id(node),
+        nonce_last,
+    }
+}
+
+fn refused(why: Refusal, out: &[Effect]) -> bool {
+    matches!(out, [Effect::Refuse(_, told, _)] if *told == why)
+}
+
+fn grants(out: &[Effect]) -> bool {
+    out.iter().any(|effect| matches!(effect, Effect::Grant(..)))
+}
+
+#[test]
+fn law1_time_passes_before_the_event_is_taken() {
+    let mut holder = Node::holding(0, With::Witness);
+    let next = asked(&holder.at(2200, Event::Time));
+    let out = holder.at(3000, Event::Granted(1, boot_id(0), next.nonce));
+    assert_eq!(out[0], Effect::Lost(Loss::Lapsed), "it came at the end");
+    assert!(asked(&out).epoch > next.epoch, "and a new candidacy began");
+    assert_eq!(holder.until(), None);
+}
+
+#[test]
+fn law2_a_grant_counts_from_before_the_question() {
+    let (mut node, request) = Node::standing(0, With::Witness);
+    let out = node.at(2150, Event::Granted(WITNESS, boot_id(0), request.nonce));
+    assert_eq!(until(&out), Some(ms(3000)), "asked at 2000, L = 1000");
+}
+
+#[test]
+fn law2_a_promise_is_longer_than_the_lease_by_clocks_gate_and_queue() {
+    let mut voter = Node::booted(1, With::Witness);
+    assert!(grants(
+        &voter.at(5000, Event::Request(0, request(0, 1, round(1, 0))))
+    ));
+    assert_eq!(voter.lease.promised(), Some((boot_id(0), ms(5000) + P)));
+    let short = Request {
+        lease: L / 2,
+        ..request(0, 2, round(1, 0))
+    };
+    let mut voter = Node::booted(1, With::Witness);
+    voter.at(5000, Event::Request(0, short));
+    let p = Duration::from_millis(510 + 1 + 20);
+    assert_eq!(
+        voter.lease.promised(),
+        Some((boot_id(0), ms(5000) + p)),
+        "its L counts"
+    );
+}
+
+#[test]
+fn law4_an_answer_to_another_nonce_or_boot_or_after_its_bound_is_none() {
+    let (mut node, request) = Node::standing(0, With::Witness);
+    let nonce = request.nonce;
+    assert_eq!(node.at(2001, Event::Granted(1, boot_id(0), nonce + 1)), []);
+    assert_eq!(node.at(2001, Event::Granted(1, boot_id(7), nonce)), []);
+    assert_eq!(
+        node.at(2001, Event::Granted(9, boot_id(0), nonce)),
+        [],
+        "no voter"
+    );
+    assert_eq!(
+        node.at(2001, Event::Granted(0, boot_id(0), nonce)),
+        [],
+        "itself"
+    );
+    let out = node.at(3000, Event::Granted(1, boot_id(0), nonce));
+    assert_eq!(until(&out), None, "too old");
+    let (mut node, _) = Node::standing(0, With::Witness);
+    assert!(until(&node.at(2999, Event::Granted(1, boot_id(0), nonce))).is_some());
+}
+
+#[test]
+fn law8_a_restarted_voter_of_three_neither_stands_nor_grants_for_one_promise() {
+    let mut voter = Node::booted(1, With::Witness);
+    assert_eq!(voter.at(0, Event::Stand), []);
+    let asks = Event::Request(0, request(0, 1, round(1, 0)));
+    assert!(refused(Refusal::Quarantine, &voter.at(1040, asks)));
+    assert_eq!(voter.lease.deadline(), ms(0) + P);
+    let out = voter.at(1041, Event::Request(0, request(0, 2, round(1, 0))));
+    assert!(grants(&out), "{out:?}");
+}
+
+#[test]
+fn law8_resign_does_not_shorten_the_quarantine() {
+    let mut voter = Node::booted(1, With::Witness);
+    voter.at(0, Event::Stand);
+    assert_eq!(voter.at(10, Event::Resign(0, resign(0, 1, 5))), []);
+    assert_eq!(voter.lease.deadline(), ms(0) + P);
+    let asks = Event::Request(0, request(0, 6, round(1, 0)));
+    assert!(refused(Refusal::Quarantine, &voter.at(11, asks)));
+}
+
+#[test]
+fn law8_one_of_two_grants_at_once_but_does_not_stand() {
+    for with in [With::Nobody, With::Arbiter] {
+        let mut voter = Node::booted(1, with);
+        assert_eq!(voter.at(0, Event::Stand), []);
+        assert!(grants(
+            &voter.at(1, Event::Request(0, request(0, 1, round(1, 0))))
+        ));
+        assert_eq!(voter.at(1041, Event::Time), [], "now for the promise");
+    }
+}
+
+#[test]
+fn law8_the_quarantine_covers_the_longer_lease_of_before() {
+    let boot = Boot {
+        id: boot_id(1),
+        stored: Epoch::default(),
+        longest: L * 2,
+    };
+    let mut lease = Lease::new(settings(1, With::Witness), boot, ms(0), &mut Vec::new());
+    lease.step(ms(0), Event::Stand, &mut Vec::new());
+    assert_eq!(lease.deadline(), ms(2040 + 21));
+}
+
+#[test]
+fn a_promise_refuses_every_other_boot_and_keeps_the_highest_nonce() {
+    let mut voter = Node::booted(1, With::Witness);
+    voter.at(5000, Event::Request(0, request(0, 7, round(1, 0))));
+    let other = Request {
+        boot: BootId(5),
+        ..request(0, 8, round(2, 0))
+    };
+    assert!(refused(
+        Refusal::Promised,
+        &voter.at(5001, Event::Request(0, other))
+    ));
+    assert!(grants(
+        &voter.at(5100, Event::Request(0, request(0, 3, round(1, 0))))
+    ));
+    assert_eq!(
+        voter.lease.promised(),
+        Some((boot_id(0), ms(5100) + P)),
+        "extended"
+    );
+    voter.at(5101, Event::Resign(0, resign(0, 1, 6)));
+    assert!(voter.lease.promised().is_some(), "nonce 7 is not covered");
+    voter.at(5102, Event::Resign(0, resign(4, 1, 9)));
+    assert!(voter.lease.promised().is_some(), "another boot");
+    voter.at(5103, Event::Resign(0, resign(0, 1, 7)));
+    assert_eq!(voter.lease.promised(), None);
+}
+
+#[test]
+fn what_was_asked_before_a_resign_is_never_granted() {
+    let mut voter = Node::booted(1, With::Witness);
+    voter.at(5000, Event::Resign(0, resign(0, 1, 7)));
+    let late = Event::Request(0, request(0, 7, round(1, 0)));
+    assert!(refused(Refusal::Resigned, &voter.at(5001, late)));
+    voter.at(5002, Event::Resign(0, resign(0, 1, 3)));
+    assert!(
+        refused(Refusal::Resigned, &voter.at(5003, late)),
+        "an older RESIGN"
+    );
+    assert!(grants(
+        &voter.at(5004, Event::Request(0, request(0, 8, round(1, 0))))
+    ));
+}
+
+#[test]
+fn another_list_of_voters_a_longer_lease_or_a_stranger_gets_nothing() {
+    let mut voter = Node::booted(1, With::Witness);
+    let ask = request(0, 1, round(1, 0));
+    let other = Request { voters: 78, ..ask };
+    assert!(refused(
+        Refusal::Voters,
+        &voter.at(5000, Event::Request(0, other))
+    ));
+    let longer = Request {
+        lease: L * 2,
+        ..ask
+    };
+    assert!(refused(
+        Refusal::Lease,
+        &voter.at(5000, Event::Request(0, longer))
+    ));
+    for from in [1, WITNESS, 63, 64, 255] {
+        assert_eq!(voter.at(5000, Event::Request(from, ask)), []);
+    }
+    let group = Request { group: 8, ..ask };
+    assert_eq!(voter.at(5000, Event::Request(0, group)), []);
+}
+
+#[test]
+fn an_epoch_is_stored_before_it_is_granted_and_a_lower_one_refused() {
+    let mut voter = Node::booted(1, With::Witness);
+    let high = Event::Request(0, request(0, 1, round(100, 0)));
+    let out = voter.at(5000, high);
+    assert_eq!(out[0], Effect::Persist(round(164, 0)));
+    assert!(refused(Refusal::Storing, &out[1..]));
+    assert!(!grants(&voter.at(5001, high)), "not stored yet");
+    assert_eq!(voter.at(5002, Event::Persisted(round(164, 0))), []);
+    assert!(grants(&voter.at(5003, high)));
+    let out = voter.at(5004, Event::Request(0, request(0, 2, round(99, 0))));
+    assert_eq!(out, [Effect::Refuse(0, Refusal::Epoch, round(100, 0))]);
+}
+
+#[test]
+fn a_restart_grants_nothing_below_what_was_stored_ahead() {
+    let boot = Boot {
+        id: boot_id(1),
+        stored: round(64, 0),
+        longest: Duration::ZERO,
+    };
+    let mut out = Vec::new();
+    let mut lease = Lease::new(settings(1, With::Nobody), boot, ms(0), &mut out);
+    assert_eq!(out, [Effect::Persist(round(128, 0))]);
+    out.clear();
+    lease.step(
+        ms(1),
+        Event::Request(0, request(0, 1, round(63, 0))),
+        &mut out,
+    );
+    assert_eq!(out, [Effect::Refuse(0, Refusal::Epoch, round(64, 0))]);
+}
+
+#[test]
+fn a_candidate_asks_nothing_before_its_epoch_is_stored() {
+    let boot = Boot {
+        id: boot_id(0),
+        stored: Epoch::default(),
+        longest: Duration::ZERO,
+    };
+    let mut out = Vec::new();
+    let mut lease = Lease::new(settings(0, With::Arbiter), boot, ms(0), &mut out);
+    out.clear();
+    lease.step(ms(2000), Event::Stand, &mut out);
+    lease.step(ms(2500), Event::Time, &mut out);
+    assert_eq!(out, []);
+    assert_eq!(
+        lease.deadline(),
+        Instant::NEVER,
+        "it waits, and is not woken in vain"
+    );
+    lease.step(ms(2600), Event::Persisted(round(64, 0)), &mut out);
+    assert_eq!(asked(&out).epoch, round(1, 0));
+}
+
+#[test]
+fn a_holder_does_not_grant() {
+    let mut holder = Node::holding(0, With::Witness);
+    let better = Request {
+        priority: 200,
+        ..request(1, 1, round(9, 1))
+    };
+    let out = holder.at(2100, Event::Request(1, better));
+    assert!(refused(Refusal::Holding, &out));
+    assert!(holder.until().is_some());
+}
+
+#[test]
+fn who_grants_abandons_what_it_asked_itself() {
+    let (mut node, asked) = Node::standing(0, With::Witness);
+    let out = node.at(2001, Event::Request(1, request(1, 1, round(2, 1))));
+    assert!(grants(&out), "the better rank");
+    let late = Event::Granted(WITNESS, boot_id(0), asked.nonce);
+    assert_eq!(node.at(2002, late), []);
+    assert_eq!(node.lease.deadline(), ms(2001) + P);
+}
+
+#[test]
+fn a_candidate_refuses_a_worse_one_but_not_for_ever() {
+    let (mut node, own) = Node::standing(1, With::Witness);
+    let worse = |nonce| Event::Request(0, request(0, nonce, round(3, 0)));
+    assert!(refused(Refusal::Outranked, &node.at(2001, worse(1))));
+    assert!(node.lease.stands() && own.nonce == 1);
+    node.at(3001, Event::Time);
+    assert!(!node.lease.stands(), "it did not win within L");
+    assert!(grants(&node.at(3002, worse(2))));
+}
+
+#[test]
+fn a_refused_holder_raises_its_epoch_and_serves_on() {
+    let mut holder = Node::holding(0, With::Witness);
+    let before = holder.lease.authority().unwrap();
+    holder.at(2100, Event::Refused(1, round(40, 1)));
+    let raised = asked(&holder.at(2200, Event::Time));
+    assert_eq!(raised.epoch, round(41, 0));
+    assert_eq!(holder.lease.authority().unwrap().epoch, before.epoch);
+    holder.at(2210, Event::Granted(1, boot_id(0), raised.nonce));
+    let after = holder.lease.authority().unwrap();
+    assert_eq!((after.epoch, after.until), (round(41, 0), ms(3200)));
+}
+
+#[test]
+fn an_authority_below_the_own_epoch_is_not_used() {
+    let (mut node, first) = Node::standing(0, With::Witness);
+    node.at(2001, Event::Refused(1, round(40, 1)));
+    node.at(2200, Event::Time);
+    assert_eq!(
+        node.at(2201, Event::Granted(WITNESS, boot_id(0), first.nonce)),
+        []
+    );
+}
+
+#[test]
+fn resign_closes_first_and_forgets_every_outstanding_nonce() {
+    let mut holder = Node::holding(0, With::Witness);
+    let last = asked(&holder.at(2200, Event::Time));
+    let out = holder.at(2210, Event::HandOver(1));
+    assert_eq!(out[0], Effect::Lost(Loss::Resigned));
+    let told = resign(0, 1, last.nonce);
+    assert_eq!(out[1..], [Effect::Resign(told)]);
+    let late = Event::Granted(1, boot_id(0), last.nonce);
+    assert_eq!(holder.at(2211, late), []);
+    assert_eq!(holder.lease.authority(), None);
+    let asks = Event::Request(1, request(1, 1, round(2, 1)));
+    assert!(
+        grants(&holder.at(2212, asks)),
+        "its own vote is free for the successor"
+    );
+}
+
+#[test]
+fn the_named_successor_stands_at_once_and_others_wait() {
+    for (to, stands) in [(1, true), (0, false)] {
+        let mut voter = Node::booted(1, With::Witness);
+        voter.at(2000, Event::Request(0, request(0, 1, round(1, 0))));
+        voter.at(2001, Event::Stand);
+        assert!(!voter.lease.stands(), "promised");
+        voter.at(2002, Event::Resign(0, resign(0, to, 1)));
+        assert_eq!(voter.lease.stands(), stands);
+    }
+}
+
+#[test]
+fn a_witness_never_stands() {
+    let mut witness = Node::booted(WITNESS, With::Witness);
+    assert_eq!(witness.at(9000, Event::Stand), []);
+    assert_eq!(witness.lease.deadline(), Instant::NEVER);
+}
+
+#[test]
+fn the_arbiter_is_asked_only_when_acks_have_stopped_and_given_back_when_they_return() {
+    let mut holder = Node::holding(0, With::Arbiter);
+    let quiet = holder.at(2500, Event::Time);
+    assert!(
+        !quiet.iter().any(|e| matches!(e, Effect::Contend(..))),
+        "{quiet:?}"
+    );
+    let out = holder.at(2510, Event::Time);
+    let &[Effect::Contend(ticket, epoch)] = &out[..] else {
+        panic!("{out:?}");
+    };
+    assert_eq!(epoch, round(1, 0));
+    holder.at(2515, Event::Arbiter(ticket + 9, ms(9000)));
+    assert_eq!(holder.until(), Some(ms(3000)), "another contest");
+    let out = holder.at(2520, Event::Arbiter(ticket, ms(9000)));
+    assert_eq!(until(&out), Some(ms(3500)), "its own vote, renewed at 2500");
+    let next = asked(&holder.at(2700, Event::Time));
+    let out = holder.at(2710, Event::Granted(1, boot_id(0), next.nonce));
+    assert_eq!(out.last(), Some(&Effect::Withdraw(ticket)));
+    assert_eq!(holder.until(), Some(ms(3700)));
+}
+
+#[test]
+fn the_standby_leaves_the_holder_a_head_start_at_the_arbiter() {
+    let (mut node, _) = Node::standing(1, With::Arbiter);
+    let asks = |out: Vec<Effect>| out.iter().any(|e| matches!(e, Effect::Contend(..)));
+    assert!(!asks(node.at(2199, Event::Time)));
+    assert!(asks(node.at(2200, Event::Time)));
+}
+
+#[test]
+fn who_grants_withdraws_from_the_arbiter_and_a_late_win_gives_nothing() {
+    let (mut node, _) = Node::standing(0, With::Arbiter);
+    let out = node.at(2200, Event::Time);
+    let Some(&Effect::Contend(ticket, _)) = out.last() else {
+        panic!("{out:?}");
+    };
+    let out = node.at(2201, Event::Request(1, request(1, 1, round(2, 1))));
+    assert_eq!(out[0], Effect::Withdraw(ticket));
+    assert!(grants(&out));
+    assert_eq!(node.at(2202, Event::Arbiter(ticket, ms(9000))), []);
+}
+
+#[test]
+fn with_the_arbiters_vote_nothing_is_granted_and_its_loss_closes() {
+    let (mut node, _) = Node::standing(0, With::Arbiter);
+    let out = node.at(2200, Event::Time);
+    let Some(&Effect::Contend(ticket, _)) = out.last() else {
+        panic!("{out:?}");
+    };
+    node.at(2201, Event::Arbiter(ticket, ms(9000)));
+    let asks = Event::Request(1, request(1, 1, round(2, 1)));
+    assert!(refused(Refusal::Holding, &node.at(2202, asks)));
+    let out = node.at(2203, Event::ArbiterLost(ticket));
+    assert_eq!(out[0], Effect::Lost(Loss::Lapsed));
+}
+
+#[test]
+fn one_of_a_pair_goes_on_alone_but_only_while_it_lives() {
+    let mut holder = Node::holding(0, With::Nobody);
+    for at in (2200..2510).step_by(200) {
+        holder.at(at, Event::Time);
+        assert_eq!(holder.until(), Some(ms(3000)), "acks have not stopped");
+    }
+    holder.at(2600, Event::Time);
+    assert_eq!(holder.until(), Some(ms(3600)), "with the heartbeat of now");
+    assert!(holder.lease.authority().unwrap().alone);
+    let out = holder.at(3600, Event::Time);
+    assert_eq!(out, [Effect::Lost(Loss::Lapsed)], "frozen for L");
+    assert_eq!(holder.lease.deadline(), ms(3600) + P, "it waits and looks");
+}
+
+#[test]
+fn one_of_a_pair_begins_alone_only_after_silence_and_an_unanswered_look() {
+    let mut node = Node::booted(0, With::Nobody);
+    node.at(1500, Event::Refused(1, round(3, 1)));
+    let out = node.at(2000, Event::Stand);
+    assert!(
+        !out.iter().any(|e| matches!(e, Effect::Look(_))),
+        "heard at 1500"
+    );
+    let out = node.at(2541, Event::Time);
+    let Some(&Effect::Look(ticket)) = out.last() else {
+        panic!("{out:?}");
+    };
+    node.at(2545, Event::Looked(ticket, true));
+    assert_eq!(node.until(), None, "somebody answers: stay");
+    let out = node.at(2745, Event::Time);
+    let Some(&Effect::Look(ticket)) = out.last() else {
+        panic!("{out:?}");
+    };
+    let out = node.at(2750, Event::Looked(ticket, false));
+    assert!(asked(&out).nonce > ticket, "together with a heartbeat");
+    assert_eq!(node.until(), Some(ms(3750)));
+}
+
+#[test]
+fn of_two_that_hold_the_lesser_closes_at_once_and_the_other_announces() {
+    let meet = |epoch| Request {
+        holding: true,
+        ..request(1, 1, epoch)
+    };
+    let mut holder = Node::holding(0, With::Nobody);
+    let out = holder.at(2100, Event::Request(1, meet(round(0, 1))));
+    assert_eq!(out[0], Effect::Announce);
+    assert!(refused(Refusal::Holding, &out[1..]));
+    let out = holder.at(2101, Event::Request(1, meet(round(1, 1))));
+    assert_eq!(out[0], Effect::Lost(Loss::Outranked));
+    assert_eq!(holder.until(), None);
+}
+
+#[test]
+fn a_resting_holder_resigns_to_nobody_and_a_resting_candidate_is_silent() {
+    let mut holder = Node::holding(0, With::Witness);
+    let out = holder.at(2100, Event::Rest);
+    assert!(matches!(
+        out[..],
+        [Effect::Lost(_), Effect::Resign(Resign { to: None, .. })]
+    ));
+    assert_eq!(holder.lease.deadline(), Instant::NEVER);
+    let (mut node, _) = Node::standing(0, With::Witness);
+    assert_eq!(node.at(2100, Event::Rest), []);
+    assert_eq!(node.lease.deadline(), Instant::NEVER);
+}
+
+#[test]
+fn the_end_of_all_numbers_is_no_candidacy_and_no_panic() {
+    let mut node = Node::booted(0, With::Witness);
+    node.at(2000, Event::Seen(Epoch::from_number(u64::MAX)));
+    assert_eq!(node.at(2001, Event::Stand), []);
+    assert_eq!(node.lease.deadline(), Instant::NEVER);
+}

@@ -460,6 +460,15 @@ fn the_named_successor_stands_at_once_and_others_wait() {
 }
 
 #[test]
+fn who_handed_over_takes_back_at_once_when_it_is_named() {
+    let mut node = Node::holding(0, With::Witness);
+    node.at(2100, Event::HandOver(1));
+    node.at(2110, Event::Request(1, request(1, 1, round(2, 1))));
+    let out = node.at(2200, Event::Resign(1, resign(1, 0, 1)));
+    assert!(asked(&out).epoch > round(2, 1));
+}
+
+#[test]
 fn a_witness_never_stands() {
     let mut witness = Node::booted(WITNESS, With::Witness);
     assert_eq!(witness.at(9000, Event::Stand), []);

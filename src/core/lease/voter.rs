@@ -162,10 +162,12 @@ impl Lease {
         true
     }
 
-    /// Leaves the named successor the time to collect the votes.
+    /// Leaves the named successor the time to collect the votes; it has waited long enough itself.
     fn give_precedence(&mut self, to: Option<NodeId>) {
-        if to.is_some_and(|to| to != self.settings.me) {
-            self.pause(self.own_promise());
+        match to {
+            Some(to) if to == self.settings.me => self.stand_at = self.now,
+            Some(_) => self.pause(self.own_promise()),
+            None => {}
         }
     }
 

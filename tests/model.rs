@@ -1,0 +1,182 @@
+//! Can two nodes hold at once, whatever is lost, late, repeated, frozen or restarted?
+//!
+//! A breadth-first search drives the real `core::lease` through everything that can happen to a
+//! small cluster; `model/world.rs` says what can, and its `State::check` what must not.
+//!
+//! The usual run looks at the first states of each cluster, which is a matter of seconds.
+//! `FLOATLOCK_MODEL_STATES=5000000 cargo test --release --test model -- --nocapture
+//! --test-threads=1` looks at so many of each instead; a million takes about half a minute and
+//! half a gigabyte.
+
+#[path = "model/search.rs"]
+mod search;
+#[path = "model/world.rs"]
+mod world;
+
+use search::search;
+use world::{Bounds, State};
+
+/// Nothing else goes wrong than messages, sleep and clocks.
+const WITNESS: Bounds = Bounds {
+    nodes: 2,
+    witnesses: 1,
+    requests: [1, 1, 0],
+    crashes: [0, 0, 0],
+    handovers: 0,
+    slow_disk: false,
+    skewed: false,
+};
+const THREE: Bounds = Bounds {
+    nodes: 3,
+    witnesses: 0,
+    ..WITNESS
+};
+/// Of each cluster, where nobody says otherwise.
+const STATES: usize = 40_000;
+
+fn states(usual: usize) -> usize {
+    let told = std::env::var("FLOATLOCK_MODEL_STATES").ok();
+    told.and_then(|told| told.parse().ok()).unwrap_or(usual)
+}
+
+fn is_safe(name: &str, bounds: Bounds) {
+    let found = search(State::new(bounds), states(STATES), |_| None);
+    let (count, depth) = (found.states, found.depth);
+    println!(
+        "{name}: {count} states, depth {depth}, all: {}",
+        found.complete
+    );
+    if let Some((invariant, way)) = found.way {
+        panic!("{name}: {invariant}, after {way:#?}");
+    }
+}
+
+#[test]
+fn no_delay_loss_or_repetition_makes_two_hold() {
+    is_safe("witness", WITNESS);
+    is_safe("three", THREE);
+    let requests = [1, 1, 1];
+    is_safe("three candidates", Bounds { requests, ..THREE });
+}
+
+#[test]
+fn no_skew_of_any_clock_makes_two_hold() {
+    let skewed = true;
+    is_safe("witness, skewed", Bounds { skewed, ..WITNESS });
+    is_safe("three, skewed", Bounds { skewed, ..THREE });
+}
+
+#[test]
+fn no_renewal_makes_two_hold() {
+    let requests = [2, 1, 0];
+    is_safe(
+        "witness, renewed",
+        Bounds {
+            requests,
+            ..WITNESS
+        },
+    );
+    is_safe("three, renewed", Bounds { requests, ..THREE });
+}
+
+#[test]
+fn no_crash_makes_two_hold() {
+    for crashes in [[0, 0, 1], [1, 0, 0]] {
+        is_safe("witness, crash", Bounds { crashes, ..WITNESS });
+        is_safe("three, crash", Bounds { crashes, ..THREE });
+    }
+}
+
+#[test]
+fn no_crash_while_an_epoch_is_stored_makes_two_hold_or_epochs_fall() {
+    let bounds = Bounds {
+        crashes: [1, 1, 0],
+        slow_disk: true,
+        ..WITNESS
+    };
+    is_safe("witness, slow disk", bounds);
+}
+
+#[test]
+fn no_handover_makes_two_hold() {
+    let handovers = 1;
+    is_safe(
+        "witness, handover",
+        Bounds {
+            handovers,
+            ..WITNESS
+        },
+    );
+    is_safe("three, handover", Bounds { handovers, ..THREE });
+    let requests = [2, 1, 0];
+    is_safe(
+        "witness, renewed, handover",
+        Bounds {
+            handovers,
+            requests,
+            ..WITNESS
+        },
+    );
+}
+
+#[test]
+fn all_of_it_together_does_not_make_two_hold() {
+    let all = Bounds {
+        requests: [2, 2, 0],
+        crashes: [1, 1, 1],
+        handovers: 1,
+        slow_disk: true,
+        skewed: true,
+        ..WITNESS
+    };
+    is_safe("witness, all", all);
+    let three = Bounds {
+        nodes: 3,
+        witnesses: 0,
+        requests: [2, 2, 1],
+        ..all
+    };
+    is_safe("three, all", three);
+}
+
+fn is_reached(bounds: Bounds, goal: impl Fn(&State) -> bool) {
+    let goal = |state: &State| goal(state).then(|| "reached".to_owned());
+    let found = search(State::new(bounds), states(400_000), goal);
+    println!(
+        "reached after {} states, depth {}",
+        found.states, found.depth
+    );
+    let Some((name, way)) = found.way else {
+        panic!("never reached");
+    };
+    assert_eq!(name, "reached", "after {way:#?}");
+}
+
+#[test]
+fn another_node_takes_over_after_a_crash() {
+    let crashes = [1, 0, 0];
+    is_reached(Bounds { crashes, ..WITNESS }, |state| match state.holders {
+        [Some(new), Some(old), _] => new.0 != old.0 && !state.runs(old),
+        _ => false,
+    });
+}
+
+#[test]
+fn a_resign_hands_over_and_another_hands_back() {
+    let bounds = Bounds {
+        requests: [2, 1, 0],
+        handovers: 2,
+        ..WITNESS
+    };
+    is_reached(bounds, |state| {
+        let holders = state.holders.map(|holder| holder.map(|(node, _)| node));
+        holders == [Some(0), Some(1), Some(0)] && state.resigned().count() == 2
+    });
+}
+
+#[test]
+fn without_a_resign_the_next_waits_for_the_promise_and_then_holds() {
+    is_reached(WITNESS, |state| {
+        state.holders[1].is_some() && state.resigned().count() == 0
+    });
+}

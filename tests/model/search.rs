@@ -1,0 +1,137 @@
+//! Is there a way to a bad state? Breadth first, so that the way shown is a shortest one.
+
+use std::collections::{HashSet, VecDeque};
+use std::hash::{BuildHasherDefault, Hash, Hasher};
+
+use crate::world::{Action, State};
+
+/// What a search found.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// Different states.
+    pub(crate) states: usize,
+    /// Actions to the farthest of them.
+    pub(crate) depth: usize,
+    /// There were no more.
+    pub(crate) complete: bool,
+    /// The way to the goal, or to the violated invariant, with its name.
+    pub(crate) way: Option<(String, Vec<Action>)>,
+}
+
+/// Explores at most `most` states, until an invariant is violated or `goal` names what it saw.
+pub(crate) fn search(start: State, most: usize, goal: impl Fn(&State) -> Option<String>) -> Found {
+    let mut seen: HashSet<u64, BuildHasherDefault<Pass>> = HashSet::default();
+    let mut parents: Vec<(usize, Option<Action>)> = vec![(0, None)];
+    let mut queue = VecDeque::from([(0, 0, start)]);
+    let mut depth = 0;
+    let found = |states, depth, complete, way| Found {
+        states,
+        depth,
+        complete,
+        way,
+    };
+    while let Some((place, steps, state)) = queue.pop_front() {
+        depth = steps;
+        for action in state.actions() {
+            let mut next = state.clone();
+            let result = next.apply(action);
+            if !next.within_bounds() || !seen.insert(print(&next)) {
+                continue;
+            }
+            parents.push((place, Some(action)));
+            let told = result.err().or_else(|| goal(&next));
+            if let Some(name) = told {
+                let way = way(&parents, parents.len() - 1);
+                return found(seen.len(), depth + 1, false, Some((name, way)));
+            }
+            if seen.len() >= most {
+                return found(seen.len(), depth, false, None);
+            }
+            queue.push_back((parents.len() - 1, steps + 1, next));
+        }
+    }
+    found(seen.len(), depth, true, None)
+}
+
+fn way(parents: &[(usize, Option<Action>)], mut place: usize) -> Vec<Action> {
+    let mut actions = Vec::new();
+    while let (parent, Some(action)) = parents[place] {
+        actions.push(action);
+        place = parent;
+    }
+    actions.reverse();
+    actions
+}
+
+/// 64 bits stand for a state. Two of 30 million states share them with a probability of 1 in
+/// 40 000, and then one state too few is looked at.
+fn print(state: &State) -> u64 {
+    let mut hasher = Fold(0);
+    state.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// A folded multiplication for each word.
+struct Fold(u64);
+
+impl Fold {
+    fn add(&mut self, word: u64) {
+        let product = u128::from(self.0 ^ word ^ 0x9e37_79b9_7f4a_7c15)
+            * u128::from(0xd6e8_feb8_6659_fd93_u64 ^ self.0.rotate_left(29));
+        self.0 = (product as u64) ^ ((product >> 64) as u64);
+    }
+}
+
+impl Hasher for Fold {
+    fn finish(&self) -> u64 {
+        let mut last = Fold(self.0);
+        last.add(0x2545_f491_4f6c_dd1d);
+        last.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            self.add(u64::from_le_bytes(word));
+        }
+    }
+
+    fn write_u8(&mut self, word: u8) {
+        self.add(u64::from(word));
+    }
+
+    fn write_u32(&mut self, word: u32) {
+        self.add(u64::from(word));
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        self.add(word);
+    }
+
+    fn write_usize(&mut self, word: usize) {
+        self.add(word as u64);
+    }
+
+    fn write_isize(&mut self, word: isize) {
+        self.add(word as u64);
+    }
+}
+
+/// The print is a hash already.
+#[derive(Default)]
+struct Pass(u64);
+
+impl Hasher for Pass {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("only prints are looked up");
+    }
+
+    fn write_u64(&mut self, print: u64) {
+        self.0 = print;
+    }
+}

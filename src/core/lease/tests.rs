@@ -155,6 +155,17 @@ fn law1_time_passes_before_the_event_is_taken() {
 }
 
 #[test]
+fn law1_at_the_end_of_its_authority_the_vote_is_free() {
+    let mut holder = Node::holding(0, With::Witness);
+    let asks = Event::Request(1, request(1, 1, round(2, 1)));
+    assert!(refused(Refusal::Holding, &holder.at(2999, asks)[..1]));
+    let mut holder = Node::holding(0, With::Witness);
+    let out = holder.at(3000, asks);
+    assert_eq!(out[0], Effect::Lost(Loss::Lapsed));
+    assert!(grants(&out), "{out:?}");
+}
+
+#[test]
 fn law2_a_grant_counts_from_before_the_question() {
     let (mut node, request) = Node::standing(0, With::Witness);
     let out = node.at(2150, Event::Granted(WITNESS, boot_id(0), request.nonce));
@@ -437,8 +448,10 @@ fn resign_closes_first_and_forgets_every_outstanding_nonce() {
     assert_eq!(out[0], Effect::Lost(Loss::Resigned));
     let told = resign(0, 1, last.nonce);
     assert_eq!(out[1..], [Effect::Resign(told)]);
-    let late = Event::Granted(1, boot_id(0), last.nonce);
-    assert_eq!(holder.at(2211, late), []);
+    for voter in [1, WITNESS] {
+        let late = Event::Granted(voter, boot_id(0), last.nonce);
+        assert_eq!(holder.at(2211, late), []);
+    }
     assert_eq!(holder.lease.authority(), None);
     let asks = Event::Request(1, request(1, 1, round(2, 1)));
     assert!(

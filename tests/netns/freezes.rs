@@ -127,11 +127,12 @@ fn a_lone_master_that_was_frozen_serves_again() {
     let watch = site.watch(&[VIP]);
     let a = site.start(0, staying(150));
     a.becomes("MASTER");
+    answers(&watch, "lb-a", VIP, clock::now());
     let mark = a.mark();
     a.signal(Signal::SIGSTOP);
     let stopped = clock::now();
     // Its gate is shut before anybody could have taken over.
-    let last = falls_silent(&watch, VIP, SILENCE);
+    let last = falls_silent(&watch, VIP, stopped, SILENCE);
     assert!(last.since(stopped) < SILENCE, "{:?}", last.since(stopped));
     a.signal(Signal::SIGCONT);
     let away = a.becomes_after(mark, "web", "RELEASING");

@@ -223,7 +223,7 @@ fn an_agent_that_is_started_again_finds_an_open_gate_and_shuts_it() {
     answers(&watch, "lb-a", VIP, clock::now());
     let again = site.start_with(0, &slow("lb-a", 150));
     await_address(&host, VIP, false);
-    falls_silent(&watch, VIP, 2 * INTERVAL);
+    falls_silent(&watch, VIP, clock::now(), 2 * INTERVAL);
     assert_eq!(filters(&host), "4");
     assert!(again.is_running());
 }

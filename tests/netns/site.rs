@@ -113,10 +113,16 @@ pub(crate) fn answers(watch: &Watch, host: &str, address: &str, after: Instant) 
     at.unwrap_or_else(|| panic!("{host} never answered for {address}"))
 }
 
-/// Waits until nobody has answered for the address for so long; returns the last answer.
-pub(crate) fn falls_silent(watch: &Watch, address: &str, length: Duration) -> Instant {
+/// Waits until nobody has answered for the address for so long, from `after` on; returns when that
+/// began.
+pub(crate) fn falls_silent(
+    watch: &Watch,
+    address: &str,
+    after: Instant,
+    length: Duration,
+) -> Instant {
     let ip: IpAddr = address.parse().unwrap();
-    let last = || watch.look(|seen| seen.last_reply(ip).map_or(Instant::default(), |r| r.at));
+    let last = || watch.look(|seen| seen.last_reply(ip).map_or(after, |r| r.at.max(after)));
     let silent = clock::wait_until(SOON, || clock::now().since(last()) >= length);
     assert!(silent, "somebody goes on answering for {address}");
     last()

@@ -93,8 +93,7 @@ fn goes_well<T: Playable>(row: &T, play: impl Fn(&T)) -> bool {
             return true;
         }
         let stopped = pulse::longest_stop_since(from);
-        // What it sees is one thread of one processor: half is a sign.
-        if stopped * 2 < row.interval() {
+        if stopped < row.interval() {
             return false;
         }
         println!("{row}: failed while the machine stood still for {stopped:?}");

@@ -196,17 +196,18 @@ fn counts_that_ask_for_other_bytes_than_there_are() {
 
 #[test]
 fn what_no_group_can_say() {
-    let cases: [(usize, &[u8], &str); 12] = [
+    let cases: [(usize, &[u8], &str); 13] = [
         (FIRST + 8, &[0], "group_number"),
         (FIRST + 9, &[0], "role"),
         (SECOND + 9, &[9], "role"),
         (FIRST + 10, &[0], "priority"),
         (SECOND + 10, &[255], "priority"),
-        (FIRST + 11, &[4], "statement"),
+        (FIRST + 11, &[6], "statement"),
         (FIRST + 30, &[0; 8], "zero_nonce"),
         (SECOND + 46, &[0; 8], "zero_nonce"),
         (FIRST + 38, &[0; 8], "lease"),
         (FIRST + 38, &[0xff; 8], "lease"),
+        (FIRST + 46, &[2], "flag"),
         (FIRST + 61, &[1], "unused_bytes"),
         (SECOND + 54, &[1], "unused_bytes"),
     ];
@@ -214,6 +215,9 @@ fn what_no_group_can_say() {
         let frame = changed(|f| f[at..at + bytes.len()].copy_from_slice(bytes));
         falls(&frame, name, Class::Malformed);
     }
+    // An ack that says to be a refusal has no reason.
+    let frame = changed(|f| f[SECOND + 11] = 5);
+    falls(&frame, "refusal", Class::Malformed);
     // Without a statement, its room is empty.
     let frame = changed(|f| f[FIRST + 11] = 0);
     falls(&frame, "unused_bytes", Class::Malformed);
@@ -267,6 +271,7 @@ fn the_first_failure_is_said() {
     wrong[FIRST + 8] = 0;
     wrong[FIRST + 10] = 255;
     wrong[FIRST + 30..FIRST + 62].fill(0);
+    wrong[FIRST + 46] = 2;
     wrong[FIRST + 61] = 1;
     wrong[SECOND..SECOND + 8].fill(0);
 
@@ -294,6 +299,7 @@ fn the_first_failure_is_said() {
     fix(&mut wrong, FIRST + 11..FIRST + 12);
     fix(&mut wrong, FIRST + 30..FIRST + 38);
     fix(&mut wrong, FIRST + 38..FIRST + 46);
+    fix(&mut wrong, FIRST + 46..FIRST + 47);
     fix(&mut wrong, FIRST + 61..FIRST + 62);
     fix(&mut wrong, SECOND..SECOND + 8);
     let names: Vec<_> = said.iter().map(|r| counter(&r.unwrap_err())).collect();
@@ -313,6 +319,7 @@ fn the_first_failure_is_said() {
         "statement",
         "zero_nonce",
         "lease",
+        "flag",
         "unused_bytes",
         "group_order",
     ];
@@ -321,7 +328,14 @@ fn the_first_failure_is_said() {
     assert_eq!(wrong, right);
     // The counters stand in the same order, and there are no others.
     let all: Vec<_> = Counters::default().iter().map(|(name, _)| name).collect();
-    let others = ["accepted", "old_key", "ttl", "own_frame", "second_self"];
+    let others = [
+        "accepted",
+        "old_key",
+        "ttl",
+        "own_frame",
+        "second_self",
+        "refusal",
+    ];
     let rest = all.into_iter().filter(|name| !others.contains(name));
     assert!(rest.eq(order));
 }

@@ -94,6 +94,7 @@ fn a_holder_that_hears_its_peer_and_asks_it() {
             Statement::Request {
                 nonce: nonce(0x99),
                 lease: Duration::from_secs(1),
+                holding: false,
             },
         )],
         text: "f1 00 # magic
@@ -270,6 +271,7 @@ fn the_longest_and_the_shortest_lease() {
         let request = Statement::Request {
             nonce: nonce(u64::MAX),
             lease,
+            holding: true,
         };
         let groups = [group(1, request)];
         let bytes = frame(&current_key(), header(), &[], &groups);

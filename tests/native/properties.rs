@@ -7,6 +7,7 @@ use std::time::Duration;
 use floatlock::core::Instant;
 use floatlock::wire::native::{
     BootId, Configuration, Digest, Frame, Group, GroupId, Header, Heard, NodeId, Role, Statement,
+    Why,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -53,12 +54,37 @@ fn a_heard() -> impl Strategy<Value = Heard> {
     })
 }
 
+const WHY: [Why; 10] = [
+    Why::Quarantine,
+    Why::Holding,
+    Why::Promised,
+    Why::Epoch,
+    Why::Storing,
+    Why::Resigned,
+    Why::Outranked,
+    Why::Voters,
+    Why::Lease,
+    Why::Conflict,
+];
+
 fn a_statement() -> impl Strategy<Value = Statement> {
     let nonce = || any::<NonZeroU64>();
     let lease = (1..=25_500_000_000_000_u64).prop_map(Duration::from_nanos);
     prop_oneof![
         Just(Statement::Nothing),
-        (nonce(), lease).prop_map(|(nonce, lease)| Statement::Request { nonce, lease }),
+        Just(Statement::Ask),
+        (nonce(), lease, any::<bool>()).prop_map(|(nonce, lease, holding)| Statement::Request {
+            nonce,
+            lease,
+            holding
+        }),
+        (a_boot(), nonce(), select(WHY.to_vec())).prop_map(|(boot_id, nonce, why)| {
+            Statement::Refusal {
+                boot_id,
+                nonce,
+                why,
+            }
+        }),
         (a_boot(), nonce()).prop_map(|(boot_id, nonce)| Statement::Ack { boot_id, nonce }),
         (any::<u64>(), a_boot(), nonce()).prop_map(|(to, boot_id, nonce_last)| {
             Statement::Resign {

@@ -68,6 +68,7 @@ pub(crate) fn request() -> Statement {
     Statement::Request {
         nonce: nonce(0x99),
         lease: Duration::from_secs(1),
+        holding: false,
     }
 }
 

@@ -137,6 +137,7 @@ fn what_would_not_be_heard_is_not_sent() {
         let statement = Statement::Request {
             nonce: std::num::NonZeroU64::MIN,
             lease,
+            holding: true,
         };
         let odd = Group { statement, ..two };
         assert_eq!(try_to(&[one, odd]), Err(Unsendable::Lease(lease)));

@@ -60,6 +60,10 @@ counters! {
     zero_nonce,
     /// [`Rejected::Lease`].
     lease,
+    /// [`Rejected::Flag`].
+    flag,
+    /// [`Rejected::Refusal`].
+    refusal,
     /// [`Rejected::UnusedBytes`].
     unused_bytes,
     /// [`Rejected::GroupOrder`].
@@ -98,6 +102,8 @@ impl Counters {
             Rejected::Statement { .. } => &mut self.statement,
             Rejected::ZeroNonce => &mut self.zero_nonce,
             Rejected::Lease { .. } => &mut self.lease,
+            Rejected::Flag { .. } => &mut self.flag,
+            Rejected::Refusal { .. } => &mut self.refusal,
             Rejected::UnusedBytes => &mut self.unused_bytes,
             Rejected::GroupOrder => &mut self.group_order,
         }

@@ -69,6 +69,8 @@ pub enum Statement {
         /// L: how long a grant of it gives authority, from before it was sent. Not zero, at most
         /// [`LEASE_MAX`].
         lease: Duration,
+        /// The sender holds already, and renews.
+        holding: bool,
     },
     /// The sender grants a request: for P it grants nobody else, and does not contend.
     Ack {
@@ -86,12 +88,50 @@ pub enum Statement {
         /// The highest nonce that this run ever sent: later requests are not given up.
         nonce_last: Nonce,
     },
+    /// The sender is better than the MASTER, ready, and asks it to hand over.
+    Ask,
+    /// The sender grants a request not: nothing below the epoch of the entry.
+    Refusal {
+        /// The run that requested.
+        boot_id: BootId,
+        /// The request.
+        nonce: Nonce,
+        /// Why, for those who read logs.
+        why: Why,
+    },
+}
+
+/// Why a voter refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Why {
+    /// It restarted less than one promise ago.
+    Quarantine,
+    /// It holds itself.
+    Holding,
+    /// It is promised to another, or to another run.
+    Promised,
+    /// The epoch is too low.
+    Epoch,
+    /// The epoch is not stored yet.
+    Storing,
+    /// The asker has resigned since.
+    Resigned,
+    /// The voter is a candidate of better rank.
+    Outranked,
+    /// The list of voters is another.
+    Voters,
+    /// The lease is longer than its own.
+    Lease,
+    /// The nodes were told different things.
+    Conflict,
 }
 
 const NOTHING: u8 = 0;
 const REQUEST: u8 = 1;
 const ACK: u8 = 2;
 const RESIGN: u8 = 3;
+const ASK: u8 = 4;
+const REFUSAL: u8 = 5;
 
 impl Group {
     pub(super) fn read(entry: &[u8; GROUP_LEN]) -> Result<Self, Rejected> {
@@ -177,6 +217,8 @@ impl Statement {
             Statement::Request { .. } => REQUEST,
             Statement::Ack { .. } => ACK,
             Statement::Resign { .. } => RESIGN,
+            Statement::Ask => ASK,
+            Statement::Refusal { .. } => REFUSAL,
         }
     }
 
@@ -187,6 +229,7 @@ impl Statement {
             REQUEST => Statement::Request {
                 nonce: nonce(fields)?,
                 lease: lease(fields)?,
+                holding: flag(fields)?,
             },
             ACK => Statement::Ack {
                 boot_id: BootId(fields.array()),
@@ -196,6 +239,12 @@ impl Statement {
                 to: NodeId(fields.long()),
                 boot_id: BootId(fields.array()),
                 nonce_last: nonce(fields)?,
+            },
+            ASK => Statement::Ask,
+            REFUSAL => Statement::Refusal {
+                boot_id: BootId(fields.array()),
+                nonce: nonce(fields)?,
+                why: Why::of(fields.byte())?,
             },
             theirs => return Err(Rejected::Statement { theirs }),
         };
@@ -207,11 +256,16 @@ impl Statement {
 
     fn put(&self, room: &mut Room<'_>) {
         match *self {
-            Statement::Nothing => room.put([0; 32]),
-            Statement::Request { nonce, lease } => {
+            Statement::Nothing | Statement::Ask => room.put([0; 32]),
+            Statement::Request {
+                nonce,
+                lease,
+                holding,
+            } => {
                 room.long(nonce.get());
                 room.long(lease_nanos(lease).unwrap_or_default());
-                room.put([0; 16]);
+                room.byte(holding.into());
+                room.put([0; 15]);
             }
             Statement::Ack { boot_id, nonce } => {
                 room.put(boot_id.0);
@@ -227,7 +281,49 @@ impl Statement {
                 room.put(boot_id.0);
                 room.long(nonce_last.get());
             }
+            Statement::Refusal {
+                boot_id,
+                nonce,
+                why,
+            } => {
+                room.put(boot_id.0);
+                room.long(nonce.get());
+                room.byte(why.code());
+                room.put([0; 7]);
+            }
         }
+    }
+}
+
+impl Why {
+    const ALL: [Why; 10] = [
+        Why::Quarantine,
+        Why::Holding,
+        Why::Promised,
+        Why::Epoch,
+        Why::Storing,
+        Why::Resigned,
+        Why::Outranked,
+        Why::Voters,
+        Why::Lease,
+        Why::Conflict,
+    ];
+
+    const fn code(self) -> u8 {
+        self as u8 + 1
+    }
+
+    fn of(theirs: u8) -> Result<Self, Rejected> {
+        let why = Self::ALL.into_iter().find(|why| why.code() == theirs);
+        why.ok_or(Rejected::Refusal { theirs })
+    }
+}
+
+fn flag(fields: &mut Fields<'_>) -> Result<bool, Rejected> {
+    match fields.byte() {
+        0 => Ok(false),
+        1 => Ok(true),
+        theirs => Err(Rejected::Flag { theirs }),
     }
 }
 

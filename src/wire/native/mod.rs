@@ -40,7 +40,7 @@
 //!    9    1    role: 1 INIT, 2 BACKUP, 3 CANDIDATE, 4 MASTER, 5 RELEASING, 6 FAULT, 7 STOPPED,
 //!              8 WITNESS
 //!   10    1    priority, 1 to 254; the rank is (priority, node)
-//!   11    1    statement: 0 nothing, 1 request, 2 ack, 3 resign
+//!   11    1    statement: 0 nothing, 1 request, 2 ack, 3 resign, 4 ask, 5 refusal
 //!   12    2    fitness: 0 is unfit, more is fitter
 //!   14    8    digest of the addresses
 //!   22    8    epoch: of the request, of the authority that is given up, else the highest known
@@ -49,8 +49,14 @@
 //!              request                ack                      resign
 //!   30         nonce, 8 bytes         boot_id of the           to (node), 8 bytes
 //!   38         L, ns, 8 bytes           requester, 16 bytes    boot_id of the resigning
-//!   46         zero                   nonce, 8 bytes             one, 16 bytes
-//!   54         zero                   zero                     nonce_last, 8 bytes
+//!   46         holding: 0 or 1,       nonce, 8 bytes             one, 16 bytes
+//!              zero                 zero                     nonce_last, 8 bytes
+//!
+//!              refusal                ask, nothing
+//!   30         boot_id of the         zero
+//!                requester, 16 bytes
+//!   46         nonce, 8 bytes
+//!   54         reason, 1 byte, zero
 //! ```
 //! A request is of the boot that the header names. The list of the voters is the same for all
 //! groups of a node, and for as long as its agent runs, so its digest is in the header, where it
@@ -78,7 +84,7 @@ mod rejected;
 pub use counters::Counters;
 pub use decode::{Expect, Frame, Received, decode};
 pub use emit::{Heartbeat, Unsendable, max_groups, split};
-pub use group::{Group, LEASE_MAX, Nonce, Role, Statement};
+pub use group::{Group, LEASE_MAX, Nonce, Role, Statement, Why};
 pub use header::{BootId, Configuration, Header, Heard};
 pub use key::{BadKey, KEY_LEN_MIN, KEY_TEXT_LEN_MAX, Key, KeyAge, KeyId, Keyring, MAC_LEN};
 pub use name::{ClusterId, Digest, GroupId, NodeId};

@@ -113,6 +113,18 @@ pub enum Rejected {
         /// The sender's.
         theirs: Duration,
     },
+    /// Neither yes nor no.
+    #[error("a flag of {theirs}")]
+    Flag {
+        /// The sender's.
+        theirs: u8,
+    },
+    /// A reason to refuse that does not exist.
+    #[error("unknown reason {theirs} of a refusal")]
+    Refusal {
+        /// The sender's.
+        theirs: u8,
+    },
     /// Bytes that mean nothing here and are not zero.
     #[error("bytes behind a statement that are not zero")]
     UnusedBytes,
@@ -151,6 +163,7 @@ impl Rejected {
             R::Ttl { .. } | R::Counts { .. } => Class::Malformed,
             R::GroupNumber | R::Role { .. } | R::Priority { .. } => Class::Malformed,
             R::Statement { .. } | R::ZeroNonce | R::Lease { .. } => Class::Malformed,
+            R::Flag { .. } | R::Refusal { .. } => Class::Malformed,
             R::UnusedBytes | R::GroupOrder => Class::Malformed,
         }
     }

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::lease;
 use super::time::Instant;
 
 /// Numbers one claim on the addresses: a result that names an older term changes nothing.
@@ -54,6 +55,20 @@ pub enum Event {
     AddressesChanged,
     /// New settings (reload).
     Settings(super::Settings),
+    /// Native: a word about votes, from a peer or from the disk.
+    Vote(lease::Event),
+    /// Native: what a peer is, as it just said.
+    Peer(PeerState),
+    /// Native: a better peer is ready and asks for the addresses.
+    Ask(lease::NodeId),
+    /// Native: this host may have stood still for so long without its clock knowing.
+    Doubt(Duration),
+    /// The answer to [`Effect::Look`]: whether somebody answers for an address.
+    Looked(u64, bool),
+    /// Give the addresses to this node, or to whoever takes them; see [`super::Group::successor`].
+    HandOver(Option<lease::NodeId>),
+    /// Hand over and hold nothing until it is off again.
+    Maintenance(bool),
     /// Hand over and end.
     Stop,
     /// Nothing but the time: call at [`super::Group::deadline`].
@@ -75,6 +90,23 @@ pub struct Heard {
     pub lead: bool,
 }
 
+/// What a peer says of itself in a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerState {
+    /// Who.
+    pub node: lease::NodeId,
+    /// What it is.
+    pub role: RoleName,
+    /// 1 to 254.
+    pub priority: u8,
+    /// Whether it could hold the addresses at once.
+    pub ready: bool,
+}
+
+/// A node by its name, which lives as long as the agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct NodeName(pub &'static str);
+
 /// What two well-formed routers disagree on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConflictField {
@@ -82,6 +114,14 @@ pub enum ConflictField {
     Version,
     /// VRRPv2 routers must be configured with the same interval (RFC 3768, section 7.1).
     Interval,
+    /// Native: the nodes and witnesses.
+    Voters,
+    /// Native: the groups, or their ids.
+    Groups,
+    /// Native: the addresses of the group.
+    Addresses,
+    /// Native: interval or misses.
+    Timing,
 }
 
 /// What must be true of this host before it may stand.
@@ -130,6 +170,14 @@ pub enum Effect {
     },
     /// Together with an advert: if it leaves this host, the right to answer lasts until then.
     Renew(Instant),
+    /// Native: tell the peers.
+    Say(Say),
+    /// Native: the votes let this node answer until then, later or earlier than before.
+    Extend(Instant),
+    /// Native: store the epoch durably, then say [`lease::Event::Persisted`].
+    Persist(lease::Epoch),
+    /// Ask the network whether somebody answers for the addresses; answer with [`Event::Looked`].
+    Look(u64),
     /// Arm the gate, put the addresses on and read them back; answer with [`Event::Acquired`].
     Acquire(Term),
     /// Let the gate pass frames for the addresses, for as long as what was renewed lasts.
@@ -146,6 +194,27 @@ pub enum Effect {
     Hush,
     /// Tell the operator.
     Report(Report),
+}
+
+/// What a group of the native protocol tells its peers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Say {
+    /// To all voters.
+    Request(lease::Request),
+    /// To the node whose boot asked with this nonce.
+    Grant(lease::NodeId, lease::BootId, lease::Nonce),
+    /// To the node whose boot asked with this nonce: nothing below the epoch is granted.
+    Refuse(
+        lease::NodeId,
+        lease::BootId,
+        lease::Nonce,
+        lease::Refusal,
+        lease::Epoch,
+    ),
+    /// To all voters.
+    Resign(lease::Resign),
+    /// To this node: hand over.
+    Ask(lease::NodeId),
 }
 
 /// One line for the log and the event journal.
@@ -181,6 +250,8 @@ pub enum RoleName {
     Fault,
     /// Ended.
     Stopped,
+    /// Votes, and never holds.
+    Witness,
 }
 
 impl RoleName {
@@ -195,6 +266,7 @@ impl RoleName {
             RoleName::Releasing => "RELEASING",
             RoleName::Fault => "FAULT",
             RoleName::Stopped => "STOPPED",
+            RoleName::Witness => "WITNESS",
         }
     }
 }
@@ -242,6 +314,32 @@ pub enum Cause {
         /// Its priority.
         priority: u8,
     },
+    /// Native: a majority of the voters agrees.
+    Elected {
+        /// The epoch of the promotion.
+        epoch: lease::Epoch,
+    },
+    /// Native: the other node of a pair is silent, and nobody answers for the addresses.
+    Alone {
+        /// The epoch of the promotion.
+        epoch: lease::Epoch,
+    },
+    /// Native: the votes have run out.
+    Unvoted,
+    /// Native: another holder has the greater epoch.
+    Outvoted,
+    /// Native: a better node is ready and asked for the addresses.
+    Preempted {
+        /// Who.
+        by: NodeName,
+    },
+    /// An operator moved the addresses to another node.
+    Moved {
+        /// To whom, if anybody in particular.
+        to: Option<NodeName>,
+    },
+    /// An operator took this node out of service.
+    Maintenance,
     /// A living MASTER goes on although this node is better: it does not hear us.
     NotHeard {
         /// Who.
@@ -276,7 +374,7 @@ pub enum Blocked {
 
 impl Alarm {
     /// How many kinds there are.
-    pub const KINDS: usize = 6;
+    pub const KINDS: usize = 8;
 
     /// Which kind this is.
     #[must_use]
@@ -288,6 +386,8 @@ impl Alarm {
             Alarm::Retry(_) => 3,
             Alarm::OwnAdvert { .. } => 4,
             Alarm::SecondMaster { .. } => 5,
+            Alarm::Unheard => 6,
+            Alarm::Heard => 7,
         }
     }
 }
@@ -319,6 +419,10 @@ pub enum Alarm {
         /// The address.
         from: IpAddr,
     },
+    /// Native: no voter acknowledges any more, and this node goes on alone.
+    Unheard,
+    /// Native: the other node acknowledges again.
+    Heard,
     /// Another MASTER was seen while this node is MASTER, and it is worse.
     SecondMaster {
         /// Who.

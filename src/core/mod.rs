@@ -7,12 +7,13 @@ pub mod election;
 pub mod event;
 pub mod group;
 pub mod lease;
+pub mod mesh;
 pub mod time;
 pub mod words;
 
 pub use event::{
     AddressFault, AddressFaultKind, Alarm, Blocked, Cause, ConflictField, Effect, Event, Facts,
-    Heard, Outcome, Report, RoleName, Term,
+    Heard, NodeName, Outcome, PeerState, Report, RoleName, Say, Term,
 };
-pub use group::{Group, Rival, Settings, View};
+pub use group::{Group, Immovable, Rival, Settings, View, Voting};
 pub use time::Instant;

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::Immovable;
 use super::event::{
-    AddressFault, AddressFaultKind, Alarm, Blocked, Cause, ConflictField, RoleName,
+    AddressFault, AddressFaultKind, Alarm, Blocked, Cause, ConflictField, NodeName, RoleName,
 };
 
 impl fmt::Display for RoleName {
@@ -68,6 +69,19 @@ impl fmt::Display for Cause {
                 f.write_str("a router with the same id disagrees about the protocol")
             }
             Cause::Stop => f.write_str("a stop was asked for"),
+            Cause::Elected { epoch } => {
+                write!(f, "a majority of the voters agrees (epoch {epoch})")
+            }
+            Cause::Alone { epoch } => write!(
+                f,
+                "the other node is silent and nobody answers for the addresses (epoch {epoch})"
+            ),
+            Cause::Unvoted => f.write_str("the voters have not renewed its lease in time"),
+            Cause::Outvoted => f.write_str("another node holds with a greater epoch"),
+            Cause::Preempted { by } => write!(f, "{by} ranks higher, is ready and asked for it"),
+            Cause::Moved { to: Some(to) } => write!(f, "an operator moved the addresses to {to}"),
+            Cause::Moved { to: None } => f.write_str("an operator moved the addresses away"),
+            Cause::Maintenance => f.write_str("an operator took this node out of service"),
         }
     }
 }
@@ -132,6 +146,11 @@ impl fmt::Display for Alarm {
                 "an advert with this node's own address {from} came in: a loop in the network, or \
                  another host with that address"
             ),
+            Alarm::Unheard => f.write_str(
+                "no other node acknowledges any more: this node goes on alone, and would not know \
+                 of a second MASTER on the other side of a cut",
+            ),
+            Alarm::Heard => f.write_str("another node acknowledges again"),
             Alarm::SecondMaster { from, priority } => {
                 write!(
                     f,
@@ -147,7 +166,36 @@ impl fmt::Display for ConflictField {
         f.write_str(match self {
             ConflictField::Version => "VRRP version",
             ConflictField::Interval => "advert interval",
+            ConflictField::Voters => "list of nodes and witnesses",
+            ConflictField::Groups => "list of groups and ids",
+            ConflictField::Addresses => "list of addresses",
+            ConflictField::Timing => "interval or number of misses",
         })
+    }
+}
+
+impl fmt::Display for NodeName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.0)
+    }
+}
+
+impl fmt::Display for Immovable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Immovable::NotMaster(role) => {
+                write!(
+                    f,
+                    "this node is {role}, not MASTER: only the MASTER hands over"
+                )
+            }
+            Immovable::NoSuchNode => f.write_str("that is no other node that may hold"),
+            Immovable::NotReady(node) => write!(f, "{node} could not take over at once"),
+            Immovable::NobodyReady => f.write_str("no other node could take over at once"),
+            Immovable::Unknown => f.write_str(
+                "under VRRP a BACKUP says nothing, so that nobody knows whether one is there",
+            ),
+        }
     }
 }
 

@@ -21,6 +21,7 @@ const SETTINGS: Settings = Settings {
     phase: Duration::ZERO,
     pair: false,
     lease: None,
+    native: None,
 };
 
 fn placed(addresses: &[IpAddr]) -> Arc<[Placed]> {

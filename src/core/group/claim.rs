@@ -111,6 +111,7 @@ impl Group {
     ) {
         self.failures = 0;
         self.promotions += 1;
+        self.ceded = false;
         self.answered_at = None;
         // Law 6: read back, then the gate, then the neighbours.
         out.push(Effect::Open);

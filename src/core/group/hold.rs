@@ -65,7 +65,7 @@ impl Group {
     }
 
     /// Soon, but not so often that an announcement of many addresses never comes to its end.
-    fn announce_again(&mut self) {
+    pub(super) fn announce_again(&mut self) {
         let soonest = (self.announced_at + ANNOUNCE_PAUSE).max(self.now);
         self.announce_at = self.announce_at.min(soonest);
     }

@@ -37,7 +37,7 @@ impl Group {
         // Law 6: closed counts as off. The others need not wait for thousands of addresses.
         let tells = claiming.is_some() && self.is_shut(cause);
         if tells {
-            Self::resign(out);
+            self.resign(out);
         }
         let leave = Leave {
             advert_at: claiming.filter(|_| leaves && !tells),
@@ -74,7 +74,7 @@ impl Group {
     /// nothing either: somebody else may be MASTER by now.
     fn withdraw(&mut self, cause: Cause, out: &mut Vec<Effect>) {
         if !matches!(cause, Cause::Away(_)) {
-            Self::resign(out);
+            self.resign(out);
         }
         self.settle(cause, out);
     }
@@ -106,7 +106,7 @@ impl Group {
         let Err(fault) = outcome else {
             out.push(Effect::Disarm);
             if leave.resigns {
-                Self::resign(out);
+                self.resign(out);
             }
             return self.settle(Cause::AddressesOff, out);
         };

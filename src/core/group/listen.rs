@@ -84,15 +84,18 @@ impl Group {
 
     /// Not before, whatever is heard.
     fn earliest(&self) -> Instant {
-        self.start_at().max(self.held_until)
+        match self.maintenance {
+            true => Instant::NEVER,
+            false => self.start_at().max(self.held_until),
+        }
     }
 
     /// A node on which the addresses would not go on does not push a living MASTER aside.
-    fn preempts(&self) -> bool {
-        (self.settings.preempt && self.failures == 0) || self.is_owner()
+    pub(super) fn preempts(&self) -> bool {
+        (self.settings.preempt && self.failures == 0 && !self.ceded) || self.is_owner()
     }
 
-    fn start_at(&self) -> Instant {
+    pub(super) fn start_at(&self) -> Instant {
         self.born + self.settings.start_delay
     }
 
@@ -100,6 +103,14 @@ impl Group {
     ///
     /// RFC 9568, section 6.4.1: the owner (priority 255) becomes MASTER at once.
     pub(super) fn stand_at(&self) -> Instant {
+        if self.is_native() {
+            let start_at = self.start_at();
+            return if start_at > self.now {
+                start_at
+            } else {
+                Instant::NEVER
+            };
+        }
         if self.is_owner() {
             return self.now.max(self.earliest());
         }
@@ -195,6 +206,9 @@ impl Group {
     /// serving.
     pub(super) fn on_conflict(&mut self, alarm: Alarm, interval: Duration, out: &mut Vec<Effect>) {
         self.raise(alarm, out);
+        if self.is_native() {
+            return self.hold_votes(out);
+        }
         let longer = interval.max(self.settings.interval);
         self.held_until = self.held_until.max(self.now + self.master_down(longer));
         let cause = Cause::Disagreement;
@@ -215,8 +229,13 @@ impl Group {
     /// Law 10: a frame that fails authentication delays a promotion once, and never demotes.
     pub(super) fn on_unauthentic(&mut self, from: IpAddr, out: &mut Vec<Effect>) {
         self.raise(Alarm::Unauthentic { from }, out);
+        if self.is_native() && !self.delayed {
+            self.delayed = true;
+            return self.hold_votes(out);
+        }
         if let Role::Backup { stand_at } = self.role
             && !self.delayed
+            && !self.is_native()
         {
             self.delayed = true;
             let later = self.now + self.master_down(self.settings.interval);

@@ -20,6 +20,7 @@ mod claim;
 mod hold;
 mod leave;
 mod listen;
+mod native;
 mod rivals;
 mod role;
 #[cfg(test)]
@@ -32,7 +33,10 @@ use super::event::{
     AddressFault, AddressFaultKind, Alarm, Blocked, Cause, Effect, Event, Facts, Heard, Report,
     RoleName, Term,
 };
+use super::lease;
 use super::time::Instant;
+use native::Native;
+pub use native::{Immovable, Voting};
 pub use rivals::Rival;
 use rivals::Rivals;
 use role::{Attempt, Role, Verdict, Wait};
@@ -90,6 +94,9 @@ pub struct Settings {
     pub pair: bool,
     /// How long an advert lets this node answer, where a gate ends it; none: nothing does.
     pub lease: Option<Duration>,
+    /// The native protocol: who holds is voted on, and what is said of versions, misses, phase and
+    /// pair above does not count.
+    pub native: Option<Voting>,
 }
 
 /// A group as an observer sees it.
@@ -109,6 +116,16 @@ pub struct View {
     pub promotions: u64,
     /// How often addresses had to be put back; what is lost at about the same time counts once.
     pub restored: u64,
+    /// Native: the right to answer, while there is one.
+    pub authority: Option<lease::Authority>,
+    /// Native: the highest epoch that is known here.
+    pub epoch: Option<lease::Epoch>,
+    /// Native: until when this node has promised its vote to another.
+    pub promised: Option<Instant>,
+    /// Native: whether this node could hold the addresses at once.
+    pub ready: bool,
+    /// An operator took this node out of service.
+    pub maintenance: bool,
 }
 
 /// The state of one group.
@@ -144,6 +161,10 @@ pub struct Group {
     alarms: [Option<Instant>; Alarm::KINDS],
     promotions: u64,
     restored: u64,
+    /// An operator moved the addresses away: they are not asked back.
+    ceded: bool,
+    maintenance: bool,
+    native: Option<Box<Native>>,
 }
 
 /// How many deletions were mended in the current window.
@@ -162,15 +183,21 @@ impl Group {
     pub fn new(
         settings: Settings,
         facts: Facts,
-        (born, now): (Instant, Instant),
+        times: (Instant, Instant),
         out: &mut Vec<Effect>,
     ) -> Self {
+        let mut group = Self::build(settings, facts, times);
+        group.pass(true, out);
+        group
+    }
+
+    fn build(settings: Settings, facts: Facts, (born, now): (Instant, Instant)) -> Self {
         let scrub = Attempt {
             term: 0,
             failed: 0,
             wait: Wait::Pause { again_at: now },
         };
-        let mut group = Self {
+        Self {
             settings,
             facts,
             role: Role::Init {
@@ -198,9 +225,10 @@ impl Group {
             alarms: [None; Alarm::KINDS],
             promotions: 0,
             restored: 0,
-        };
-        group.pass(true, out);
-        group
+            ceded: false,
+            maintenance: false,
+            native: None,
+        }
     }
 
     /// The only way to change a group: `event` happens at `now`; what follows is added to `out`.
@@ -210,6 +238,7 @@ impl Group {
     /// pass, and it says that whatever came until the deadline was heard: in a host that was
     /// stopped, frames wait in many queues, and one of them may have ended the silence.
     pub fn step(&mut self, now: Instant, event: Event, out: &mut Vec<Effect>) {
+        self.note_pause(now.since(self.now));
         self.now = self.now.max(now);
         let is_tick = event == Event::Tick;
         self.pass(is_tick, out);
@@ -232,6 +261,13 @@ impl Group {
             Event::GateLost => self.on_gate_lost(out),
             Event::AddressesChanged => self.on_addresses_changed(out),
             Event::Settings(settings) => self.on_settings(settings, out),
+            Event::Vote(word) => self.vote(word, out),
+            Event::Peer(peer) => self.on_peer(peer, out),
+            Event::Ask(from) => self.on_ask(from, out),
+            Event::Doubt(pause) => self.on_doubt(pause, out),
+            Event::Looked(ticket, answered) => self.on_looked(ticket, answered, out),
+            Event::HandOver(to) => self.on_hand_over(to, out),
+            Event::Maintenance(on) => self.on_maintenance(on, out),
             Event::Stop => self.on_stop(out),
             Event::Tick => {}
         }
@@ -241,7 +277,9 @@ impl Group {
     /// When to call [`Group::step`] next, if nothing happens before.
     #[must_use]
     pub fn deadline(&self) -> Instant {
-        self.role.deadline().min(self.announce_at)
+        let native = self.native.as_ref();
+        let votes = native.map_or(Instant::NEVER, |native| native.deadline());
+        self.role.deadline().min(self.announce_at).min(votes)
     }
 
     /// What an observer may know.
@@ -259,6 +297,11 @@ impl Group {
             rival: self.rivals.last(),
             promotions: self.promotions,
             restored: self.restored,
+            authority: self.native.as_ref().and_then(|n| n.authority()),
+            epoch: self.native.as_ref().map(|n| n.known()),
+            promised: self.native.as_ref().and_then(|n| n.promised()),
+            ready: self.is_ready(),
+            maintenance: self.maintenance,
         }
     }
 
@@ -271,23 +314,28 @@ impl Group {
     /// Whether the addresses may be on this host because of this group.
     #[must_use]
     pub const fn may_hold(&self) -> bool {
-        !matches!(self.role, Role::Backup { .. } | Role::Stopped)
+        !matches!(
+            self.role,
+            Role::Backup { .. } | Role::Staying { .. } | Role::Witness | Role::Stopped
+        )
     }
 
     /// Whether the group waits for others to be silent. Then a frame counts from when it came, and
     /// [`Event::Tick`] is told only when everything was heard that came until the deadline. A group
     /// that speaks acts at the time that it is, whatever it hears late.
     #[must_use]
-    pub const fn listens(&self) -> bool {
-        !matches!(
-            self.role,
-            Role::Master { .. }
-                | Role::Releasing(_)
-                | Role::Candidate {
-                    claim: role::Claim::Acquiring(_),
-                    ..
-                }
-        )
+    pub fn listens(&self) -> bool {
+        let stands = self.native.as_ref().is_some_and(|native| native.stands());
+        !stands
+            && !matches!(
+                self.role,
+                Role::Master { .. }
+                    | Role::Releasing(_)
+                    | Role::Candidate {
+                        claim: role::Claim::Acquiring(_),
+                        ..
+                    }
+            )
     }
 
     fn pass(&mut self, is_tick: bool, out: &mut Vec<Effect>) {
@@ -301,9 +349,22 @@ impl Group {
         if self.announce_at <= self.now {
             return self.announce(out);
         }
+        if self
+            .native
+            .as_ref()
+            .is_some_and(|n| n.deadline() <= self.now)
+        {
+            return self.vote(lease::Event::Time, out);
+        }
         match self.role {
             Role::Init { scrub, failed } => self.scrub(scrub, failed, out),
+            Role::Backup { .. } if self.is_native() => {
+                let stand_at = Instant::NEVER;
+                self.role = Role::Backup { stand_at };
+                self.aspire(out);
+            }
             Role::Backup { stand_at } => self.stand_unless_late(stand_at, out),
+            Role::Staying { .. } => self.become_role(Role::Stopped, Cause::Stop, out),
             Role::Candidate { advert_at, claim } => self.fire_candidate(advert_at, claim, out),
             Role::Master { advert_at, restore } => self.fire_master(advert_at, restore, out),
             Role::Releasing(leave) => self.fire_releasing(leave, out),
@@ -312,7 +373,7 @@ impl Group {
                 ..
             } => self.release_again(out),
             Role::Fault { .. } => self.settle(Cause::Recovered, out),
-            Role::Stopped => {}
+            Role::Stopped | Role::Witness => {}
         }
     }
 
@@ -329,7 +390,7 @@ impl Group {
             Role::Releasing(leave) => self.hear_while_releasing(leave, heard),
             // Whoever is MASTER meanwhile is not taken by surprise later.
             Role::Init { .. } | Role::Fault { .. } => self.remember(heard),
-            Role::Stopped => {}
+            Role::Staying { .. } | Role::Witness | Role::Stopped => {}
         }
     }
 
@@ -365,8 +426,14 @@ impl Group {
     fn on_stop(&mut self, out: &mut Vec<Effect>) {
         self.stopping = true;
         match self.role {
-            Role::Candidate { .. } | Role::Master { .. } => self.release(Cause::Stop, out),
-            Role::Backup { .. } => self.become_role(Role::Stopped, Cause::Stop, out),
+            Role::Candidate { .. } | Role::Master { .. } => {
+                self.choose_successor();
+                self.release(Cause::Stop, out);
+            }
+            Role::Backup { .. } | Role::Witness => {
+                self.vote(lease::Event::Rest, out);
+                self.become_role(Role::Stopped, Cause::Stop, out);
+            }
             Role::Init { scrub, .. } => self.stop_scrubbing(scrub, out),
             Role::Fault { why, .. } if !matches!(why, Blocked::Stuck(_)) => {
                 self.become_role(Role::Stopped, Cause::Stop, out);
@@ -377,6 +444,9 @@ impl Group {
 
     fn on_settings(&mut self, settings: Settings, out: &mut Vec<Effect>) {
         self.settings = settings;
+        if self.is_native() {
+            return self.revote(out);
+        }
         match &mut self.role {
             Role::Backup { .. } => {
                 let stand_at = self.stand_at();
@@ -457,7 +527,14 @@ impl Group {
     /// Whatever was going on has ended, and no address is on: where to?
     fn settle(&mut self, cause: Cause, out: &mut Vec<Effect>) {
         if self.stopping {
-            return self.become_role(Role::Stopped, Cause::Stop, out);
+            let role = match self.stays_to_grant() {
+                Some(until) => Role::Staying { until },
+                None => Role::Stopped,
+            };
+            return self.become_role(role, Cause::Stop, out);
+        }
+        if self.is_witness() {
+            return self.become_role(Role::Witness, cause, out);
         }
         if let Some(why) = self.blocked() {
             return self.fault(why, Instant::NEVER, out);
@@ -470,9 +547,14 @@ impl Group {
         self.preempt_at = None;
         let stand_at = self.stand_at();
         self.become_role(Role::Backup { stand_at }, cause, out);
+        self.aspire(out);
     }
 
     fn fault(&mut self, why: Blocked, retry_at: Instant, out: &mut Vec<Effect>) {
+        // Addresses that will not come off may still answer: the votes for that are kept.
+        if !matches!(why, Blocked::Stuck(_)) {
+            self.vote(lease::Event::Rest, out);
+        }
         self.become_role(Role::Fault { why, retry_at }, Cause::Blocked(why), out);
     }
 
@@ -480,7 +562,7 @@ impl Group {
     fn blocked(&self) -> Option<Blocked> {
         if !self.facts.link {
             Some(Blocked::Link)
-        } else if self.facts.source.is_none() {
+        } else if self.facts.source.is_none() && !self.is_native() {
             Some(Blocked::Source)
         } else {
             None
@@ -586,8 +668,11 @@ impl Group {
         }
     }
 
-    fn resign(out: &mut Vec<Effect>) {
-        out.push(Effect::Advertise { priority: RESIGN });
+    fn resign(&mut self, out: &mut Vec<Effect>) {
+        match self.is_native() {
+            true => self.lay_down(out),
+            false => out.push(Effect::Advertise { priority: RESIGN }),
+        }
     }
 
     /// Reports an alarm, unless one of its kind was said lately.

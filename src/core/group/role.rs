@@ -24,6 +24,10 @@ pub(super) enum Role {
     Releasing(Leave),
     /// Not able to hold the addresses; `retry_at` where time alone may mend it.
     Fault { why: Blocked, retry_at: Instant },
+    /// Native: the addresses are off, and the successor still needs this node's vote.
+    Staying { until: Instant },
+    /// Native: votes, and never holds.
+    Witness,
     /// Ended.
     Stopped,
 }
@@ -35,7 +39,8 @@ impl Role {
             Role::Backup { .. } => RoleName::Backup,
             Role::Candidate { .. } => RoleName::Candidate,
             Role::Master { .. } => RoleName::Master,
-            Role::Releasing(_) => RoleName::Releasing,
+            Role::Releasing(_) | Role::Staying { .. } => RoleName::Releasing,
+            Role::Witness => RoleName::Witness,
             Role::Fault { .. } => RoleName::Fault,
             Role::Stopped => RoleName::Stopped,
         }
@@ -69,7 +74,8 @@ impl Role {
             }
             Role::Releasing(leave) => leave.deadline(),
             Role::Fault { retry_at, .. } => retry_at,
-            Role::Stopped => Instant::NEVER,
+            Role::Staying { until } => until,
+            Role::Witness | Role::Stopped => Instant::NEVER,
         }
     }
 }

@@ -39,7 +39,8 @@ impl Lease {
 
     pub(super) fn may_stand_at(&self) -> Instant {
         let promised = self.promise.map_or(self.stand_at, |promise| promise.until);
-        promised.max(self.stand_at).max(self.quarantine_until)
+        let stand_at = self.stand_at.max(self.held_until);
+        promised.max(stand_at).max(self.quarantine_until)
     }
 
     fn stand(&mut self) {
@@ -73,7 +74,7 @@ impl Lease {
         }
         let epoch = campaign.epoch;
         self.nonce += 1;
-        campaign.ask_at = now + self.settings.interval;
+        campaign.ask_at = next_beat(now, self.settings.interval);
         let nonce = self.nonce;
         campaign.asked.push(Asked {
             nonce,
@@ -187,6 +188,21 @@ impl Lease {
         self.stand_at = self.stand_at.max(self.now + length);
     }
 
+    /// Law 10: who serves goes on, nobody else is promoted.
+    pub(super) fn hold(&mut self, until: Instant, out: &mut Vec<Effect>) {
+        self.held_until = self.held_until.max(until);
+        if self.authority().is_none() {
+            self.abandon(out);
+        }
+    }
+
+    pub(super) fn doubt(&mut self, out: &mut Vec<Effect>) {
+        match self.authority() {
+            Some(_) => self.lose(Loss::Lapsed, out),
+            None => self.abandon(out),
+        }
+    }
+
     /// Forgets all that was asked, of voters and arbiter.
     pub(super) fn abandon(&mut self, out: &mut Vec<Effect>) {
         let contest = self.campaign.take().and_then(|campaign| campaign.contest);
@@ -211,6 +227,7 @@ impl Lease {
         }
     }
 
+    /// Only to one that is known to be ready, see [`Lease::is_ready`].
     pub(super) fn hand_over(&mut self, to: NodeId, out: &mut Vec<Effect>) {
         let Some(own) = self.authority().filter(|_| self.is_peer_node(to)) else {
             return;
@@ -229,4 +246,14 @@ impl Lease {
             nonce_last: self.nonce,
         }));
     }
+}
+
+/// The next beat of the boot clock: all groups of a node ask with one frame.
+#[must_use]
+pub fn next_beat(now: Instant, interval: Duration) -> Instant {
+    let interval = u64::try_from(interval.as_nanos())
+        .unwrap_or(u64::MAX)
+        .max(1);
+    let beats = now.as_nanos() / interval + 1;
+    Instant::from_nanos(beats.saturating_mul(interval))
 }

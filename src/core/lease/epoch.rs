@@ -47,6 +47,13 @@ impl fmt::Debug for Epoch {
     }
 }
 
+/// The number, as scripts get it.
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// What a node knows of epochs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Epochs {

@@ -27,6 +27,7 @@ use std::time::Duration;
 
 use super::time::Instant;
 use campaign::Campaign;
+pub use candidate::next_beat;
 use epoch::Epochs;
 pub use epoch::{Epoch, NODES, NodeId};
 use voter::{Promise, Resigned};
@@ -146,6 +147,8 @@ pub struct Lease {
     wants: bool,
     /// No candidacy before.
     stand_at: Instant,
+    /// Law 10: somebody disagrees on what safety rests on. Until then nobody is promoted.
+    held_until: Instant,
     campaign: Option<Campaign>,
 }
 
@@ -166,6 +169,7 @@ impl Lease {
             silent_at: now + promised,
             wants: false,
             stand_at: now,
+            held_until: Instant::default(),
             campaign: None,
         };
         lease.store_ahead(boot.stored, out);
@@ -195,6 +199,9 @@ impl Lease {
             Event::Arbiter(ticket, until) => self.arbiter(ticket, until),
             Event::ArbiterLost(ticket) => self.arbiter(ticket, Instant::default()),
             Event::Looked(ticket, answered) => self.looked(ticket, answered),
+            Event::Hold(until) => self.hold(until, out),
+            Event::Doubt => self.doubt(out),
+            Event::Priority(priority) => self.settings.priority = priority,
         }
     }
 
@@ -228,6 +235,27 @@ impl Lease {
         self.campaign.is_some()
     }
 
+    /// Whether the node could begin to hold as soon as it is asked to: its quarantine is over, and
+    /// the epoch that it would use is stored.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        let next = self.epochs.next(self.settings.me);
+        let stored = next.is_some_and(|epoch| self.epochs.stored(epoch));
+        self.quarantine_until.max(self.held_until) <= self.now && stored
+    }
+
+    /// The highest epoch that is known here.
+    #[must_use]
+    pub fn known(&self) -> Epoch {
+        self.epochs.seen.max(self.epochs.floor)
+    }
+
+    /// P of the own lease: so long after the last sign of a holder another may hold.
+    #[must_use]
+    pub fn patience(&self) -> Duration {
+        self.own_promise()
+    }
+
     /// The same state with `now` moved to `to`: what ends in a second ends a second after `to`, and
     /// what has ended has ended for ever, and what these voters have no use for is left out. States
     /// that behave alike compare equal, as a model checker wants it.
@@ -243,6 +271,7 @@ impl Lease {
         lease.quarantine_until = at(self.quarantine_until);
         lease.silent_at = at(self.silent_at);
         lease.stand_at = at(self.stand_at);
+        lease.held_until = at(self.held_until);
         if let Some(promise) = &mut lease.promise {
             promise.until = at(promise.until);
         }

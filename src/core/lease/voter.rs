@@ -74,6 +74,9 @@ impl Lease {
         if request.lease > self.settings.lease {
             return Err(Refusal::Lease);
         }
+        if self.now < self.held_until && !request.holding {
+            return Err(Refusal::Conflict);
+        }
         // Law 8. One of two has nobody else to promise to, and does not stand itself.
         if self.now < self.quarantine_until && self.settings.voters.promising() > 2 {
             return Err(Refusal::Quarantine);

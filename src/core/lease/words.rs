@@ -78,6 +78,8 @@ pub enum Refusal {
     Voters,
     /// The lease is longer than the voter's own: its quarantine would be too short for it.
     Lease,
+    /// The nodes were told different things; who holds already is still granted.
+    Conflict,
 }
 
 /// What happened.
@@ -110,6 +112,13 @@ pub enum Event {
     ArbiterLost(Nonce),
     /// The look of this ticket was answered for one of the addresses, or not.
     Looked(Nonce, bool),
+    /// Somebody disagrees on what safety rests on: nobody is promoted until then.
+    Hold(Instant),
+    /// This host may have stood still without its clock knowing: what it holds is worth nothing
+    /// until it is granted afresh.
+    Doubt,
+    /// The priority is now another one.
+    Priority(u8),
 }
 
 /// Why the authority ended.

@@ -1,0 +1,456 @@
+//! How does a group of the native protocol come to hold? Not by silence, as with VRRP, but by votes.
+//!
+//! The addresses go on, are kept and go off as under VRRP; only the right to hold them comes from
+//! elsewhere: [`Lease`] says when it begins and when it ends.
+
+use std::time::Duration;
+
+use super::role::Role;
+use super::{Group, Settings};
+use crate::core::event::{Alarm, Cause, Effect, Facts, NodeName, PeerState, RoleName, Say};
+use crate::core::lease::{self, Authority, Boot, Lease, Loss, NodeId};
+use crate::core::time::Instant;
+
+/// What an operator chose for the native protocol.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Voting {
+    /// Who votes, how often and for how long.
+    pub lease: lease::Settings,
+    /// The names of the voters, by their ids.
+    pub names: &'static [&'static str],
+}
+
+impl Voting {
+    fn name(&self, node: NodeId) -> NodeName {
+        NodeName(self.names.get(usize::from(node)).copied().unwrap_or("?"))
+    }
+
+    const fn is_witness(&self) -> bool {
+        self.lease.voters.witnesses >> self.lease.me & 1 == 1
+    }
+}
+
+/// The native side of a group.
+#[derive(Clone, Debug)]
+pub(super) struct Native {
+    voting: Voting,
+    lease: Lease,
+    /// By id: what each said last, and when.
+    peers: Vec<Option<(PeerState, Instant)>>,
+    /// To whom the addresses go when they are given up, if to anybody in particular.
+    successor: Option<NodeId>,
+    /// When the MASTER was asked last.
+    asked_at: Option<Instant>,
+    /// Nobody acknowledges.
+    alone: bool,
+    /// For how long nothing was done before this step.
+    pause: Duration,
+    /// Reused.
+    said: Vec<lease::Effect>,
+}
+
+impl Native {
+    fn new(voting: Voting, boot: Boot, now: Instant) -> Self {
+        let mut said = Vec::with_capacity(8);
+        Self {
+            voting,
+            lease: Lease::new(voting.lease, boot, now, &mut said),
+            peers: vec![None; voting.names.len()],
+            successor: None,
+            asked_at: None,
+            alone: false,
+            pause: Duration::ZERO,
+            said,
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Instant {
+        self.lease.deadline()
+    }
+
+    pub(super) const fn stands(&self) -> bool {
+        self.lease.stands()
+    }
+
+    pub(super) fn authority(&self) -> Option<Authority> {
+        self.lease.authority()
+    }
+
+    pub(super) fn known(&self) -> lease::Epoch {
+        self.lease.known()
+    }
+
+    pub(super) fn promised(&self) -> Option<Instant> {
+        self.lease.promised().map(|(_, until)| until)
+    }
+
+    /// What the peers said that were heard lately.
+    fn living(&self, now: Instant) -> impl Iterator<Item = PeerState> + '_ {
+        let patience = self.lease.patience();
+        let fresh =
+            move |(state, at): &(PeerState, Instant)| (now.since(*at) < patience).then_some(*state);
+        self.peers.iter().flatten().filter_map(fresh)
+    }
+
+    fn best_ready(&self, now: Instant) -> Option<NodeId> {
+        let ready = self.living(now).filter(|peer| peer.ready);
+        let best = ready.max_by_key(|peer| (peer.priority, peer.node));
+        best.map(|peer| peer.node)
+    }
+}
+
+/// Why the addresses are not moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Immovable {
+    /// This node does not hold them.
+    NotMaster(RoleName),
+    /// The node is this one, or none of those that may hold.
+    NoSuchNode,
+    /// The named node could not hold them at once.
+    NotReady(NodeName),
+    /// No node could hold them at once.
+    NobodyReady,
+    /// Under VRRP a BACKUP says nothing, so nobody knows whether one is there.
+    Unknown,
+}
+
+impl Group {
+    /// A group of the native protocol that starts now, see [`Group::new`]. `boot` is what the agent
+    /// starts with.
+    ///
+    /// [`Settings::native`] is set.
+    #[must_use]
+    pub fn native(
+        settings: Settings,
+        boot: Boot,
+        facts: Facts,
+        times: (Instant, Instant),
+        out: &mut Vec<Effect>,
+    ) -> Self {
+        let mut group = Self::build(settings, facts, times);
+        group.native = settings
+            .native
+            .map(|voting| Box::new(Native::new(voting, boot, times.1)));
+        group.say_all(None, out);
+        group.pass(true, out);
+        group
+    }
+
+    /// Whether this node could hold the addresses at once.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        let Some(native) = &self.native else {
+            return false;
+        };
+        matches!(self.role, Role::Backup { .. }) && self.may_stand() && native.lease.is_ready()
+    }
+
+    /// To whom the addresses would be moved.
+    ///
+    /// # Errors
+    /// [`Immovable`]; nothing was changed.
+    pub fn successor(&self, to: Option<NodeId>) -> Result<Option<NodeId>, Immovable> {
+        if !matches!(self.role, Role::Master { .. }) {
+            return Err(Immovable::NotMaster(self.role.name()));
+        }
+        let native = self.native.as_ref().ok_or(Immovable::Unknown)?;
+        let Some(to) = to else {
+            let best = native.best_ready(self.now);
+            return best.map(Some).ok_or(Immovable::NobodyReady);
+        };
+        let voting = &native.voting;
+        if to == voting.lease.me || voting.lease.voters.nodes >> to & 1 == 0 {
+            return Err(Immovable::NoSuchNode);
+        }
+        let mut living = native.living(self.now);
+        match living.any(|peer| peer.node == to && peer.ready) {
+            true => Ok(Some(to)),
+            false => Err(Immovable::NotReady(voting.name(to))),
+        }
+    }
+
+    pub(super) fn is_native(&self) -> bool {
+        self.native.is_some()
+    }
+
+    pub(super) fn is_witness(&self) -> bool {
+        let native = self.native.as_ref();
+        native.is_some_and(|native| native.voting.is_witness())
+    }
+
+    /// Nothing on this node is against holding.
+    fn may_stand(&self) -> bool {
+        !self.stopping && !self.maintenance && self.start_at() <= self.now
+    }
+
+    /// BACKUP: from now on, or from the end of its `start-delay`, it wants to hold.
+    pub(super) fn aspire(&mut self, out: &mut Vec<Effect>) {
+        if matches!(self.role, Role::Backup { .. }) && self.may_stand() {
+            self.vote(lease::Event::Stand, out);
+        }
+    }
+
+    /// How long nothing was done is kept for the reason, if the votes have run out meanwhile.
+    pub(super) fn note_pause(&mut self, pause: Duration) {
+        if let Some(native) = &mut self.native {
+            native.pause = pause;
+        }
+    }
+
+    pub(super) fn vote(&mut self, event: lease::Event, out: &mut Vec<Effect>) {
+        let Some(native) = &mut self.native else {
+            return;
+        };
+        native.lease.step(self.now, event, &mut native.said);
+        let asked = match event {
+            lease::Event::Request(_, request) => Some(request),
+            _ => None,
+        };
+        self.say_all(asked, out);
+    }
+
+    fn say_all(&mut self, asked: Option<lease::Request>, out: &mut Vec<Effect>) {
+        let said = self.native.as_mut().map(|n| std::mem::take(&mut n.said));
+        let Some(mut said) = said else {
+            return;
+        };
+        for effect in said.drain(..) {
+            self.voted(effect, asked, out);
+        }
+        if let Some(native) = self.native.as_mut().filter(|n| n.said.is_empty()) {
+            native.said = said;
+        }
+    }
+
+    fn voted(
+        &mut self,
+        effect: lease::Effect,
+        asked: Option<lease::Request>,
+        out: &mut Vec<Effect>,
+    ) {
+        use lease::Effect as Voted;
+        match effect {
+            Voted::Request(request) => out.push(Effect::Say(Say::Request(request))),
+            Voted::Grant(to, boot, nonce) => out.push(Effect::Say(Say::Grant(to, boot, nonce))),
+            Voted::Refuse(to, why, floor) => {
+                let refuse = asked.map(|r| Say::Refuse(to, r.boot, r.nonce, why, floor));
+                out.extend(refuse.map(Effect::Say));
+            }
+            Voted::Resign(resign) => out.push(Effect::Say(Say::Resign(resign))),
+            Voted::Persist(epoch) => out.push(Effect::Persist(epoch)),
+            Voted::Look(ticket) => out.push(Effect::Look(ticket)),
+            Voted::Authority(authority) => self.authorised(authority, out),
+            Voted::Lost(Loss::Lapsed) => self.unvoted(out),
+            Voted::Lost(Loss::Outranked) => self.forfeit(Cause::Outvoted, out),
+            // We did it ourselves, and are on our way.
+            Voted::Lost(Loss::Resigned) => {}
+            Voted::Announce => self.announce_again(),
+            // No arbiter is configured that could be asked.
+            Voted::Contend(..) | Voted::Withdraw(_) => {}
+        }
+    }
+
+    fn authorised(&mut self, authority: Authority, out: &mut Vec<Effect>) {
+        // Law of going on alone: only together with a heartbeat that leaves.
+        out.push(match authority.alone {
+            true => Effect::Renew(authority.until),
+            false => Effect::Extend(authority.until),
+        });
+        self.note_company(authority.alone, out);
+        let epoch = authority.epoch;
+        match self.role {
+            Role::Backup { .. } => {
+                let cause = match authority.alone {
+                    true => Cause::Alone { epoch },
+                    false => Cause::Elected { epoch },
+                };
+                self.acquire(Instant::NEVER, cause, out);
+            }
+            Role::Candidate { .. } | Role::Master { .. } | Role::Releasing(_) => {}
+            _ => self.vote(lease::Event::Rest, out),
+        }
+    }
+
+    fn note_company(&mut self, alone: bool, out: &mut Vec<Effect>) {
+        let serves = !matches!(self.role, Role::Backup { .. });
+        let Some(native) = &mut self.native else {
+            return;
+        };
+        let was_alone = std::mem::replace(&mut native.alone, alone);
+        match (was_alone, alone) {
+            (false, true) if serves => self.raise(Alarm::Unheard, out),
+            (true, false) => self.raise(Alarm::Heard, out),
+            _ => {}
+        }
+    }
+
+    fn unvoted(&mut self, out: &mut Vec<Effect>) {
+        let native = self.native.as_ref();
+        let long = native.filter(|n| n.pause > n.voting.lease.interval * 2);
+        let cause = long.map_or(Cause::Unvoted, |native| Cause::Away(native.pause));
+        self.forfeit(cause, out);
+    }
+
+    /// The right to hold has ended; the gate is shut, or shuts now.
+    fn forfeit(&mut self, cause: Cause, out: &mut Vec<Effect>) {
+        if matches!(self.role, Role::Candidate { .. } | Role::Master { .. }) {
+            self.release(cause, out);
+        }
+    }
+
+    /// Gives the votes back: to the successor, if one was chosen.
+    pub(super) fn lay_down(&mut self, out: &mut Vec<Effect>) {
+        let native = self.native.as_mut();
+        let successor = native.and_then(|native| native.successor.take());
+        let event = match successor {
+            Some(to) if !self.stopping && !self.maintenance => lease::Event::HandOver(to),
+            Some(to) => {
+                self.vote(lease::Event::HandOver(to), out);
+                lease::Event::Rest
+            }
+            None => lease::Event::Rest,
+        };
+        self.vote(event, out);
+    }
+
+    pub(super) fn on_peer(&mut self, peer: PeerState, out: &mut Vec<Effect>) {
+        self.delayed = false;
+        let Some(native) = &mut self.native else {
+            return;
+        };
+        if let Some(place) = native.peers.get_mut(usize::from(peer.node)) {
+            *place = Some((peer, self.now));
+        }
+        if peer.role == RoleName::Master {
+            match self.role {
+                Role::Staying { .. } => {
+                    return self.become_role(Role::Stopped, Cause::Stop, out);
+                }
+                Role::Backup { .. } => return self.consider_asking(peer, out),
+                _ => {}
+            }
+        }
+    }
+
+    /// A better node asks the MASTER to go, when it is ready and `preempt-delay` is over.
+    fn consider_asking(&mut self, master: PeerState, out: &mut Vec<Effect>) {
+        let is_worse = master.priority < self.settings.priority;
+        if !is_worse || !self.preempts() || !self.is_ready() {
+            self.preempt_at = None;
+            return;
+        }
+        let delay = self.settings.preempt_delay;
+        let preempt_at = *self.preempt_at.get_or_insert(self.now + delay);
+        let (now, interval) = (self.now, self.settings.interval);
+        let Some(native) = &mut self.native else {
+            return;
+        };
+        let lately = native.asked_at.is_some_and(|at| now.since(at) < interval);
+        if now >= preempt_at && !lately {
+            native.asked_at = Some(now);
+            out.push(Effect::Say(Say::Ask(master.node)));
+        }
+    }
+
+    /// Design, section 6: preemption is a handover by the one that holds.
+    pub(super) fn on_ask(&mut self, from: NodeId, out: &mut Vec<Effect>) {
+        let Role::Master { .. } = self.role else {
+            return;
+        };
+        let (now, priority) = (self.now, self.settings.priority);
+        let Some(native) = &self.native else {
+            return;
+        };
+        let is_better =
+            |peer: PeerState| peer.node == from && peer.ready && peer.priority > priority;
+        if native.living(now).any(is_better) {
+            let by = native.voting.name(from);
+            self.give_to(Some(from), Cause::Preempted { by }, out);
+        }
+    }
+
+    fn give_to(&mut self, to: Option<NodeId>, cause: Cause, out: &mut Vec<Effect>) {
+        if let Some(native) = &mut self.native {
+            native.successor = to;
+        }
+        self.release(cause, out);
+    }
+
+    /// Whoever is ready, or else nobody in particular.
+    pub(super) fn choose_successor(&mut self) {
+        let now = self.now;
+        if let Some(native) = &mut self.native {
+            native.successor = native.best_ready(now);
+        }
+    }
+
+    pub(super) fn on_hand_over(&mut self, to: Option<NodeId>, out: &mut Vec<Effect>) {
+        let Role::Master { .. } = self.role else {
+            return;
+        };
+        self.ceded = true;
+        let name = |to| Some(self.native.as_ref()?.voting.name(to));
+        let cause = Cause::Moved {
+            to: to.and_then(name),
+        };
+        self.give_to(to, cause, out);
+    }
+
+    pub(super) fn on_maintenance(&mut self, on: bool, out: &mut Vec<Effect>) {
+        if std::mem::replace(&mut self.maintenance, on) == on {
+            return;
+        }
+        match self.role {
+            Role::Candidate { .. } | Role::Master { .. } if on => {
+                self.choose_successor();
+                self.release(Cause::Maintenance, out);
+            }
+            Role::Backup { .. } => {
+                let stand_at = self.stand_at();
+                self.role = Role::Backup { stand_at };
+                match on {
+                    true => self.vote(lease::Event::Rest, out),
+                    false => self.aspire(out),
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Law of the stopping holder: it grants until the successor is MASTER, or two promises long.
+    pub(super) fn stays_to_grant(&self) -> Option<Instant> {
+        let native = self.native.as_ref()?;
+        let living = || native.living(self.now);
+        let has = |role| living().any(|peer| peer.role == role);
+        let waits = has(RoleName::Candidate) || living().any(|peer| peer.ready);
+        let waits = waits && !has(RoleName::Master) && matches!(self.role, Role::Releasing(_));
+        waits.then(|| self.now + native.lease.patience() * 2)
+    }
+
+    /// Law 10: for a conflict, and for the first frame that fails authentication.
+    pub(super) fn hold_votes(&mut self, out: &mut Vec<Effect>) {
+        if let Some(native) = &self.native {
+            let until = self.now + native.lease.patience();
+            self.vote(lease::Event::Hold(until), out);
+        }
+    }
+
+    pub(super) fn on_doubt(&mut self, pause: Duration, out: &mut Vec<Effect>) {
+        if let Some(native) = &mut self.native {
+            native.pause = pause;
+            self.vote(lease::Event::Doubt, out);
+        }
+    }
+
+    pub(super) fn on_looked(&mut self, ticket: u64, answered: bool, out: &mut Vec<Effect>) {
+        self.vote(lease::Event::Looked(ticket, answered), out);
+    }
+
+    /// What the settings of a reload change about the votes.
+    pub(super) fn revote(&mut self, out: &mut Vec<Effect>) {
+        if let Some(native) = &mut self.native {
+            native.voting.lease.priority = self.settings.priority;
+            self.vote(lease::Event::Priority(self.settings.priority), out);
+        }
+    }
+}

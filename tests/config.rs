@@ -7,9 +7,11 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use floatlock::config::{self, Loaded, Paint, Problems, Severity};
+use floatlock::config::{self, KeyProblem, Loaded, Paint, Problems, Severity, UnusableKey};
+use floatlock::wire::native::Key;
 
 #[path = "config/conf.rs"]
 mod conf;
@@ -17,6 +19,8 @@ mod conf;
 mod key;
 #[path = "config/mutants.rs"]
 mod mutants;
+#[path = "config/native.rs"]
+mod native;
 #[path = "config/positive.rs"]
 mod positive;
 
@@ -29,7 +33,18 @@ fn text_of(path: &str) -> String {
 }
 
 fn parse(text: &str) -> Result<Loaded, Problems> {
-    config::parse("floatlock.toml", text, "lb-a")
+    config::parse_with("floatlock.toml", text, "lb-a", &key)
+}
+
+/// Keys without files: what is missing is called so, and every other path is a key of its own.
+fn key(path: &Path) -> Result<Key, UnusableKey> {
+    if path.ends_with("missing.key") {
+        return Err(UnusableKey {
+            path: path.to_owned(),
+            why: KeyProblem::Unreadable(io::Error::from_raw_os_error(libc::ENOENT)),
+        });
+    }
+    Ok(Key::new(path.display().to_string().repeat(32).as_bytes()).unwrap())
 }
 
 /// The configuration, of a text that has no error.
@@ -53,7 +68,7 @@ fn cases() -> Vec<PathBuf> {
 fn problems_of(case: &Path) -> Problems {
     let name = case.file_name().unwrap().to_string_lossy();
     let text = fs::read_to_string(case).unwrap();
-    match config::parse(&name, &text, "lb-a") {
+    match config::parse_with(&name, &text, "lb-a", &key) {
         Ok(loaded) => loaded.warnings,
         Err(problems) => problems,
     }

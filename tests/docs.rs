@@ -10,6 +10,7 @@ use std::process::Command;
 use floatlock::config;
 use floatlock::control::status::Status;
 use floatlock::control::{Request, Response};
+use floatlock::wire::native::Key;
 
 const FLOATLOCK: &str = env!("CARGO_BIN_EXE_floatlock");
 /// The heading under which README lists what does not exist.
@@ -98,7 +99,8 @@ fn every_configuration_in_the_documents_is_accepted() {
         for text in document.blocks("toml") {
             count += 1;
             let name = document.name();
-            if let Err(problems) = config::parse(&name, &text, "lb-a") {
+            let key = |_: &Path| Ok(Key::new(&[7; 32]).unwrap());
+            if let Err(problems) = config::parse_with(&name, &text, "lb-a", &key) {
                 panic!("{}", problems.render(config::Paint::Plain));
             }
         }

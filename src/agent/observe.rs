@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::config::{Family, GroupConfig, Version};
+use crate::config::{Family, GroupConfig};
 use crate::control::server::Answer;
 use crate::control::status::{GroupStatus, HeartbeatStatus, PathStatus, Rival, Status};
 use crate::control::{Request, Response};
@@ -137,10 +137,7 @@ fn group_status(
         since_ms: millis(now.since(view.since)),
         cause: view.cause.to_string(),
         blocked: view.blocked.map(|blocked| blocked.to_string()),
-        protocol: match group.version {
-            Version::V2 => "vrrp2".to_owned(),
-            Version::V3 => "vrrp3".to_owned(),
-        },
+        protocol: group.protocol.word().to_owned(),
         priority: group.priority,
         interval_ms: millis(group.interval),
         interface: group.interface.clone(),

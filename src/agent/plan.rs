@@ -204,7 +204,7 @@ impl Planner<'_> {
             return Ok(None);
         };
         let config = LineConfig {
-            version: group.version,
+            version: group.version(),
             vrid: group.id,
             interval: group.interval,
             checksum: group.checksum,
@@ -336,7 +336,7 @@ fn open_ear(index: u32, family: Family, wanted: WantedEar) -> Result<Ear, OpenEr
 
 fn settings(config: &GroupConfig, pair: bool) -> Settings {
     Settings {
-        version: config.version,
+        version: config.version(),
         priority: config.priority,
         interval: config.interval,
         misses: config.misses,
@@ -346,6 +346,7 @@ fn settings(config: &GroupConfig, pair: bool) -> Settings {
         phase: phase(config.id, config.interval),
         pair,
         lease: None,
+        native: None,
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::config::{self, Config, Failure, GroupConfig, Paint, Version};
+use crate::config::{self, Config, Failure, GroupConfig, Paint, Protocol};
 use crate::control::Reloaded;
 use crate::core::election::OWNER;
 use crate::gate::{Gate, Shutter};
@@ -329,12 +329,12 @@ impl State {
     }
 }
 
-/// The same id on the same interface in the same version and families is the same virtual router;
+/// The same id on the same interface in the same protocol and families is the same virtual router;
 /// anything else is another one, which begins as BACKUP while the old one hands over.
 fn is_same_router(old: &GroupConfig, new: &GroupConfig) -> bool {
-    let identity = |group: &GroupConfig| -> (u8, Version, bool, bool) {
+    let identity = |group: &GroupConfig| -> (u8, Protocol, bool, bool) {
         let owner = group.priority == OWNER;
-        (group.id, group.version, owner, group.lease().is_some())
+        (group.id, group.protocol, owner, group.lease().is_some())
     };
     identity(old) == identity(new)
         && old.interface == new.interface
@@ -397,6 +397,13 @@ fn routes(config: &Config, groups: &HashMap<String, Known>) -> Routes {
 /// either way nothing could be served.
 fn demand_interfaces(config: &Config, links: &Links) -> Result<(), RigError> {
     for group in &config.groups {
+        if group.is_native() {
+            return Err(RigError::Config(format!(
+                "group {}: native groups are not served by this version yet: write `protocol = \
+                 \"vrrp3\"` in [heartbeat]",
+                group.name
+            )));
+        }
         let paths = group.paths.iter().map(|path| &path.interface);
         let all = paths.chain(group.all_addresses().map(|address| &address.interface));
         for interface in all {

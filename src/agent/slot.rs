@@ -155,6 +155,7 @@ impl Slot {
                     }
                 }
             }
+            Effect::Say(_) | Effect::Extend(_) | Effect::Persist(_) | Effect::Look(_) => {}
             Effect::Renew(until) => {
                 if let Some(lease) = &mut self.lease {
                     lease.asked = Some(until);

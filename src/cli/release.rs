@@ -87,7 +87,7 @@ fn release_all(rtnl: &mut Rtnl, file: &Path) -> Outcome {
 }
 
 fn configured(file: &Path) -> Vec<Placed> {
-    let Ok(loaded) = config::load(file, &hostname()) else {
+    let Ok(loaded) = config::load_keyless(file, &hostname()) else {
         eprintln!(
             "floatlock: {} cannot be used: only addresses with Floatlock's tag are removed",
             file.display()

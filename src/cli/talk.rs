@@ -24,7 +24,7 @@ fn runtime_dir(args: &TalkArgs) -> Result<PathBuf, ExitCode> {
     if let Some(dir) = &args.runtime_dir {
         return Ok(dir.clone());
     }
-    let loaded = config::load(&args.config, &hostname());
+    let loaded = config::load_keyless(&args.config, &hostname());
     loaded
         .map(|loaded| loaded.config.node.runtime_dir)
         .map_err(|failure| {

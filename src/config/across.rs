@@ -58,8 +58,15 @@ fn check_ids(groups: &[Draft], out: &mut Problems) {
 }
 
 /// Every interface and family that a group speaks on.
+///
+/// The native heartbeat names groups by their names; what a person sees of a native group's id is
+/// where its addresses are.
 fn wires(group: &Draft) -> Vec<(&str, Family)> {
     let families = group.families();
+    if let (Some(_), Ok(interface)) = (group.timing.native(), &group.interface) {
+        let spoken = families.iter();
+        return spoken.map(|f| (interface.value.as_str(), f.0)).collect();
+    }
     let spoken = group.lines.iter().flat_map(|line| {
         let heard = families
             .iter()
@@ -214,6 +221,9 @@ fn check_use(groups: &[Draft], lines: &[Line], out: &mut Problems) {
             let problem = Problem::warning(line.at.clone(), "no group uses this path");
             out.push(problem.advise("groups with `peers` of their own speak to these alone"));
             continue;
+        }
+        if users.iter().any(|group| group.timing.native().is_some()) {
+            continue; // a native heartbeat takes the family of its source
         }
         let spoken: Vec<Family> = users
             .iter()

@@ -235,10 +235,15 @@ fn network_kind(entry: &Entry) -> Option<&'static str> {
     }
 }
 
-/// The entries that go into adverts, and how many of each family do not fit.
+/// All that are not in `unadvertised`.
+pub(super) fn listed(entries: &[Entry]) -> impl Iterator<Item = &Entry> {
+    entries.iter().filter(|entry| entry.advertised)
+}
+
+/// The entries that go into adverts, and those that do not fit.
 pub(super) fn fit(entries: &[Entry]) -> (Vec<&Entry>, Vec<&Entry>) {
     let mut room = [MOST_ADVERTISED_V4, MOST_ADVERTISED_V6];
-    entries.iter().filter(|e| e.advertised).partition(|entry| {
+    listed(entries).partition(|entry| {
         let left = &mut room[usize::from(entry.family() == Family::V6)];
         let fits = *left > 0;
         *left = left.saturating_sub(1);

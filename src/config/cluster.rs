@@ -3,14 +3,17 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use super::problem::{Checked, Problem, Problems};
+use super::problem::{Checked, Problem, Problems, Span};
 use super::reader::{At, Section};
 use super::types::{Cluster, Node};
 use super::values;
 use super::wording::quoted;
 
-/// The most nodes of a cluster: an epoch has room for 64.
+/// The most nodes and witnesses of a cluster: an epoch has room for 64.
 const MOST_NODES: usize = 64;
+
+/// Where the key of the native protocol is, if the file does not say.
+const KEY_FILE: &str = "/etc/floatlock/cluster.key";
 
 /// A Unix socket's path has room for 107 bytes, and `/control.sock` is 13 of them.
 const RUNTIME_DIR_LONGEST: usize = 94;
@@ -19,6 +22,7 @@ const RUNTIME_DIR_LONGEST: usize = 94;
 pub(super) struct Members {
     name: String,
     nodes: At<Vec<At<String>>>,
+    pub(super) witnesses: At<Vec<At<String>>>,
 }
 
 impl Members {
@@ -29,17 +33,78 @@ impl Members {
         let name = section.text("name", out);
         let name = section.need("name", name, out);
         let name = name.and_then(|text| values::name(text, out));
-        let nodes = read_nodes(section, out)?;
+        let nodes = read_nodes(section, out);
+        let witnesses = read_witnesses(section, out);
+        let (nodes, witnesses) = (nodes?, witnesses?);
+        check_unique(nodes.value.iter().chain(&witnesses.value), out)?;
+        check_total(&nodes, &witnesses, out)?;
         let name = name?.value;
-        Ok(Some(Members { name, nodes }))
+        Ok(Some(Members {
+            name,
+            nodes,
+            witnesses,
+        }))
     }
 
-    pub(super) fn cluster(self) -> Cluster {
+    pub(super) fn cluster(self, keys: KeyFiles) -> Cluster {
+        let names = |list: At<Vec<At<String>>>| list.value.into_iter().map(|n| n.value).collect();
         Cluster {
             name: self.name,
-            nodes: self.nodes.value.into_iter().map(|n| n.value).collect(),
+            nodes: names(self.nodes),
+            witnesses: names(self.witnesses),
+            key_file: keys.current.value,
+            old_key_file: keys.old.map(|old| old.value),
         }
     }
+
+    /// Nodes and witnesses.
+    fn all(&self) -> impl Iterator<Item = &At<String>> {
+        self.nodes.value.iter().chain(&self.witnesses.value)
+    }
+
+    /// Whether this one only votes.
+    pub(super) fn is_witness(&self, name: &str) -> bool {
+        self.witnesses.value.iter().any(|w| w.value == name)
+    }
+}
+
+/// Where the keys are, with the places where that is said.
+pub(super) struct KeyFiles {
+    table: Span,
+    pub(super) current: At<PathBuf>,
+    pub(super) old: Option<At<PathBuf>>,
+}
+
+impl KeyFiles {
+    pub(super) fn read(section: &Section<'_>, out: &mut Problems) -> Checked<Self> {
+        let current = section.text("key-file", out);
+        let current = section.or(current, KEY_FILE);
+        let current = current.and_then(|path| key_file("key-file", path, out));
+        let old = match section.text("old-key-file", out) {
+            Ok(Some(path)) => key_file("old-key-file", path, out).map(Some),
+            Ok(None) => Ok(None),
+            Err(reported) => Err(reported),
+        };
+        Ok(KeyFiles {
+            table: section.at.clone(),
+            current: current?,
+            old: old?,
+        })
+    }
+
+    /// Whether the file names it, or it is where keys are by default.
+    pub(super) fn is_written(&self, file: &At<PathBuf>) -> bool {
+        file.span != self.table
+    }
+}
+
+/// An absolute path that can be shown to a person, who will type it.
+fn key_file(key: &str, path: At<&str>, out: &mut Problems) -> Checked<At<PathBuf>> {
+    if path.value.contains(char::is_control) {
+        let message = format!("`{key}` has a control character in it");
+        return Err(out.error(path.span, message));
+    }
+    absolute(key, path, out).map(|path| path.map(PathBuf::from))
 }
 
 fn read_nodes(section: &Section<'_>, out: &mut Problems) -> Checked<At<Vec<At<String>>>> {
@@ -49,12 +114,38 @@ fn read_nodes(section: &Section<'_>, out: &mut Problems) -> Checked<At<Vec<At<St
         let message = format!("a cluster has 1 to {MOST_NODES} nodes");
         return Err(out.error(texts.span, message));
     }
+    names(texts, out)
+}
+
+fn read_witnesses(section: &Section<'_>, out: &mut Problems) -> Checked<At<Vec<At<String>>>> {
+    let texts = section.texts("witnesses", out);
+    names(section.or(texts, Vec::new())?, out)
+}
+
+fn names(texts: At<Vec<Checked<At<&str>>>>, out: &mut Problems) -> Checked<At<Vec<At<String>>>> {
     let named = |text: Checked<At<&str>>| text.and_then(|text| values::name(text, out));
     let names: Vec<Checked<At<String>>> = texts.value.into_iter().map(named).collect();
-    check_unique(names.iter().flatten(), out)?;
     let span = texts.span;
+    if names.iter().any(Result::is_err) {
+        // Here, since nobody sees the list any more.
+        check_unique(names.iter().flatten(), out)?;
+    }
     let value = names.into_iter().collect::<Checked<_>>()?;
     Ok(At { value, span })
+}
+
+fn check_total(
+    nodes: &At<Vec<At<String>>>,
+    witnesses: &At<Vec<At<String>>>,
+    out: &mut Problems,
+) -> Checked<()> {
+    let total = nodes.value.len() + witnesses.value.len();
+    if total <= MOST_NODES {
+        return Ok(());
+    }
+    let message = format!("a cluster has at most {MOST_NODES} nodes and witnesses, not {total}");
+    let problem = Problem::error(witnesses.span.clone(), message);
+    Err(out.push(problem.relate(nodes.span.clone(), "the nodes")))
 }
 
 fn check_unique<'n>(
@@ -116,27 +207,29 @@ fn is_member(
     node: &Section<'_>,
     out: &mut Problems,
 ) -> Checked<At<String>> {
-    let Some(nodes) = members.map(|members| &members.nodes) else {
+    let Some(members) = members else {
         return Ok(name);
     };
-    if nodes.value.iter().any(|node| node.value == name.value) {
+    if members.all().any(|node| node.value == name.value) {
         return Ok(name);
     }
+    let nodes = &members.nodes;
+    let lists = match members.witnesses.value.is_empty() {
+        true => "is not in `cluster.nodes`",
+        false => "is neither in `cluster.nodes` nor in `cluster.witnesses`",
+    };
     let named_in_file = name.span != node.at;
     let from = if named_in_file {
         ""
     } else {
         " by its host name"
     };
-    let message = format!(
-        "this node, `{}`{from}, is not in `cluster.nodes`",
-        name.value
-    );
+    let message = format!("this node, `{}`{from}, {lists}", name.value);
     let problem = match named_in_file {
         true => Problem::error(name.span, message).relate(nodes.span.clone(), "the nodes"),
         false => Problem::error(nodes.span.clone(), message),
     };
-    let advice = match without_domain(&name.value, &nodes.value) {
+    let advice = match without_domain(&name.value, members) {
         Some(short) => format!("write `name = \"{short}\"` in [node]"),
         None => "set `name` in [node] to one of these, or add this node to them".to_owned(),
     };
@@ -144,10 +237,10 @@ fn is_member(
 }
 
 /// The node that a full host name means.
-fn without_domain<'n>(name: &'n str, nodes: &[At<String>]) -> Option<&'n str> {
+fn without_domain<'n>(name: &'n str, members: &Members) -> Option<&'n str> {
     let (short, _) = name.split_once('.')?;
-    nodes
-        .iter()
+    members
+        .all()
         .any(|node| node.value == short)
         .then_some(short)
 }
@@ -160,6 +253,10 @@ fn directory<'t>(
 ) -> Checked<At<&'t str>> {
     let read = section.text(key, out);
     let path = section.or(read, default)?;
+    absolute(key, path, out)
+}
+
+fn absolute<'t>(key: &str, path: At<&'t str>, out: &mut Problems) -> Checked<At<&'t str>> {
     if path.value.starts_with('/') && !path.value.contains('\0') {
         return Ok(path);
     }

@@ -50,8 +50,13 @@ fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S
 /// The times of one group of this configuration.
 #[must_use]
 pub fn derived(config: &Config, group: &GroupConfig) -> Derived {
-    let skew = skew(group.version, group.priority, group.interval);
-    let down = master_down(group.version, group.priority, group.interval, group.misses);
+    let skew = skew(group.version(), group.priority, group.interval);
+    let down = master_down(
+        group.version(),
+        group.priority,
+        group.interval,
+        group.misses,
+    );
     Derived {
         group: group.name.clone(),
         skew,

@@ -48,7 +48,7 @@ fn understand(text: &str) -> Result<Duration, Wrong> {
     })
 }
 
-/// The duration as it would stand in the file: `1s`, `1.5s`, `20ms`, `24h`.
+/// The duration as it would stand in the file: `1s`, `1.5s`, `20ms`, `1us`, `24h`.
 pub(super) fn shown(duration: Duration) -> String {
     let seconds = duration.as_secs_f64();
     if duration.subsec_nanos() == 0
@@ -56,6 +56,8 @@ pub(super) fn shown(duration: Duration) -> String {
         && !duration.is_zero()
     {
         format!("{}h", duration.as_secs() / 3600)
+    } else if duration < Duration::from_millis(1) && !duration.is_zero() {
+        format!("{}us", duration.as_micros())
     } else if duration < Duration::from_secs(1) && !duration.is_zero() {
         format!("{}ms", seconds * 1000.0)
     } else {
@@ -84,6 +86,8 @@ mod tests {
         let show = |millis| shown(Duration::from_millis(millis));
         let texts = [0, 20, 1000, 1500, 40_950, 255_000, 86_400_000].map(show);
         assert_eq!(texts, ["0s", "20ms", "1s", "1.5s", "40.95s", "255s", "24h"]);
+        assert_eq!(shown(Duration::from_micros(1)), "1us");
+        assert_eq!(shown(Duration::from_micros(1500)), "1.5ms");
     }
 
     #[test]

@@ -5,45 +5,67 @@ use std::sync::Arc;
 use toml::de::DeTable;
 
 use super::across;
-use super::cluster::{self, Members};
+use super::cluster::{self, KeyFiles, Members};
 use super::fencing;
 use super::group::{Draft, Inherited};
 use super::heartbeat::Given;
+use super::load::KeyReader;
+use super::native::{self, Around};
 use super::paths;
 use super::problem::{Checked, Problem, Problems, Reported};
 use super::reader::Section;
-use super::types::{Config, GroupConfig};
+use super::types::{Config, GroupConfig, Native};
 
 /// The most groups of one file.
 const MOST_GROUPS: usize = 1024;
 
+/// What the text does not say about itself.
+pub(super) struct Source<'s> {
+    /// Names this node where the text does not.
+    pub(super) hostname: &'s str,
+    /// None: keys are not read.
+    pub(super) keys: Option<&'s KeyReader<'s>>,
+    /// Some of the text was not understood, and is blank.
+    pub(super) gaps: bool,
+}
+
 /// The checked configuration; what is wrong with it is put into the list, all of it.
-pub(super) fn read(root: &DeTable<'_>, hostname: &str, out: &mut Problems) -> Checked<Config> {
+///
+pub(super) fn read(root: &DeTable<'_>, source: &Source<'_>, out: &mut Problems) -> Checked<Config> {
     let root = Section::open(root, "", 0..0, out);
     let cluster = root.section("cluster", out);
     let members = Members::read(&cluster, out);
+    let key_files = KeyFiles::read(&cluster, out);
     let node = root.section("node", out);
     let known_members = members.as_ref().ok().and_then(Option::as_ref);
-    let node = cluster::read_node(&node, known_members, hostname, out);
+    let node = cluster::read_node(&node, known_members, source.hostname, out);
     let fencing = fencing::read(&root.section("fencing", out), out);
-    let realtime = node.as_ref().map_or(true, |node| node.realtime);
-    let groups = read_groups(&root, realtime, out);
+    let around = Around {
+        node: node.as_ref().ok(),
+        members: members.as_ref().map(Option::as_ref).map_err(|e| *e),
+        key_files: key_files.as_ref().ok(),
+        source,
+    };
+    let groups = read_groups(&root, &around, out);
     if out.has_errors() {
         return Err(Reported);
     }
+    let (groups, native) = groups?;
+    let key_files = key_files?;
     Ok(Config {
-        cluster: members?.map(Members::cluster),
+        cluster: members?.map(|members| members.cluster(key_files)),
         node: node?,
         fencing: fencing?,
-        groups: groups?,
+        native,
+        groups,
     })
 }
 
 fn read_groups(
     root: &Section<'_>,
-    realtime: bool,
+    around: &Around<'_>,
     out: &mut Problems,
-) -> Checked<Vec<Arc<GroupConfig>>> {
+) -> Checked<(Vec<Arc<GroupConfig>>, Option<Native>)> {
     let heartbeat = root.section("heartbeat", out);
     let sections = root.sections("group", out)?;
     if sections.is_empty() {
@@ -59,13 +81,16 @@ fn read_groups(
         heartbeat: &Given::read(&heartbeat, out),
         heartbeat_at: heartbeat.exists().then(|| heartbeat.at.clone()),
         lines: &lines,
-        realtime,
+        realtime: around.realtime(),
+        gaps: around.source.gaps,
     };
     let read_group = |section| Draft::read(section, &inherited, out);
     let groups: Vec<Draft> = sections.iter().map(read_group).collect();
     across::check(&groups, &lines, out);
+    let native = native::read(&groups, &lines, around, out);
     if out.has_errors() {
         return Err(Reported);
     }
-    groups.into_iter().map(Draft::build).collect()
+    let groups: Checked<_> = groups.into_iter().map(Draft::build).collect();
+    Ok((groups?, native?))
 }

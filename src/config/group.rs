@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::address::{self, Entry, MOST_IN_GROUP};
-use super::heartbeat::{Given, Timing};
+use super::heartbeat::{self, Around, Given, Timing};
 use super::paths::{self, Ends, Line};
 use super::problem::{Checked, Problem, Problems, Span};
 use super::reader::{At, Section};
-use super::types::{Announce, Family, GroupConfig, Version};
+use super::types::{Announce, Family, GroupConfig, Protocol};
 use super::values;
 use super::vrrp::{self, Vrrp};
 
@@ -22,6 +22,7 @@ pub(super) struct Inherited<'f> {
     pub(super) heartbeat_at: Option<Span>,
     pub(super) lines: &'f [Line],
     pub(super) realtime: bool,
+    pub(super) gaps: bool,
 }
 
 /// A group with the places of what it says; what is wrong with it is already in the list.
@@ -35,7 +36,7 @@ pub(super) struct Draft {
     pub(super) complete: bool,
     /// Where it speaks, if that is known.
     pub(super) lines: Vec<Line>,
-    timing: Timing,
+    pub(super) timing: Timing,
     priority: Checked<At<u32>>,
     preemption: Checked<Preemption>,
     vrrp: Checked<Vrrp>,
@@ -69,8 +70,20 @@ impl Draft {
 
         let at = inherited.heartbeat_at.as_ref().unwrap_or(&section.at);
         let own = Given::read(&heartbeat, out);
-        let timing = Timing::of(own, inherited.heartbeat, at, inherited.realtime, out);
-        check_families(&timing.version, &entries, out);
+        let around = Around {
+            at,
+            realtime: inherited.realtime,
+            gaps: inherited.gaps,
+        };
+        let timing = Timing::of(own, inherited.heartbeat, &around, out);
+        check_families(&timing.protocol, &entries, out);
+        match timing.native() {
+            Some(native) => {
+                heartbeat::refuse_own(&heartbeat, native, inherited.heartbeat, out);
+                refuse_owner(&priority, native, out);
+            }
+            None => address::warn_of_excess(&entries, out),
+        }
         let draft = Draft {
             lines: Vec::new(),
             name,
@@ -80,12 +93,26 @@ impl Draft {
             complete,
             preemption: Preemption::read(section, &priority, out),
             priority,
-            vrrp: Vrrp::read(&vrrp, &timing.version, out),
+            vrrp: Vrrp::read(&vrrp, &timing.protocol, out),
             timing,
             announce: vrrp::announce(&announce, out),
         };
+        if draft.timing.native().is_some() {
+            return draft.with_native_lines(inherited.lines);
+        }
         let ends = Ends::read(&heartbeat, out);
         draft.with_lines(&ends, inherited.lines, out)
+    }
+
+    /// All lines of the node, since one heartbeat speaks for all groups.
+    fn with_native_lines(mut self, all: &[Line]) -> Self {
+        if let Ok(interface) = &self.interface {
+            self.lines = match all.is_empty() {
+                true => vec![Line::multicast(interface)],
+                false => all.to_vec(),
+            };
+        }
+        self
     }
 
     fn with_lines(mut self, own: &Ends, all: &[Line], out: &mut Problems) -> Self {
@@ -110,9 +137,8 @@ impl Draft {
 
     /// Each family that it speaks, with the first address of it.
     pub(super) fn families(&self) -> Vec<(Family, Span)> {
-        let advertised = || self.entries.iter().filter(|entry| entry.advertised);
         let example = |family| {
-            let entry = advertised().find(|entry| entry.family() == family)?;
+            let entry = address::listed(&self.entries).find(|entry| entry.family() == family)?;
             Some((family, entry.span.clone()))
         };
         [Family::V4, Family::V6]
@@ -124,7 +150,11 @@ impl Draft {
     /// The finished group.
     pub(super) fn build(self) -> Checked<Arc<GroupConfig>> {
         let interface = self.interface?.value;
-        let (advertised, excess) = address::fit(&self.entries);
+        let protocol = self.timing.protocol?.value;
+        let (advertised, excess) = match protocol {
+            Protocol::Native => (address::listed(&self.entries).collect(), Vec::new()),
+            Protocol::Vrrp2 | Protocol::Vrrp3 => address::fit(&self.entries),
+        };
         let listed = self.entries.iter().filter(|entry| !entry.advertised);
         let expand = |entry: &Entry| entry.expand(&interface).collect::<Vec<_>>();
         let addresses = advertised.into_iter().flat_map(expand).collect();
@@ -135,11 +165,14 @@ impl Draft {
             name: self.name?.value,
             id: byte(self.id?),
             priority: byte(self.priority?),
-            version: self.timing.version?.value,
+            protocol,
             interval: self.timing.interval?.value,
             misses,
-            // Routers of the RFC wait for three intervals.
-            peer_misses: vrrp.peer_misses.unwrap_or(misses.min(3)),
+            peer_misses: vrrp.peer_misses.unwrap_or(match protocol {
+                Protocol::Native => misses,
+                // Routers of the RFC wait for three intervals.
+                Protocol::Vrrp2 | Protocol::Vrrp3 => misses.min(3),
+            }),
             paths: self.lines.into_iter().map(Line::config).collect(),
             addresses,
             unadvertised,
@@ -186,20 +219,31 @@ fn read_entries(group: &Section<'_>, vrrp: &Section<'_>, out: &mut Problems) -> 
             out.push(problem.advise("spread them over several groups"));
         }
     }
-    address::warn_of_excess(&all, out);
     (all, complete)
 }
 
+/// The addresses of an owner are its own, and no lease can end that.
+fn refuse_owner(priority: &Checked<At<u32>>, native: &At<Protocol>, out: &mut Problems) {
+    if let Some(priority) = priority.as_ref().ok().filter(|p| p.value == OWNER) {
+        let message = "priority 255, the owner of the addresses, is for vrrp2 and vrrp3 only";
+        let problem = Problem::error(priority.span.clone(), message)
+            .relate(native.span.clone(), "this group is native")
+            .advise("write a `priority` from 1 to 254");
+        out.push(problem);
+    }
+}
+
 /// VRRPv2 is IPv4 only (RFC 3768, section 1).
-fn check_families(version: &Checked<At<Version>>, entries: &[Entry], out: &mut Problems) {
-    let Some(version) = version.as_ref().ok().filter(|v| v.value == Version::V2) else {
+fn check_families(protocol: &Checked<At<Protocol>>, entries: &[Entry], out: &mut Problems) {
+    let vrrp2 = |protocol: &&At<Protocol>| protocol.value == Protocol::Vrrp2;
+    let Some(protocol) = protocol.as_ref().ok().filter(vrrp2) else {
         return;
     };
     let is_v6 = |entry: &&Entry| entry.advertised && entry.family() == Family::V6;
     if let Some(entry) = entries.iter().find(is_v6) {
         let message = format!("vrrp2 cannot advertise `{}`: it is IPv6", entry.net);
         let problem = Problem::error(entry.span.clone(), message)
-            .relate(version.span.clone(), "this protocol")
+            .relate(protocol.span.clone(), "this protocol")
             .advise("write `protocol = \"vrrp3\"`, or list it in `unadvertised` of [group.vrrp]");
         out.push(problem);
     }

@@ -45,7 +45,7 @@ pub enum KeyProblem {
 
 impl KeyProblem {
     /// What to do next.
-    fn advice(&self, path: &Path) -> String {
+    pub(super) fn advice(&self, path: &Path) -> String {
         let path = path.display();
         let make = format!("`(umask 077; head -c 32 /dev/urandom | base64 >{path})`");
         match self {

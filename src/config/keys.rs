@@ -148,18 +148,18 @@ pub const KEYS: &[Key] = &[
     //
     required("cluster", "name", Kind::Text, "The cluster's name"),
     required("cluster", "nodes", Kind::Texts, "The nodes that may hold addresses, at most 64"),
-    not_yet("cluster", "witnesses", Kind::Texts, "Nodes that only vote"),
-    not_yet("cluster", "key-file", Kind::Text, "The key of the native protocol"),
-    not_yet("cluster", "old-key-file", Kind::Text, "A key that is also accepted"),
+    default("cluster", "witnesses", Kind::Texts, "[]", "Those that only vote; at most 64 with the nodes"),
+    default("cluster", "key-file", Kind::Text, "\"/etc/floatlock/cluster.key\"", "The key of the native protocol"),
+    key("cluster", "old-key-file", Kind::Text, Absent::Otherwise("no other key"), "A key that is also accepted, during a change"),
     //
-    key("node", "name", Kind::Text, Absent::Otherwise("the host name"), "This node's name, one of `cluster.nodes`"),
+    key("node", "name", Kind::Text, Absent::Otherwise("the host name"), "This node's name, one of `cluster.nodes` or `cluster.witnesses`"),
     default("node", "runtime-dir", Kind::Text, "\"/run/floatlock\"", "Where `control.sock` lives"),
     default("node", "state-dir", Kind::Text, "\"/var/lib/floatlock\"", "Where lives what survives a restart"),
     default("node", "realtime", Kind::Boolean, "true", "SCHED_FIFO and locked memory for the heartbeat thread"),
     //
-    key("heartbeat", "protocol", Kind::Text, Absent::Otherwise("required, here or in each group"), "`vrrp3` or `vrrp2`"),
-    default("heartbeat", "interval", INTERVAL, "\"1s\"", "The time between two adverts"),
-    default("heartbeat", "misses", MISSES, "3", "Silent intervals until the MASTER counts as lost"),
+    default("heartbeat", "protocol", Kind::Text, "\"native\"", "`native`, `vrrp3` or `vrrp2`"),
+    key("heartbeat", "interval", INTERVAL, Absent::Otherwise("`\"200ms\"`; vrrp: `\"1s\"`"), "The time between two heartbeats or adverts"),
+    key("heartbeat", "misses", MISSES, Absent::Otherwise("`5`; vrrp: `3`"), "Silent intervals until the MASTER counts as lost"),
     section("heartbeat", "path", Kind::Tables, "A line between the nodes"),
     //
     required("heartbeat.path", "interface", Kind::Text, "The interface that it goes out of and comes in by"),
@@ -221,9 +221,9 @@ const UP_TO_A_DAY: Kind = Kind::Duration {
     max: DAY,
 };
 
-/// What one of the two versions can say; each one's own limits are checked when it is known.
+/// What one of the protocols can say; each one's own limits are checked when it is known.
 const INTERVAL: Kind = Kind::Duration {
-    min: Duration::from_millis(10),
+    min: Duration::from_millis(1),
     max: Duration::from_secs(255),
 };
 

@@ -6,13 +6,18 @@ use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
-use super::file;
+use super::file::{self, Source};
+use super::key::{UnusableKey, load_key};
 use super::problem::{Problems, Reported};
 use super::syntax;
 use super::types::Config;
+use crate::wire::native::Key;
 
 /// The largest file that is read: 10 000 addresses take a quarter of a megabyte.
 const LARGEST: u64 = 4 << 20;
+
+/// What is read where the file names a key.
+pub type KeyReader<'r> = dyn Fn(&Path) -> Result<Key, UnusableKey> + 'r;
 
 /// A configuration that can be used, and what its author should look at.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,17 +67,31 @@ fn advice(error: &io::Error) -> &'static str {
     }
 }
 
-/// Reads and checks a file. `hostname` names this node where the file does not.
+/// Reads and checks a file, and the keys that native groups need. `hostname` names this node where
+/// the file does not.
 ///
 /// # Errors
 /// The file is unreadable, or has at least one error; then every problem of it is there.
 pub fn load(path: &Path, hostname: &str) -> Result<Loaded, Failure> {
+    load_with(path, hostname, Some(&load_key))
+}
+
+/// The same for those who look for a running agent, or for what a dead one left: no key is read, or
+/// missed, and [`Config::native`] is `None`.
+///
+/// # Errors
+/// As [`load`], but for what is wrong with keys.
+pub fn load_keyless(path: &Path, hostname: &str) -> Result<Loaded, Failure> {
+    load_with(path, hostname, None)
+}
+
+fn load_with(path: &Path, hostname: &str, keys: Option<&KeyReader<'_>>) -> Result<Loaded, Failure> {
     let text = read(path).map_err(|source| Unreadable {
         path: path.to_owned(),
         source,
     })?;
     let name = path.display().to_string();
-    parse(&name, &text, hostname).map_err(Failure::Invalid)
+    understand(&name, &text, hostname, keys).map_err(Failure::Invalid)
 }
 
 fn read(path: &Path) -> io::Result<String> {
@@ -106,10 +125,37 @@ fn read(path: &Path) -> io::Result<String> {
 /// # Errors
 /// The text has at least one error; then every problem of it is there, warnings too.
 pub fn parse(name: &str, text: &str, hostname: &str) -> Result<Loaded, Problems> {
+    parse_with(name, text, hostname, &load_key)
+}
+
+/// The same with other keys than those that the text names.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_with(
+    name: &str,
+    text: &str,
+    hostname: &str,
+    keys: &KeyReader<'_>,
+) -> Result<Loaded, Problems> {
+    understand(name, text, hostname, Some(keys))
+}
+
+fn understand(
+    name: &str,
+    text: &str,
+    hostname: &str,
+    keys: Option<&KeyReader<'_>>,
+) -> Result<Loaded, Problems> {
     let (root, syntax_errors) = DeTable::parse_recoverable(text);
     let mut found = Problems::new(name, text);
+    let source = Source {
+        hostname,
+        keys,
+        gaps: false,
+    };
     if syntax_errors.is_empty() {
-        let config = file::read(root.get_ref(), hostname, &mut found);
+        let config = file::read(root.get_ref(), &source, &mut found);
         let problems = found.sorted();
         return match config {
             Ok(config) => Ok(Loaded {
@@ -123,7 +169,11 @@ pub fn parse(name: &str, text: &str, hostname: &str) -> Result<Loaded, Problems>
     if let Some(readable) = syntax::blank_errors(text, syntax_errors, &mut problems) {
         let (root, _) = DeTable::parse_recoverable(&readable);
         // Not a configuration even without a further error: something of it is blank.
-        let _ = file::read(root.get_ref(), hostname, &mut found);
+        let source = Source {
+            gaps: true,
+            ..source
+        };
+        let _ = file::read(root.get_ref(), &source, &mut found);
         problems.add_but_absences(found);
     }
     Err(problems.sorted())

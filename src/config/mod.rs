@@ -4,12 +4,12 @@
 //! text -> toml -> file ---> cluster           who
 //!                   |-----> heartbeat, paths  how, and over which lines
 //!                   |-----> group ----------> address, vrrp
+//!                   |-----> native            what native groups share; the keys
 //!                   `-----> across            what two places say against each other
 //! ```
 //! Each of these reads through `reader`, which looks up in [`keys`] what a table may hold,
 //! puts every problem into one list and goes on. Only a file without an error becomes a [`Config`].
-//! [`load_key`] reads the other file there is, the key of the native heartbeat; no key of the
-//! configuration names one yet.
+//! [`load_key`] reads the other file there is, the key of the native heartbeat.
 
 mod across;
 mod address;
@@ -24,6 +24,7 @@ mod key;
 pub mod keys;
 mod lines;
 mod load;
+mod native;
 mod paths;
 mod problem;
 mod reader;
@@ -38,10 +39,10 @@ mod wording;
 
 pub use derived::{Derived, Summary, derived, summary};
 pub use key::{KeyProblem, UnusableKey, load_key};
-pub use load::{Failure, Loaded, Unreadable, load, parse};
+pub use load::{Failure, KeyReader, Loaded, Unreadable, load, load_keyless, parse, parse_with};
 pub use problem::{Also, Problem, Problems, Related, Row, Severity, Span};
 pub use render::Paint;
 pub use types::{
-    Announce, Checksum, Cluster, Config, Family, Fencing, GateChoice, GroupConfig, Node,
-    PathConfig, Version, VirtualAddress,
+    Announce, Checksum, Cluster, Config, Family, Fencing, GateChoice, GroupConfig, Keys, Native,
+    Node, PathConfig, Protocol, Version, VirtualAddress, Voter, VoterKind,
 };

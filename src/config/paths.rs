@@ -12,7 +12,7 @@ use super::values;
 const MOST_PEERS: usize = 128;
 
 /// The most paths of one file.
-const MOST_PATHS: usize = 16;
+pub(super) const MOST_PATHS: usize = 16;
 
 /// The two ends of a line.
 #[derive(Clone, Debug, Default)]
@@ -192,11 +192,9 @@ pub(super) fn of_group(interface: &At<String>, own: &Ends, all: &[Line]) -> Vec<
     if !own.is_multicast() {
         return vec![alone(interface, own, inherited)];
     }
-    let mut first = inherited.cloned().unwrap_or_else(|| Line {
-        at: interface.span.clone(),
-        interface: interface.clone(),
-        ends: Ends::default(),
-    });
+    let mut first = inherited
+        .cloned()
+        .unwrap_or_else(|| Line::multicast(interface));
     if !own.source.is_empty() {
         first.ends.source = own.source.clone();
     }
@@ -268,6 +266,15 @@ fn name(family: Family) -> &'static str {
 }
 
 impl Line {
+    /// A line that no `[[heartbeat.path]]` says.
+    pub(super) fn multicast(interface: &At<String>) -> Self {
+        Line {
+            at: interface.span.clone(),
+            interface: interface.clone(),
+            ends: Ends::default(),
+        }
+    }
+
     pub(super) fn config(self) -> PathConfig {
         let values = |list: Vec<At<IpAddr>>| list.into_iter().map(|at| at.value).collect();
         PathConfig {

@@ -69,6 +69,18 @@ impl<'t> Section<'t> {
         !matches!(self.body, Body::Absent)
     }
 
+    /// Every key that stands in this table and may, with its own place.
+    pub(super) fn given(&self) -> Vec<(&'static str, Span)> {
+        let Body::Table(table) = self.body else {
+            return Vec::new();
+        };
+        let known = |key: &Spanned<DeString<'_>>| {
+            let known = keys::find(self.name, key.get_ref())?;
+            Some((known.name, key.span()))
+        };
+        table.iter().filter_map(|(key, _)| known(key)).collect()
+    }
+
     fn get(&self, key: &str) -> Checked<Option<(&'t DeValue<'t>, Span)>> {
         let value = match self.body {
             Body::Table(table) => table.get(key),

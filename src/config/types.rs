@@ -9,6 +9,7 @@ use ipnet::IpNet;
 
 use crate::core::election;
 pub use crate::core::election::Version;
+use crate::wire::native::Key;
 
 /// A whole file, checked: every group is complete, nothing is left to default later.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,8 +20,48 @@ pub struct Config {
     pub node: Node,
     /// `[fencing]`.
     pub fencing: Fencing,
+    /// What all native groups share: there where at least one group is native, unless the file was
+    /// read without its keys.
+    pub native: Option<Native>,
     /// The groups in the order of the file; at least one.
     pub groups: Vec<Arc<GroupConfig>>,
+}
+
+impl Config {
+    /// Everybody in `[cluster]` who votes, sorted by the bytes of the name: a node's place in this
+    /// list is its number, so that the order in the file decides nothing.
+    #[must_use]
+    pub fn voters(&self) -> Vec<Voter<'_>> {
+        let cluster = self.cluster.iter();
+        let mut voters: Vec<Voter<'_>> = cluster.flat_map(Cluster::voters).collect();
+        voters.sort_unstable_by_key(|voter| voter.name);
+        voters
+    }
+
+    /// Whether this node only votes: no address is ever held here.
+    #[must_use]
+    pub fn is_witness(&self) -> bool {
+        let witnesses = self.cluster.iter().flat_map(|c| &c.witnesses);
+        witnesses.into_iter().any(|name| *name == self.node.name)
+    }
+}
+
+/// One of those who vote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Voter<'c> {
+    /// Unique among them.
+    pub name: &'c str,
+    /// What it may do besides.
+    pub kind: VoterKind,
+}
+
+/// What somebody who votes may do besides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VoterKind {
+    /// Hold addresses.
+    Node,
+    /// Nothing.
+    Witness,
 }
 
 /// `[cluster]`: the same on every node.
@@ -28,8 +69,85 @@ pub struct Config {
 pub struct Cluster {
     /// The cluster's name.
     pub name: String,
-    /// The nodes that may hold addresses.
+    /// The nodes that may hold addresses, in the order of the file.
     pub nodes: Vec<String>,
+    /// Those that only vote, in the order of the file; none of them is in `nodes`.
+    pub witnesses: Vec<String>,
+    /// The key of the native protocol.
+    pub key_file: PathBuf,
+    /// One that is also accepted, during a change of keys.
+    pub old_key_file: Option<PathBuf>,
+}
+
+impl Cluster {
+    fn voters(&self) -> impl Iterator<Item = Voter<'_>> {
+        let nodes = self.nodes.iter().map(|name| Voter {
+            name,
+            kind: VoterKind::Node,
+        });
+        let witnesses = self.witnesses.iter().map(|name| Voter {
+            name,
+            kind: VoterKind::Witness,
+        });
+        nodes.chain(witnesses)
+    }
+}
+
+/// What all native groups share: one heartbeat speaks for them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Native {
+    /// Between two heartbeats: whole microseconds.
+    pub interval: Duration,
+    /// After so many silent intervals a lease has ended; at least 4.
+    pub misses: u32,
+    /// Every line between the nodes; at least one. A node numbers its own lines by this order.
+    pub paths: Vec<PathConfig>,
+    /// What the heartbeats are signed with.
+    pub keys: Keys,
+}
+
+/// The keys that were in their files when the configuration was read.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    /// Signs, and is accepted.
+    pub current: Key,
+    /// Is accepted too.
+    pub old: Option<Key>,
+}
+
+/// Keys of one id are one key.
+impl PartialEq for Keys {
+    fn eq(&self, other: &Self) -> bool {
+        let ids = |keys: &Self| (keys.current.id(), keys.old.as_ref().map(Key::id));
+        ids(self) == ids(other)
+    }
+}
+
+/// How a group's nodes speak to each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Protocol {
+    /// Floatlock's own: leases, and one signed heartbeat for all groups.
+    #[default]
+    Native,
+    /// VRRPv2 (RFC 3768).
+    Vrrp2,
+    /// VRRPv3 (RFC 9568).
+    Vrrp3,
+}
+
+impl Protocol {
+    /// All there are.
+    pub const ALL: [Self; 3] = [Self::Native, Self::Vrrp3, Self::Vrrp2];
+
+    /// As it is written in the file.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Protocol::Native => "native",
+            Protocol::Vrrp2 => "vrrp2",
+            Protocol::Vrrp3 => "vrrp3",
+        }
+    }
 }
 
 /// `[node]`: this host.
@@ -75,17 +193,19 @@ pub struct GroupConfig {
     pub priority: u8,
     /// The service interface.
     pub interface: String,
-    /// VRRPv2 or VRRPv3.
-    pub version: Version,
-    /// Between two adverts.
+    /// How its nodes speak to each other.
+    pub protocol: Protocol,
+    /// Between two adverts, or native heartbeats.
     pub interval: Duration,
     /// Silent intervals until the MASTER counts as lost.
     pub misses: u32,
     /// The smallest number of silent intervals after which a peer gives up.
     pub peer_misses: u32,
-    /// Where adverts go: the first path is on `interface`, further ones are redundant lines.
+    /// Where adverts go: the first path is on `interface`, further ones are redundant lines. Of a
+    /// native group: every `[[heartbeat.path]]`, or its `interface` where the file has none.
     pub paths: Vec<PathConfig>,
-    /// Advertised addresses in the order of the file (what fits one advert for each family).
+    /// Advertised addresses in the order of the file (what fits one advert for each family; of a
+    /// native group all).
     pub addresses: Vec<VirtualAddress>,
     /// Addresses that move along without being advertised (`unadvertised`, and what did not fit).
     pub unadvertised: Vec<VirtualAddress>,
@@ -104,15 +224,33 @@ pub struct GroupConfig {
 }
 
 impl GroupConfig {
+    /// The version of VRRP; VRRPv3 for a native group, which speaks neither.
+    #[must_use]
+    pub const fn version(&self) -> Version {
+        match self.protocol {
+            Protocol::Vrrp2 => Version::V2,
+            Protocol::Native | Protocol::Vrrp3 => Version::V3,
+        }
+    }
+
+    /// Whether the native heartbeat speaks for it.
+    #[must_use]
+    pub const fn is_native(&self) -> bool {
+        matches!(self.protocol, Protocol::Native)
+    }
+
     /// All addresses that move: advertised, then unadvertised.
     pub fn all_addresses(&self) -> impl Iterator<Item = &VirtualAddress> {
         self.addresses.iter().chain(&self.unadvertised)
     }
 
-    /// How long an advert lets this node answer, where a gate ends it. The addresses of an owner are
-    /// its own, and nothing ends that.
+    /// How long an advert lets this node answer, where a gate ends it; for a native group, how long
+    /// a vote does (L). The addresses of an owner are its own, and nothing ends that.
     #[must_use]
     pub fn lease(&self) -> Option<Duration> {
+        if self.is_native() {
+            return Some(self.interval.saturating_mul(self.misses));
+        }
         let owner = self.priority == election::OWNER;
         election::lease(self.interval, self.peer_misses).filter(|_| !owner)
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::problem::{Checked, Problem, Problems};
 use super::reader::{At, Section};
 use super::suggest;
-use super::types::{Announce, Checksum, Version};
+use super::types::{Announce, Checksum, Protocol};
 use super::wording::quoted;
 
 /// VRRPv2 has room for eight bytes (RFC 2338, section 5.3.10).
@@ -21,12 +21,15 @@ pub(super) struct Vrrp {
 impl Vrrp {
     pub(super) fn read(
         section: &Section<'_>,
-        version: &Checked<At<Version>>,
+        protocol: &Checked<At<Protocol>>,
         out: &mut Problems,
     ) -> Checked<Self> {
-        let version = version.as_ref().ok();
-        let auth_pass = auth_pass(section, version, out);
-        let checksum = checksum(section, version, out);
+        let protocol = protocol.as_ref().ok();
+        if let Some(native) = protocol.filter(|p| p.value == Protocol::Native) {
+            refuse_all(section, native, out)?;
+        }
+        let auth_pass = auth_pass(section, protocol, out);
+        let checksum = checksum(section, protocol, out);
         let peer_misses = section.integer("peer-misses", out);
         Ok(Vrrp {
             auth_pass: auth_pass?,
@@ -36,17 +39,33 @@ impl Vrrp {
     }
 }
 
+/// Every key of `[group.vrrp]` is about adverts.
+fn refuse_all(section: &Section<'_>, native: &At<Protocol>, out: &mut Problems) -> Checked<()> {
+    let mut all = Ok(());
+    for (key, span) in section.given() {
+        let advice = match key {
+            "unadvertised" => "list them in `addresses`: a native group has no adverts to fit",
+            _ => "leave it out",
+        };
+        let problem = Problem::error(span, format!("`{key}` is for vrrp2 and vrrp3 only"))
+            .relate(native.span.clone(), "this group is native")
+            .advise(advice);
+        all = Err(out.push(problem));
+    }
+    all
+}
+
 fn auth_pass(
     section: &Section<'_>,
-    version: Option<&At<Version>>,
+    protocol: Option<&At<Protocol>>,
     out: &mut Problems,
 ) -> Checked<Option<[u8; AUTH_PASS_LONGEST]>> {
     let Some(text) = section.text("auth-pass", out)? else {
         return Ok(None);
     };
-    if let Some(version) = version.filter(|version| version.value != Version::V2) {
+    if let Some(protocol) = protocol.filter(|protocol| protocol.value != Protocol::Vrrp2) {
         let problem = Problem::error(text.span, "`auth-pass` works with vrrp2 only")
-            .relate(version.span.clone(), "this protocol has no authentication")
+            .relate(protocol.span.clone(), "this protocol has no authentication")
             .advise("leave it out");
         return Err(out.push(problem));
     }
@@ -65,15 +84,15 @@ fn auth_pass(
 
 fn checksum(
     section: &Section<'_>,
-    version: Option<&At<Version>>,
+    protocol: Option<&At<Protocol>>,
     out: &mut Problems,
 ) -> Checked<Checksum> {
     let Some(text) = section.text("checksum", out)? else {
         return Ok(Checksum::PseudoHeader);
     };
-    if let Some(version) = version.filter(|version| version.value != Version::V3) {
+    if let Some(protocol) = protocol.filter(|protocol| protocol.value != Protocol::Vrrp3) {
         let problem = Problem::error(text.span, "`checksum` is a choice of vrrp3 only")
-            .relate(version.span.clone(), "this protocol has one checksum")
+            .relate(protocol.span.clone(), "this protocol has one checksum")
             .advise("leave it out");
         return Err(out.push(problem));
     }

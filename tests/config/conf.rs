@@ -6,7 +6,7 @@ use floatlock::config::{self, Config, Loaded, Paint};
 use super::{good, text_of};
 
 fn load(file: &str, hostname: &str) -> Loaded {
-    match config::parse(file, &text_of(file), hostname) {
+    match config::parse_with(file, &text_of(file), hostname, &super::key) {
         Ok(loaded) => loaded,
         Err(problems) => panic!("{}", problems.render(Paint::Plain)),
     }
@@ -42,7 +42,7 @@ fn the_haproxy_pair_agrees() {
             (
                 group.name.clone(),
                 group.id,
-                group.version,
+                group.protocol,
                 group.interval,
                 addresses,
             )

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use floatlock::config::{
-    self, Announce, Checksum, Config, Family, GateChoice, GroupConfig, PathConfig, Version,
-    VirtualAddress,
+    self, Announce, Checksum, Config, Family, GateChoice, GroupConfig, PathConfig, Protocol,
+    Version, VirtualAddress,
 };
 
 use super::good;
@@ -52,10 +52,11 @@ fn a_minimal_file_gets_every_default() {
         cluster,
         node,
         fencing,
+        native,
         groups,
     } = loaded.config;
     assert_eq!(fencing.gate, GateChoice::Auto);
-    assert_eq!(cluster, None);
+    assert_eq!((cluster, native), (None, None));
     assert_eq!((node.name.as_str(), node.realtime), ("lb-a", true));
     assert_eq!(node.runtime_dir.to_str(), Some("/run/floatlock"));
     assert_eq!(node.state_dir.to_str(), Some("/var/lib/floatlock"));
@@ -64,7 +65,7 @@ fn a_minimal_file_gets_every_default() {
         id: 51,
         priority: 100,
         interface: "eth0".to_owned(),
-        version: Version::V3,
+        protocol: Protocol::Vrrp3,
         interval: Duration::from_secs(1),
         misses: 3,
         peer_misses: 3,
@@ -110,7 +111,8 @@ fn every_key_arrives_where_it_belongs() {
         "#,
     );
     assert_eq!((group.id, group.priority), (255, 254));
-    assert_eq!(group.version, Version::V2);
+    assert_eq!(group.protocol, Protocol::Vrrp2);
+    assert_eq!(group.version(), Version::V2);
     assert_eq!((group.interval, group.misses), (Duration::from_secs(3), 4));
     assert_eq!(group.paths, [path("eth0", &["192.0.2.3"], &[])]);
     let advertised = [

@@ -1,0 +1,189 @@
+//! Does a file of native groups become what it says?
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use floatlock::config::{self, Native, PathConfig, Protocol, VoterKind};
+use floatlock::wire::native::Key;
+
+use super::{good, key};
+
+const PAIR: &str = r#"
+[cluster]
+name = "shop-front"
+nodes = ["lb-b", "lb-a"]
+
+[[group]]
+name = "web"
+id = 51
+interface = "eth0"
+addresses = ["192.0.2.10/24"]
+"#;
+
+fn native(text: &str) -> Native {
+    good(text).config.native.unwrap()
+}
+
+fn key_at(path: &str) -> Key {
+    key(path.as_ref()).unwrap()
+}
+
+fn multicast(interface: &str) -> PathConfig {
+    PathConfig {
+        interface: interface.to_owned(),
+        peers: vec![],
+        source: vec![],
+    }
+}
+
+#[test]
+fn a_pair_without_a_heartbeat_is_native_with_every_default() {
+    let loaded = good(PAIR);
+    assert!(loaded.warnings.is_empty());
+    let config = loaded.config;
+    let cluster = config.cluster.as_ref().unwrap();
+    assert!(cluster.witnesses.is_empty());
+    assert_eq!(
+        cluster.key_file,
+        PathBuf::from("/etc/floatlock/cluster.key")
+    );
+    assert_eq!(cluster.old_key_file, None);
+    let native = config.native.as_ref().unwrap();
+    assert_eq!(
+        (native.interval, native.misses),
+        (Duration::from_millis(200), 5)
+    );
+    assert_eq!(native.paths, [multicast("eth0")]);
+    assert_eq!(
+        native.keys.current.id(),
+        key_at("/etc/floatlock/cluster.key").id()
+    );
+    assert!(native.keys.old.is_none());
+    let group = &config.groups[0];
+    assert_eq!(
+        (group.protocol, group.is_native()),
+        (Protocol::Native, true)
+    );
+    assert_eq!(
+        (group.interval, group.misses),
+        (native.interval, native.misses)
+    );
+    assert_eq!(group.lease(), Some(Duration::from_secs(1)));
+    assert_eq!(group.paths, native.paths);
+}
+
+#[test]
+fn the_heartbeat_of_all_groups_arrives_where_it_belongs() {
+    let heartbeat = r#"
+        [heartbeat]
+        protocol = "native"
+        interval = "1500us"
+        misses = 4
+        [[heartbeat.path]]
+        interface = "eth1"
+        peers = ["10.78.0.2"]
+        source = "10.78.0.1"
+        [[heartbeat.path]]
+        interface = "eth0"
+    "#;
+    let native = native(&format!("{PAIR}{heartbeat}"));
+    assert_eq!(
+        (native.interval, native.misses),
+        (Duration::from_micros(1500), 4)
+    );
+    let eth1 = PathConfig {
+        interface: "eth1".to_owned(),
+        peers: vec!["10.78.0.2".parse().unwrap()],
+        source: vec!["10.78.0.1".parse().unwrap()],
+    };
+    assert_eq!(native.paths, [eth1, multicast("eth0")]);
+}
+
+#[test]
+fn without_a_path_the_heartbeat_goes_once_over_each_interface_of_a_native_group() {
+    let group = |name: &str, id: u8, interface: &str| {
+        format!(
+            "[[group]]\nname = \"{name}\"\nid = {id}\ninterface = \"{interface}\"\n\
+             addresses = [\"192.0.2.{id}/24\"]\n"
+        )
+    };
+    let vrrp = "[group.heartbeat]\nprotocol = \"vrrp2\"\ninterval = \"1s\"\n";
+    let groups = [
+        group("db", 52, "eth2"),
+        group("mq", 53, "eth0"),
+        group("old", 54, "eth3"),
+    ];
+    let config = good(&format!("{PAIR}{}{vrrp}", groups.concat())).config;
+    let native = config.native.as_ref().unwrap();
+    assert_eq!(native.paths, [multicast("eth0"), multicast("eth2")]);
+    let [.., old] = &config.groups[..] else {
+        panic!()
+    };
+    assert_eq!((old.protocol, old.misses), (Protocol::Vrrp2, 3));
+    assert_eq!(old.interval, Duration::from_secs(1));
+    assert_eq!(old.paths, [multicast("eth3")]);
+}
+
+#[test]
+fn two_keys_are_read_and_compared_by_their_ids() {
+    let text = PAIR.replace("nodes", "key-file = \"/a\"\nold-key-file = \"/b\"\nnodes");
+    let two = native(&text);
+    assert_eq!(two.keys.current.id(), key_at("/a").id());
+    assert_eq!(two.keys.old.as_ref().map(Key::id), Some(key_at("/b").id()));
+    assert_eq!(two, native(&text));
+    assert_ne!(two, native(&text.replace("/b", "/c")));
+    assert_ne!(two, native(&text.replace("/a", "/c")));
+    let shown = format!("{two:?}");
+    assert!(
+        shown.contains(&format!("Key({})", key_at("/a").id())),
+        "{shown}"
+    );
+}
+
+#[test]
+fn voters_are_sorted_by_name_whatever_their_order_in_the_file() {
+    let text = PAIR.replace("[\"lb-b\"", "[\"lb-b\", \"Z\"");
+    let text = text.replace("nodes", "witnesses = [\"lb-aa\", \"0\"]\nnodes");
+    let config = good(&text).config;
+    let voters: Vec<_> = config.voters().iter().map(|v| (v.name, v.kind)).collect();
+    let expected = [
+        ("0", VoterKind::Witness),
+        ("Z", VoterKind::Node),
+        ("lb-a", VoterKind::Node),
+        ("lb-aa", VoterKind::Witness),
+        ("lb-b", VoterKind::Node),
+    ];
+    assert_eq!(voters, expected);
+    assert!(!config.is_witness());
+}
+
+#[test]
+fn this_node_may_be_a_witness() {
+    let text = PAIR.replace("\"lb-a\"]", "\"lb-c\"]\nwitnesses = [\"lb-a\"]");
+    let loaded = good(&text);
+    assert!(loaded.warnings.is_empty());
+    assert!(loaded.config.is_witness());
+}
+
+#[test]
+fn a_native_group_has_no_adverts_that_its_addresses_must_fit() {
+    let all = (0..300).map(|i| format!("\"10.0.{}.{}/16\"", i / 250, i % 250 + 1));
+    let all = all.collect::<Vec<_>>().join(", ");
+    let loaded = good(&PAIR.replace("\"192.0.2.10/24\"", &all));
+    assert!(loaded.warnings.is_empty());
+    let group = &loaded.config.groups[0];
+    assert_eq!((group.addresses.len(), group.unadvertised.len()), (300, 0));
+}
+
+#[test]
+fn who_only_looks_for_the_agent_needs_no_key() {
+    let text = PAIR.replace("nodes", "key-file = \"/nowhere/missing.key\"\nnodes");
+    let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    let file = file.join(format!("keyless-{}.toml", std::process::id()));
+    std::fs::write(&file, text).unwrap();
+    let refused = config::load(&file, "lb-a");
+    let found = config::load_keyless(&file, "lb-a");
+    std::fs::remove_file(&file).unwrap();
+    assert!(matches!(refused, Err(config::Failure::Invalid(p)) if p.len() == 1));
+    assert_eq!(found.unwrap().config.native, None);
+}

@@ -15,6 +15,7 @@ mod across;
 mod address;
 mod cluster;
 mod derived;
+pub mod digest;
 mod duration;
 mod fencing;
 mod file;

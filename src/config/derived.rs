@@ -5,8 +5,17 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
+use super::survival;
 use super::types::{Config, GateChoice, GroupConfig};
 use crate::core::election::{master_down, skew};
+use crate::core::lease::{self, GRANULARITY};
+
+/// On one network, with room to spare: a question and its answer, or three probes that ask whether
+/// anybody still answers for the addresses.
+const ASKING: Duration = Duration::from_millis(20);
+
+/// On one network: the word that the holder goes, the successor's question, and the answer.
+const HANDOVER: Duration = Duration::from_millis(5);
 
 /// The times of one group, as this node would keep them if the others say the same.
 ///
@@ -30,10 +39,13 @@ pub struct Derived {
     /// The longest time without a holder after the MASTER resigned.
     #[serde(rename = "planned_max_seconds", serialize_with = "seconds")]
     pub planned_max: Duration,
-    /// How long after its last advert a MASTER still answers whose agent is dead or frozen; none
-    /// where nothing ends it.
+    /// How long after its last advert or heartbeat a MASTER still answers whose agent is dead or
+    /// frozen; none where nothing ends it.
     #[serde(rename = "lease_seconds", serialize_with = "maybe_seconds")]
     pub lease: Option<Duration>,
+    /// How long a voter promises its vote for each request that it grants (P); native only.
+    #[serde(rename = "promise_seconds", serialize_with = "maybe_seconds")]
+    pub promise: Option<Duration>,
 }
 
 fn maybe_seconds<S: Serializer>(
@@ -50,6 +62,35 @@ fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S
 /// The times of one group of this configuration.
 #[must_use]
 pub fn derived(config: &Config, group: &GroupConfig) -> Derived {
+    match group.is_native() {
+        true => native(config, group),
+        false => vrrp(config, group),
+    }
+}
+
+/// A standby stands when its promise to the MASTER has ended. A voter that heard the MASTER once
+/// more still refuses it then, and grants when it asks again, an interval later; one of two nodes
+/// alone looks for a living MASTER instead.
+fn native(config: &Config, group: &GroupConfig) -> Derived {
+    let length = group.interval.saturating_mul(group.misses);
+    let promise = lease::promise(length, GRANULARITY);
+    let asks_again = match survival::is_exclusive(config) {
+        true => group.interval,
+        false => Duration::ZERO,
+    };
+    Derived {
+        group: group.name.clone(),
+        skew: Duration::ZERO,
+        detection_min: promise.saturating_sub(group.interval),
+        detection_max: promise,
+        takeover_max: promise + asks_again + ASKING,
+        planned_max: HANDOVER,
+        lease: gated(config, Some(length)),
+        promise: Some(promise),
+    }
+}
+
+fn vrrp(config: &Config, group: &GroupConfig) -> Derived {
     let skew = skew(group.version(), group.priority, group.interval);
     let down = master_down(
         group.version(),
@@ -68,10 +109,14 @@ pub fn derived(config: &Config, group: &GroupConfig) -> Derived {
         } else {
             skew
         },
-        lease: group
-            .lease()
-            .filter(|_| config.fencing.gate != GateChoice::Off),
+        lease: gated(config, group.lease()),
+        promise: None,
     }
+}
+
+/// What ends, where something ends it.
+fn gated(config: &Config, lease: Option<Duration>) -> Option<Duration> {
+    lease.filter(|_| config.fencing.gate != GateChoice::Off)
 }
 
 /// With two nodes, nobody else can be waiting for a resignation: it is answered at once.
@@ -94,17 +139,8 @@ pub fn summary(config: &Config) -> Summary {
     let groups = config.groups.iter().map(|group| derived(config, group));
     Summary {
         groups: groups.collect(),
-        not_survived: not_survived(config),
+        not_survived: survival::not_survived(config),
     }
-}
-
-fn not_survived(config: &Config) -> String {
-    let redundant = config.groups.iter().all(|group| group.paths.len() > 1);
-    let what = match redundant {
-        false => "any partition of the service LAN",
-        true => "a partition that cuts every path at once",
-    };
-    format!("not survived: {what} leaves a MASTER on each side (vrrp2 and vrrp3 have no arbiter)")
 }
 
 impl Summary {
@@ -118,13 +154,21 @@ impl Summary {
 
 impl Derived {
     fn line(&self) -> String {
+        let beat = match self.promise {
+            Some(_) => "heartbeat (L)",
+            None => "advert",
+        };
         let ends = match self.lease {
-            Some(lease) => format!("is silent {} after its last advert", rounded_up(lease)),
+            Some(lease) => format!("is silent {} after its last {beat}", rounded_up(lease)),
             None => "goes on answering".to_owned(),
+        };
+        let promise = match self.promise {
+            Some(promise) => format!(", a vote is promised for {} (P)", rounded_up(promise)),
+            None => String::new(),
         };
         format!(
             "group `{}`: a dead MASTER is noticed after {} to {}; without a holder for at most {} \
-             after power loss, {} after a planned stop; a node whose agent dies or freezes {ends}",
+             after power loss, {} after a planned stop; a node whose agent dies or freezes {ends}{promise}",
             self.group,
             rounded_up(self.detection_min),
             rounded_up(self.detection_max),

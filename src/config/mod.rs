@@ -32,6 +32,7 @@ mod reader;
 mod render;
 mod spread;
 mod suggest;
+mod survival;
 mod syntax;
 pub mod types;
 mod values;

@@ -189,8 +189,96 @@ fn the_files_in_conf_have_no_errors() {
         .unwrap()
         .map(|entry| entry.unwrap().path());
     for file in files.filter(|file| file.extension().is_some_and(|e| e == "toml")) {
-        // On a host named lb-a, which need not have all their interfaces.
-        let ran = floatlock(&site.hosts[0], &["check", "-c", file.to_str().unwrap()]);
+        // On a host named lb-a, which need not have all their interfaces, with keys of its own.
+        let text = fs::read_to_string(&file).unwrap();
+        let text = text.replace("/etc/floatlock/", "/run/lab/");
+        let host = &site.hosts[0];
+        host.sh(KEYS).unwrap();
+        let copy = host.write(FILE, &with_key_file(&text)).unwrap();
+        let ran = floatlock(host, &["check", "-c", copy.to_str().unwrap()]);
         assert_ne!(ran.code, 2, "{file:?}: {}", ran.output);
     }
+}
+
+const FILE: &str = "/run/lab/floatlock.toml";
+
+const KEYS: &str = "umask 077; for key in cluster old; do \
+                    head -c 32 /dev/urandom | base64 >/run/lab/$key.key; done";
+
+/// The default of `key-file` is that of the machine that runs the test.
+fn with_key_file(text: &str) -> String {
+    match text.lines().any(|line| line.starts_with("key-file")) {
+        true => text.to_owned(),
+        false => text.replace(
+            "nodes = [",
+            "key-file = \"/run/lab/cluster.key\"\nnodes = [",
+        ),
+    }
+}
+
+/// A pair whose heartbeat is native, with its key in `/run/lab`.
+fn native() -> String {
+    let config = Config::new("lb-a", &[Group::web(150)]).heartbeat("");
+    with_key_file(&config.text())
+}
+
+#[test]
+fn check_of_a_native_pair_says_the_times_and_that_it_is_not_exclusive() {
+    let site = Site::new();
+    let host = &site.hosts[0];
+    host.sh(KEYS).unwrap();
+    host.write(FILE, &native()).unwrap();
+    let ran = floatlock(host, &["check", "-c", FILE]);
+    assert_eq!(ran.code, 0, "{}", ran.output);
+    for words in [
+        "1.061 s after power loss",
+        "1.041 s (P)",
+        "are not exclusive",
+    ] {
+        assert!(ran.output.contains(words), "{words}: {}", ran.output);
+    }
+    let ran = floatlock(host, &["check", "-c", FILE, "--json"]);
+    let json: Value = serde_json::from_str(&ran.output).unwrap();
+    assert_eq!(json["derived"]["groups"][0]["promise_seconds"], 1.041);
+}
+
+#[test]
+fn a_key_that_cannot_be_used_is_2_and_said_with_everything_else() {
+    let site = Site::new();
+    let host = &site.hosts[0];
+    let text = native().replace("id = 51", "id = 300");
+    host.write(FILE, &text).unwrap();
+    let refused = |command: &str, words: &str| {
+        let ran = floatlock(host, &[command, "-c", FILE]);
+        assert_eq!(ran.code, 2, "{}", ran.output);
+        for words in [words, "from 1 to 255", "2 errors", "key-file = "] {
+            assert!(ran.output.contains(words), "{words}: {}", ran.output);
+        }
+    };
+    refused("check", "No such file");
+    refused(
+        "run",
+        "head -c 32 /dev/urandom | base64 >/run/lab/cluster.key",
+    );
+    host.sh(KEYS).unwrap();
+    host.sh("chmod 644 /run/lab/cluster.key").unwrap();
+    refused("check", "its mode is 0644");
+    host.sh("echo secret >/run/lab/cluster.key; chmod 600 /run/lab/cluster.key")
+        .unwrap();
+    refused("check", "not base64");
+}
+
+#[test]
+fn the_agent_does_not_serve_native_groups_yet() {
+    let site = Site::new();
+    let host = &site.hosts[0];
+    host.sh(KEYS).unwrap();
+    host.write(FILE, &native()).unwrap();
+    let ran = floatlock(host, &["run", "-c", FILE]);
+    assert_eq!(ran.code, 2, "{}", ran.output);
+    assert!(
+        ran.output.contains("are not served by this version yet"),
+        "{}",
+        ran.output
+    );
 }

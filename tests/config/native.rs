@@ -187,3 +187,94 @@ fn who_only_looks_for_the_agent_needs_no_key() {
     assert!(matches!(refused, Err(config::Failure::Invalid(p)) if p.len() == 1));
     assert_eq!(found.unwrap().config.native, None);
 }
+
+fn lines(text: &str) -> Vec<String> {
+    config::summary(&good(text).config).lines()
+}
+
+/// L = 5 * 200 ms, P = L * 1.02 + 1 ms + 20 ms.
+#[test]
+fn derived_times_of_a_pair_follow_from_the_promise() {
+    let config = good(PAIR).config;
+    let derived = config::derived(&config, &config.groups[0]);
+    let millis = Duration::from_millis;
+    assert_eq!(derived.lease, Some(millis(1000)));
+    assert_eq!(derived.promise, Some(millis(1041)));
+    assert_eq!(derived.skew, Duration::ZERO);
+    assert_eq!(derived.detection_min, millis(841));
+    assert_eq!(derived.detection_max, millis(1041));
+    assert_eq!(derived.takeover_max, millis(1061));
+    assert_eq!(derived.planned_max, millis(5));
+
+    let open = good(&format!("{PAIR}[fencing]\ngate = \"off\"\n")).config;
+    let derived = config::derived(&open, &open.groups[0]);
+    assert_eq!((derived.lease, derived.promise), (None, Some(millis(1041))));
+}
+
+#[test]
+fn a_third_voter_may_refuse_once_more() {
+    let config = good(&PAIR.replace("nodes", "witnesses = [\"w\"]\nnodes")).config;
+    let derived = config::derived(&config, &config.groups[0]);
+    assert_eq!(derived.takeover_max, Duration::from_millis(1261));
+}
+
+#[test]
+fn the_summary_of_a_pair_says_its_times_and_that_it_is_not_exclusive() {
+    let expected = [
+        "group `web`: a dead MASTER is noticed after 841 ms to 1.041 s; without a holder for at most \
+         1.061 s after power loss, 5 ms after a planned stop; a node whose agent dies or freezes is \
+         silent 1.000 s after its last heartbeat (L), a vote is promised for 1.041 s (P)",
+        "not survived: any partition of the service LAN leaves a MASTER on each side (two nodes \
+         without a witness are not exclusive)",
+    ];
+    assert_eq!(lines(PAIR), expected);
+    let row = serde_json::to_value(config::summary(&good(PAIR).config)).unwrap();
+    assert_eq!(row["groups"][0]["lease_seconds"], 1.0);
+    assert_eq!(row["groups"][0]["promise_seconds"], 1.041);
+}
+
+#[test]
+fn what_is_not_survived_depends_on_who_votes_and_over_which_lines() {
+    let said = |from: &str, to: &str| lines(&PAIR.replacen(from, to, 1)).pop().unwrap();
+    let majority = |lost: &str| {
+        format!(
+            "not survived: the loss of {lost} voters, or a partition that leaves no side a \
+             majority, leaves no MASTER (never two: whoever is without a majority falls silent)"
+        )
+    };
+    for (from, to, expected) in [
+        ("\"lb-b\", ", "\"lb-b\", \"lb-c\", ", majority("2 of the 3")),
+        (
+            "\"lb-b\", ",
+            "\"b\", \"c\", \"d\", ",
+            majority("2 of the 4"),
+        ),
+        (
+            "nodes",
+            "witnesses = [\"w\"]\nnodes",
+            majority("2 of the 3"),
+        ),
+        (
+            "\"lb-b\", ",
+            "",
+            "not survived: the loss of the only node leaves no MASTER".to_owned(),
+        ),
+        (
+            "[[group]]",
+            "[[heartbeat.path]]\ninterface = \"eth0\"\n[[heartbeat.path]]\ninterface = \"eth1\"\n\
+             [[group]]",
+            "not survived: a partition that cuts every path at once leaves a MASTER on each side \
+             (two nodes without a witness are not exclusive)"
+                .to_owned(),
+        ),
+    ] {
+        assert_eq!(said(from, to), expected);
+    }
+    let vrrp = "[[group]]\nname = \"old\"\nid = 9\ninterface = \"eth0\"\n\
+                addresses = [\"192.0.2.9/24\"]\n[group.heartbeat]\nprotocol = \"vrrp3\"\n";
+    let text = PAIR.replace("nodes", "witnesses = [\"w\"]\nnodes") + vrrp;
+    let expected = majority("2 of the 3")
+        + "; any partition of the service LAN leaves a MASTER on each side (vrrp2 and vrrp3 have no \
+           arbiter)";
+    assert_eq!(lines(&text).pop().unwrap(), expected);
+}

@@ -40,6 +40,17 @@ const QUEUED: Duration = Duration::from_millis(20);
 /// The holder asks the arbiter earlier than anybody else, by one interval, but at most this.
 const HEAD_START: Duration = Duration::from_millis(200);
 
+/// By how much the gate may shut late: its clock and its deadline are those of the kernel.
+pub const GRANULARITY: Duration = Duration::from_millis(1);
+
+/// P: how long a vote is promised that counts for `lease`, behind a gate that may shut so late.
+///
+/// `P >= L (1 + 2 rho) + granularity + 20 ms`.
+#[must_use]
+pub fn promise(lease: Duration, granularity: Duration) -> Duration {
+    lease.saturating_mul(100 + 2 * RATE_ERROR) / 100 + granularity + QUEUED
+}
+
 /// Who votes: the same everywhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Voters {
@@ -108,10 +119,8 @@ impl Settings {
         }
     }
 
-    /// P: how long a vote is promised that counts for `lease`. `P >= L (1 + 2 rho) + granularity +
-    /// 20 ms`.
     fn promise(&self, lease: Duration) -> Duration {
-        lease.saturating_mul(100 + 2 * RATE_ERROR) / 100 + self.granularity + QUEUED
+        promise(lease, self.granularity)
     }
 }
 

@@ -1,0 +1,62 @@
+//! What does a configuration not survive? One sentence, said wherever somebody could rely on it.
+
+use super::types::{Cluster, Config, GroupConfig};
+
+/// Whether native groups have at most one MASTER in any partition: two nodes alone do not outvote
+/// each other, everybody else does.
+pub(super) fn is_exclusive(config: &Config) -> bool {
+    let alone = |cluster: &Cluster| cluster.witnesses.is_empty() && cluster.nodes.len() <= 2;
+    config.cluster.as_ref().is_some_and(|c| !alone(c))
+}
+
+/// What leaves two MASTERs, or none.
+pub(super) fn not_survived(config: &Config) -> String {
+    let (native, vrrp): (Vec<_>, Vec<_>) = config
+        .groups
+        .iter()
+        .map(AsRef::as_ref)
+        .partition(|group: &&GroupConfig| group.is_native());
+    let lines = |groups: &[&GroupConfig]| groups.iter().map(|g| g.paths.len()).min();
+    let vrrp = lines(&vrrp).map(of_vrrp);
+    let native = lines(&native).map(|lines| {
+        let shared = config.native.as_ref().map(|native| native.paths.len());
+        of_native(config, shared.unwrap_or(lines))
+    });
+    match (native, vrrp) {
+        (Some(native), Some(vrrp)) => format!("not survived: {native}; {vrrp}"),
+        (one, other) => format!("not survived: {}", one.or(other).unwrap_or_default()),
+    }
+}
+
+fn of_vrrp(lines: usize) -> String {
+    let what = partition(lines);
+    format!("{what} leaves a MASTER on each side (vrrp2 and vrrp3 have no arbiter)")
+}
+
+fn of_native(config: &Config, lines: usize) -> String {
+    let nodes = config.cluster.as_ref().map_or(1, |c| c.nodes.len());
+    let voters = config.voters().len();
+    if nodes == 1 {
+        return "the loss of the only node leaves no MASTER".to_owned();
+    }
+    if !is_exclusive(config) {
+        let what = partition(lines);
+        return format!(
+            "{what} leaves a MASTER on each side (two nodes without a witness are not exclusive)"
+        );
+    }
+    // What is left is less than a majority.
+    let lost = voters - voters / 2;
+    format!(
+        "the loss of {lost} of the {voters} voters, or a partition that leaves no side a majority, \
+         leaves no MASTER (never two: whoever is without a majority falls silent)"
+    )
+}
+
+/// Which partition separates the nodes.
+fn partition(lines: usize) -> &'static str {
+    match lines {
+        0 | 1 => "any partition of the service LAN",
+        _ => "a partition that cuts every path at once",
+    }
+}

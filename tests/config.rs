@@ -123,7 +123,7 @@ fn a_file_with_warnings_alone_can_be_used() {
 
 #[test]
 fn the_host_name_names_this_node_or_says_why_not() {
-    let minimal = text_of("conf/minimal.toml");
+    let minimal = text_of("conf/minimal-vrrp3.toml");
     let clustered = "[cluster]\nname = \"c\"\nnodes = [\"lb-a\", \"lb-b\"]\n".to_owned() + &minimal;
     let advice = |text: &str, hostname: &str| {
         let problems = config::parse("f", text, hostname).unwrap_err();

@@ -1,7 +1,7 @@
 //! Do the files in `conf/` and the reference say what the parser does?
 
 use floatlock::config::keys::{self, Absent, KEYS, Key, Kind};
-use floatlock::config::{self, Config, Loaded, Paint};
+use floatlock::config::{self, Config, Loaded, Paint, Protocol};
 
 use super::{good, text_of};
 
@@ -13,14 +13,19 @@ fn load(file: &str, hostname: &str) -> Loaded {
 }
 
 #[test]
-fn the_smallest_file_works_and_fits_on_one_screen() {
-    let loaded = load("conf/minimal.toml", "anything");
-    assert!(
-        loaded.warnings.is_empty(),
-        "{}",
-        loaded.warnings.render(Paint::Plain)
-    );
-    assert!(text_of("conf/minimal.toml").lines().count() <= 12);
+fn the_smallest_files_work_and_fit_on_one_screen() {
+    for (file, hosts, protocol) in [
+        ("conf/minimal.toml", ["lb-a", "lb-b"], Protocol::Native),
+        ("conf/minimal-vrrp3.toml", ["any", "thing"], Protocol::Vrrp3),
+    ] {
+        for host in hosts {
+            let loaded = load(file, host);
+            let warnings = loaded.warnings.render(Paint::Plain);
+            assert!(loaded.warnings.is_empty(), "{warnings}");
+            assert_eq!(loaded.config.groups[0].protocol, protocol);
+        }
+        assert!(text_of(file).lines().count() <= 16);
+    }
 }
 
 #[test]

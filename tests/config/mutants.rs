@@ -64,6 +64,8 @@ const TOKENS: &[&str] = &[
     "\"40.95s\"",
     "vrrp2",
     "native",
+    "witnesses = [\"lb-a\"]\n",
+    "/missing.key",
     "[fencing]",
     "[[group.probe]]",
     "[group]",
@@ -166,7 +168,13 @@ fn check_places(problems: &Problems) {
 
 #[test]
 fn ten_thousand_mutants_are_each_loaded_or_refused_with_reasons() {
-    let conf = ["minimal", "floatlock", "haproxy-lb-a", "haproxy-lb-b"];
+    let conf = [
+        "minimal",
+        "minimal-vrrp3",
+        "floatlock",
+        "haproxy-lb-a",
+        "haproxy-lb-b",
+    ];
     let mut seeds: Vec<String> = conf.iter().map(|name| conf_file(name)).collect();
     let small = cases()
         .into_iter()

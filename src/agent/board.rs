@@ -11,6 +11,7 @@ use crate::wire::vrrp::Counters;
 
 use crate::sys::wake::Waker;
 
+use super::herald::Passed;
 use super::message::Key;
 
 /// An observer waits so long for rows of its own moment; a heartbeat thread that is frozen shows
@@ -69,11 +70,34 @@ pub(crate) struct LastHeard {
     pub(crate) at: Instant,
 }
 
+/// What is known of one line to one other node.
+#[derive(Clone, Debug)]
+pub(crate) struct PeerRow {
+    pub(crate) node: &'static str,
+    pub(crate) facts: Arc<LineFacts>,
+    /// When a frame of now came in by it.
+    pub(crate) heard: Option<Instant>,
+    /// When the node last said that it hears us by it.
+    pub(crate) echoed: Option<Instant>,
+    /// Whether the node was heard within the lease, by whatever line.
+    pub(crate) heard_lately: bool,
+    pub(crate) lease: Duration,
+}
+
+/// What went through a wire of the native heartbeat.
+#[derive(Clone, Debug)]
+pub(crate) struct WireRow {
+    pub(crate) facts: Arc<LineFacts>,
+    pub(crate) passed: Passed,
+}
+
 /// All rows of one moment.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Rows {
     pub(crate) groups: Vec<GroupRow>,
     pub(crate) lines: Vec<LineRow>,
+    pub(crate) peers: Vec<PeerRow>,
+    pub(crate) wires: Vec<WireRow>,
 }
 
 /// Where the heartbeat thread writes and everybody reads.
@@ -112,6 +136,8 @@ impl Board {
         };
         rows.groups.clear();
         rows.lines.clear();
+        rows.peers.clear();
+        rows.wires.clear();
         write(&mut rows);
         self.answered.store(asked, Ordering::Release);
         drop(rows);

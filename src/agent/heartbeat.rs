@@ -6,13 +6,13 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::Receiver as Inbox;
+use std::sync::mpsc::{Receiver as Inbox, SyncSender};
 use std::time::Duration;
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
 use crate::config::Family;
-use crate::core::{Event, Group, Instant};
+use crate::core::{Event, Group, Immovable, Instant, lease};
 use crate::net::addresses::Placed;
 use crate::net::heartbeat::Datagram;
 use crate::sys::clock::{self, WallOffset};
@@ -20,11 +20,13 @@ use crate::sys::timer::Timer;
 use crate::sys::wake::{Wake, Waker};
 use crate::wire::vrrp::{self, Received};
 
-use super::board::{Board, GroupRow, LineRow};
+use super::board::{Board, GroupRow, LineFacts, LineRow, WireRow};
+use super::herald::{self, Herald, Passed, PlannedHerald};
 use super::line::Line;
 use super::message::{Command, Entry, Job, Key, Level, Outbox};
 use super::plan::{Ear, Plan, Planned};
 use super::slot::{Out, Slot};
+use super::store::Task;
 
 /// Datagrams that are taken from one socket before the timers are looked at again.
 const BUDGET: usize = 128;
@@ -47,6 +49,8 @@ const TIMER: u64 = u64::MAX - 1;
 pub(crate) struct Heartbeat {
     slots: Vec<Slot>,
     ears: Vec<Ear>,
+    /// Speaks for all native groups.
+    herald: Option<Herald>,
     out: Out,
     /// By sender: whether something has left by it in this turn. Reused.
     has_sent: Vec<bool>,
@@ -67,14 +71,17 @@ impl Heartbeat {
     pub(crate) fn new(
         inbox: Inbox<Command>,
         (waker, wake): (Waker, Wake),
-        jobs: Outbox<Job>,
-        journal: Outbox<Entry>,
+        (jobs, journal, store): (Outbox<Job>, Outbox<Entry>, Outbox<Task>),
         board: Arc<Board>,
     ) -> io::Result<Self> {
         let out = Out {
             senders: Vec::new(),
             jobs,
             journal,
+            store,
+            says: Vec::with_capacity(64),
+            looks: Vec::new(),
+            has_news: false,
             effects: Vec::with_capacity(64),
         };
         let timer = Timer::new()?;
@@ -84,6 +91,7 @@ impl Heartbeat {
         Ok(Self {
             slots: Vec::new(),
             ears: Vec::new(),
+            herald: None,
             out,
             has_sent: Vec::with_capacity(64),
             unsaid: Vec::new(),
@@ -150,6 +158,7 @@ impl Heartbeat {
             self.pass(heard_until);
         }
         self.flush();
+        self.look();
         self.withdraw();
         self.show();
         self.board.turns.fetch_add(1, Ordering::Relaxed);
@@ -158,7 +167,12 @@ impl Heartbeat {
 
     fn deadline(&self) -> Instant {
         let groups = self.slots.iter().map(Slot::deadline).min();
-        groups.unwrap_or(Instant::NEVER).min(self.publish_at())
+        let groups = groups.unwrap_or(Instant::NEVER);
+        let beat = self
+            .herald
+            .as_ref()
+            .map_or(Instant::NEVER, Herald::deadline);
+        groups.min(beat).min(self.publish_at())
     }
 
     fn note_lateness(&self, deadline: Instant) {
@@ -194,6 +208,14 @@ impl Heartbeat {
             Command::Answering(key, term) => (key, Event::Answering(term)),
             Command::Working(key, term) => (key, Event::Working(term)),
             Command::AddressLost(key) => (key, Event::AddressLost),
+            Command::Persisted(key, epoch) => (key, Event::Vote(lease::Event::Persisted(epoch))),
+            Command::Looked(key, ticket, answered) => (key, Event::Looked(ticket, answered)),
+            Command::HandOver(key, to, force, answer) => {
+                return self.hand_over(key, to, force, &answer);
+            }
+            Command::Maintenance(on, force, answer) => {
+                return self.maintain(on, force, &answer);
+            }
             Command::GateLost => return self.tell_all(Event::GateLost),
             Command::Stop => return self.stop(clock::now()),
             Command::Rewire(plan) => return self.rewire(*plan, clock::now()),
@@ -201,6 +223,53 @@ impl Heartbeat {
         if let Some(slot) = self.slots.iter_mut().find(|slot| slot.key == key) {
             slot.step(clock::now(), event, &mut self.out);
         }
+    }
+
+    /// Refused, it changes nothing.
+    fn hand_over(
+        &mut self,
+        key: Key,
+        to: Option<lease::NodeId>,
+        force: bool,
+        answer: &SyncSender<Result<(), Immovable>>,
+    ) {
+        let Some(slot) = self.slots.iter_mut().find(|slot| slot.key == key) else {
+            return;
+        };
+        let successor = slot.group.successor(to);
+        let is_forced = |why: &Immovable| force && !matches!(why, Immovable::NotMaster(_));
+        let verdict = match successor {
+            Err(why) if !is_forced(&why) => Err(why),
+            other => {
+                let to = other.ok().flatten().or(to);
+                slot.step(clock::now(), Event::HandOver(to), &mut self.out);
+                Ok(())
+            }
+        };
+        // Whoever asked may have stopped waiting.
+        let _ = answer.try_send(verdict);
+    }
+
+    /// Refused where a group of this node has nowhere to go, and then it changes nothing.
+    fn maintain(
+        &mut self,
+        on: bool,
+        force: bool,
+        answer: &SyncSender<Result<(), (Key, Immovable)>>,
+    ) {
+        let stuck = self.slots.iter().find_map(|slot| {
+            let why = slot.group.successor(None).err()?;
+            let holds = !matches!(why, Immovable::NotMaster(_));
+            holds.then_some((slot.key, why))
+        });
+        let verdict = match stuck.filter(|_| on && !force) {
+            Some(stuck) => Err(stuck),
+            None => {
+                self.tell_all(Event::Maintenance(on));
+                Ok(())
+            }
+        };
+        let _ = answer.try_send(verdict);
     }
 
     fn tell_all(&mut self, event: Event) {
@@ -242,6 +311,7 @@ impl Heartbeat {
             return (0, Instant::NEVER);
         };
         let (slots, out, board) = (&mut self.slots, &mut self.out, &self.board);
+        let (herald, wire) = (&mut self.herald, ear.wire);
         let (offset, now) = (WallOffset::read(), clock::now());
         let (family, lines, empty_at) = (ear.family, &ear.lines, ear.empty_at);
         let mut last = empty_at;
@@ -249,7 +319,17 @@ impl Heartbeat {
             let stamp = datagram.received_at;
             let at = stamp.map_or(now, |stamp| offset.instant(stamp, empty_at, now));
             last = at;
-            hear(&datagram, family, lines, slots, (at, now), out, board);
+            let native = herald.as_mut().zip(wire);
+            hear(
+                &datagram,
+                family,
+                lines,
+                native,
+                slots,
+                (at, now),
+                out,
+                board,
+            );
         });
         // Told once and then gone; what it means for the link, netlink says.
         let failed = u64::from(drained.error.is_some());
@@ -272,7 +352,20 @@ impl Heartbeat {
         }
     }
 
+    fn look(&mut self) {
+        for (key, ticket) in std::mem::take(&mut self.out.looks) {
+            if let Some(slot) = self.slots.iter_mut().find(|slot| slot.key == key) {
+                slot.step(clock::now(), Event::Looked(ticket, false), &mut self.out);
+            }
+        }
+    }
+
     fn flush(&mut self) {
+        if let Some(herald) = &mut self.herald {
+            let news = std::mem::take(&mut self.out.has_news);
+            let Out { says, senders, .. } = &mut self.out;
+            herald.speak(clock::now(), &self.slots, (says, news), senders);
+        }
         self.has_sent.clear();
         for sender in &mut self.out.senders {
             let flushed = sender.flush();
@@ -281,8 +374,10 @@ impl Heartbeat {
                 .send_failed
                 .fetch_add(u64::from(flushed.failed), Ordering::Relaxed);
         }
+        let herald = self.herald.as_ref();
+        let native = herald.is_some_and(|herald| herald.has_sent(&self.has_sent));
         for slot in &mut self.slots {
-            slot.renew(&self.has_sent);
+            slot.renew(&self.has_sent, native);
         }
     }
 
@@ -301,6 +396,7 @@ impl Heartbeat {
         let mut old = std::mem::take(&mut self.slots);
         let kept = self.out.senders.len();
         self.out.senders.extend(plan.senders);
+        self.rewire_herald(plan.herald, kept, now);
         self.collect_withdrawn(&plan.groups);
         self.withdraw();
         let is_gone = |slot: &Slot| plan.groups.iter().all(|planned| planned.key != slot.key);
@@ -321,12 +417,34 @@ impl Heartbeat {
             };
             self.slots.push(slot);
         }
+        self.find_groups();
         self.flush();
         // Those that are ending come last, since the ears know the others by their places.
         self.slots
             .extend(old.into_iter().filter(|slot| !slot.has_ended()));
+        self.find_groups();
         self.drop_unused_senders();
         self.watch_ears();
+    }
+
+    fn rewire_herald(&mut self, planned: Option<PlannedHerald>, kept: usize, now: Instant) {
+        let Some(mut planned) = planned else {
+            // Groups that are ending may still have something to say: it stays until they have.
+            return;
+        };
+        for wire in &mut planned.wires {
+            wire.sender = wire.sender.map(|place| place + kept);
+        }
+        match &mut self.herald {
+            Some(herald) => herald.rewire(planned),
+            None => self.herald = Some(Herald::new(planned, now)),
+        }
+    }
+
+    fn find_groups(&mut self) {
+        if let Some(herald) = &mut self.herald {
+            herald.find_groups(&self.slots);
+        }
     }
 
     fn collect_withdrawn(&mut self, groups: &[Planned]) {
@@ -355,11 +473,12 @@ impl Heartbeat {
         for (place, sender) in old.into_iter().enumerate() {
             let new_place = self.out.senders.len();
             let mut used = false;
-            for line in self.slots.iter_mut().flat_map(|slot| &mut slot.lines) {
-                if line.sender == place {
-                    line.sender = new_place;
-                    used = true;
-                }
+            let lines = self.slots.iter_mut().flat_map(|slot| &mut slot.lines);
+            let lines = lines.map(|line| &mut line.sender);
+            let wires = self.herald.iter_mut().flat_map(Herald::senders_mut);
+            for user in lines.chain(wires).filter(|user| **user == place) {
+                *user = new_place;
+                used = true;
             }
             if used {
                 self.out.senders.push(sender);
@@ -392,7 +511,7 @@ impl Heartbeat {
     }
 
     fn publish(&mut self) {
-        let slots = &self.slots;
+        let (slots, herald) = (&self.slots, self.herald.as_ref());
         self.board.publish(|rows| {
             for slot in slots {
                 rows.groups.push(GroupRow {
@@ -407,6 +526,14 @@ impl Heartbeat {
                 };
                 rows.lines.extend(slot.lines.iter().map(row));
             }
+            if let Some(herald) = herald {
+                herald.rows(&mut rows.peers, clock::now());
+                let row = |(facts, passed): (&Arc<LineFacts>, &Passed)| WireRow {
+                    facts: Arc::clone(facts),
+                    passed: passed.clone(),
+                };
+                rows.wires.extend(herald.passed().map(row));
+            }
         });
         // Even if an observer was reading: it is tried again when the next one may be answered.
         self.published_at = clock::now();
@@ -417,6 +544,7 @@ fn hear(
     datagram: &Datagram<'_>,
     family: Family,
     lines: &[Option<(u16, u8)>; 256],
+    native: Option<(&mut Herald, u8)>,
     slots: &mut [Slot],
     (at, now): (Instant, Instant),
     out: &mut Out,
@@ -426,6 +554,12 @@ fn hear(
         Family::V4 => Received::from_ipv4(datagram.bytes).ok(),
         Family::V6 => received_ipv6(datagram),
     };
+    if let Some((herald, wire)) = native
+        && let Some(received) = &received
+        && received.payload.first() == Some(&herald::MAGIC)
+    {
+        return herald.hear(wire, received, (at, now), slots, out);
+    }
     let found = received.and_then(|received| {
         let id = vrrp::vrid(received.payload)?;
         Some((received, lines[usize::from(id)]?))

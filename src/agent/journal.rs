@@ -56,6 +56,7 @@ fn write_report(group: &str, report: Report) {
     match report {
         Report::Role { from, to, cause } => write_role(group, from, to, cause),
         Report::Alarm(alarm @ Alarm::Retry(_)) => error!(group, "{group}: {alarm}"),
+        Report::Alarm(alarm @ Alarm::Heard) => info!(group, "{group}: {alarm}"),
         Report::Alarm(alarm) => warn!(group, "{group}: {alarm}"),
     }
 }
@@ -64,7 +65,13 @@ fn write_role(group: &str, from: RoleName, to: RoleName, cause: Cause) {
     let (was, is) = (from.as_str(), to.as_str());
     let bad = matches!(
         cause,
-        Cause::Blocked(_) | Cause::NotHeard { .. } | Cause::Away(_)
+        Cause::Blocked(_)
+            | Cause::NotHeard { .. }
+            | Cause::Away(_)
+            | Cause::Unvoted
+            | Cause::Outvoted
+            | Cause::Lapsed
+            | Cause::GateLost
     );
     let worst = matches!(cause, Cause::Blocked(Blocked::Fight | Blocked::Stuck(_)));
     match (worst, bad) {

@@ -41,6 +41,15 @@ impl Lease {
         self.shutter.open_until(self.granted);
     }
 
+    /// The votes allow it until then: later than before, or earlier.
+    pub(crate) fn extend(&mut self, until: Instant) {
+        self.granted = until;
+        self.asked = None;
+        if self.open {
+            self.shutter.open_until(until);
+        }
+    }
+
     /// The gate is shut, and stays armed while an address may be on.
     pub(crate) fn shut(&mut self) {
         self.open = false;

@@ -7,6 +7,9 @@ use crate::config::Family;
 use crate::net::addresses::OURS;
 use crate::net::rtnl::{AddressState, LinkState, Rtnl};
 
+/// Receive buffers hold no more, whatever an interface takes.
+const ETHERNET_MTU: usize = 1500;
+
 /// One look at the host.
 pub(crate) struct Links {
     by_name: HashMap<String, LinkState>,
@@ -32,6 +35,13 @@ impl Links {
 
     pub(crate) fn is_up(&self, name: &str) -> bool {
         self.by_name.get(name).is_some_and(|link| link.up)
+    }
+
+    /// The longest packet that the interface takes; Ethernet's where it is not there.
+    pub(crate) fn mtu(&self, name: &str) -> usize {
+        let mtu = self.by_name.get(name).map(|link| link.mtu);
+        mtu.and_then(|mtu| usize::try_from(mtu).ok())
+            .map_or(ETHERNET_MTU, |mtu| mtu.min(ETHERNET_MTU))
     }
 
     /// The names of all interfaces, for an error message.

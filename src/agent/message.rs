@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
 use crate::config::Announce;
-use crate::core::{Outcome, Report, Term};
+use crate::core::lease::{Epoch, NodeId};
+use crate::core::{Immovable, Outcome, Report, Term};
 use crate::net::addresses::Placed;
 use crate::sys::wake::Waker;
 
@@ -24,6 +25,14 @@ pub(crate) enum Command {
     /// Somebody works on it, or on what comes before it.
     Working(Key, Term),
     AddressLost(Key),
+    /// The epoch is stored.
+    Persisted(Key, Epoch),
+    /// Somebody answers for an address, or nobody does.
+    Looked(Key, u64, bool),
+    /// Move the addresses to this node, or to whoever is ready; by force, whether or not one is.
+    HandOver(Key, Option<NodeId>, bool, SyncSender<Result<(), Immovable>>),
+    /// Out of service or back; by force, whether or not others are ready.
+    Maintenance(bool, bool, SyncSender<Result<(), (Key, Immovable)>>),
     /// Somebody took the gate away: this is about every group.
     GateLost,
     Rewire(Box<Plan>),

@@ -15,6 +15,7 @@ mod actuator;
 mod board;
 mod errand;
 mod heartbeat;
+mod herald;
 mod install;
 mod journal;
 mod lease;
@@ -26,6 +27,8 @@ mod plan;
 mod rig;
 mod service;
 mod slot;
+mod store;
+mod voting;
 mod warden;
 mod watch;
 mod withdraw;
@@ -60,6 +63,8 @@ use heartbeat::Heartbeat;
 use message::{Command, Entry, Heart, Job, Level, Outbox};
 use observe::Observer;
 use rig::{Rig, RigError};
+use store::{Store, Task};
+use voting::Elector;
 use watch::Watcher;
 
 /// Above everything that does not say why it must come first; below the kernel's own threads.
@@ -165,6 +170,8 @@ struct Agent {
     watcher_waker: Waker,
     reload: Errand,
     dump: Errand,
+    to_store: Outbox<Task>,
+    store_thread: JoinHandle<()>,
     heartbeat_thread: JoinHandle<()>,
     actuator_thread: JoinHandle<()>,
     watch_thread: JoinHandle<()>,
@@ -198,12 +205,16 @@ impl Agent {
         let pipes = || wake::pair().map_err(AgentError::system("opening an eventfd"));
         let (heart_wake, jobs_wake, watch_wake) = (pipes()?, pipes()?, pipes()?);
         let (heart, commands) = Heart::new(heart_wake.0.clone());
+        let (to_store, store_inbox) = Outbox::new(store::BOUND, None);
+        let store = open_store(&config, &journal)?;
+        let elector = Elector::new(&config, &store.read())
+            .map_err(AgentError::system("reading random numbers"))?;
+        remember_lease(&config, &store, &journal);
         let (jobs, job_inbox) = Outbox::new(JOBS, Some(jobs_wake.0.clone()));
         let heartbeat = Heartbeat::new(
             commands,
             heart_wake,
-            jobs.clone(),
-            journal.clone(),
+            (jobs.clone(), journal.clone(), to_store.clone()),
             Arc::clone(&board),
         )
         .map_err(AgentError::system("setting up the heartbeat"))?;
@@ -220,6 +231,7 @@ impl Agent {
             hostname.to_owned(),
             config.clone(),
             (rtnl, gate.gate),
+            (elector, store.clone()),
             heart.clone(),
             journal.clone(),
         )?);
@@ -254,7 +266,7 @@ impl Agent {
 
         let agent = Self {
             _lock: lock,
-            heart,
+            heart: heart.clone(),
             jobs,
             ending,
             watcher_waker: watch_wake.0,
@@ -266,6 +278,11 @@ impl Agent {
                 let (realtime, journal) = (config.node.realtime, journal.clone());
                 move || act(actuator, realtime, &journal)
             })?,
+            store_thread: spawn("store", {
+                let (heart, journal) = (heart.clone(), journal.clone());
+                move || store.run(&store_inbox, &heart, &journal)
+            })?,
+            to_store,
             heartbeat_thread: spawn("heartbeat", {
                 let (realtime, board, journal) =
                     (config.node.realtime, Arc::clone(&board), journal.clone());
@@ -335,6 +352,9 @@ impl Agent {
         self.note(Level::Info, "stopping: handing over".to_owned());
         self.heart.send(Command::Stop);
         join(self.heartbeat_thread);
+        // Not joined: a disk that hangs keeps nobody from stopping.
+        self.to_store.offer(Task::Stop);
+        drop(self.store_thread);
         self.jobs.send(Job::Stop);
         join(self.actuator_thread);
         self.ending.store(true, Ordering::Release);
@@ -380,6 +400,39 @@ fn beat(heartbeat: Heartbeat, realtime: bool, board: &Board, journal: &Outbox<En
     if let Err(error) = heartbeat.run() {
         eprintln!("floatlock: the heartbeat cannot go on: {error}");
         std::process::abort();
+    }
+}
+
+/// A group that votes needs what is stored; under VRRP only maintenance would be forgotten.
+fn open_store(config: &Config, journal: &Outbox<Entry>) -> Result<Store, AgentError> {
+    let directory = &config.node.state_dir;
+    match Store::open(directory) {
+        Ok(store) => Ok(store),
+        Err(error) if config.native.is_none() => {
+            let text = format!(
+                "{}: {error}: that this node is out of service would not survive a restart",
+                directory.display()
+            );
+            journal.offer(Entry::Note(Level::Warning, text));
+            Ok(Store::empty(directory))
+        }
+        Err(error) => {
+            let doing = format!("reading {}", directory.display());
+            Err(AgentError::system(doing)(error))
+        }
+    }
+}
+
+/// What this start may grant is what the next one waits for, if its configuration is another.
+fn remember_lease(config: &Config, store: &Store, journal: &Outbox<Entry>) {
+    let Some(native) = &config.native else {
+        return;
+    };
+    let lease = native.interval.saturating_mul(native.misses);
+    let nanos = u64::try_from(lease.as_nanos()).unwrap_or(u64::MAX);
+    if let Err(error) = store.change(|state| state.lease_ns = nanos) {
+        let text = format!("storing the length of the lease: {error}");
+        journal.offer(Entry::Note(Level::Error, text));
     }
 }
 
@@ -437,7 +490,11 @@ fn interfaces(config: &Config) -> Vec<String> {
             .map(|address| address.interface.clone());
         paths.chain(addresses).collect::<Vec<_>>()
     };
-    config.groups.iter().flat_map(of_group).collect()
+    let native = config.native.iter().flat_map(|native| &native.paths);
+    let groups = config.groups.iter().flat_map(of_group);
+    groups
+        .chain(native.map(|path| path.interface.clone()))
+        .collect()
 }
 
 /// The directory is the agent's; the socket in it has a mode of its own.

@@ -5,19 +5,24 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
+use std::num::NonZeroU8;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{Config, Family, GroupConfig, PathConfig};
+use crate::config::{Config, Family, GroupConfig, PathConfig, digest};
 use crate::core::election::OWNER;
-use crate::core::{Facts, Instant, Settings};
+use crate::core::lease::Boot;
+use crate::core::{Facts, Instant, Settings, Voting};
 use crate::gate::Shutter;
 use crate::net::addresses::Placed;
 use crate::net::heartbeat::{OpenError, Receiver, Sender, Step};
 use crate::wire::filter;
 use crate::wire::filter::VridSet;
+use crate::wire::native::{Digest, GroupId};
+use crate::wire::vrrp::{GROUP_V4, GROUP_V6};
 
 use super::board::{Holding, LineFacts};
+use super::herald::{Identity, PlannedHerald, Wire};
 use super::line::{Line, LineConfig};
 use super::links::Links;
 use super::message::{Addresses, Key};
@@ -31,6 +36,8 @@ pub(crate) struct Plan {
     pub(crate) groups: Vec<Planned>,
     pub(crate) receivers: Vec<Ear>,
     pub(crate) senders: Vec<Sender>,
+    /// The heartbeat of the native groups, if there are any.
+    pub(crate) herald: Option<PlannedHerald>,
     /// What an operator should know about the plan.
     pub(crate) notes: Vec<String>,
 }
@@ -48,6 +55,17 @@ pub(crate) struct Planned {
     pub(crate) holding: Holding,
     /// What ends the group's right to answer; none where nothing does.
     pub(crate) shutter: Option<Shutter>,
+    /// Of a native group: how it is spoken of, and what a new one starts with.
+    pub(crate) spoken: Option<Spoken>,
+    pub(crate) boot: Option<Boot>,
+}
+
+/// How the native heartbeat names a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Spoken {
+    pub(crate) id: GroupId,
+    pub(crate) number: NonZeroU8,
+    pub(crate) addresses: Digest,
 }
 
 /// A receive socket, and whom its frames are for.
@@ -58,6 +76,8 @@ pub(crate) struct Ear {
     pub(crate) empty_at: Instant,
     /// By id: the place of the group in the plan, and of the line in the group.
     pub(crate) lines: Box<[Option<(u16, u8)>; 256]>,
+    /// The number of the native heartbeat's wire that comes in here.
+    pub(crate) wire: Option<u8>,
 }
 
 /// A group that the plan is to contain, with what the agent knows about it already.
@@ -68,6 +88,8 @@ pub(crate) struct Wanted {
     pub(crate) withdrawn: Arc<[Placed]>,
     pub(crate) holding: Holding,
     pub(crate) shutter: Option<Shutter>,
+    /// Of a native group: its votes, and what a new one starts with.
+    pub(crate) native: Option<(Voting, Boot)>,
 }
 
 /// What a socket that cannot be opened means.
@@ -86,6 +108,7 @@ pub(crate) enum Demand {
 pub(crate) fn plan(
     config: &Config,
     wanted: Vec<Wanted>,
+    identity: Option<Identity>,
     links: &Links,
     demand: Demand,
 ) -> Result<Plan, OpenError> {
@@ -106,7 +129,10 @@ pub(crate) fn plan(
     for (place, wanted) in wanted.into_iter().enumerate() {
         groups.push(planner.group(place, wanted)?);
     }
-    planner.finish(groups)
+    let wires = config.native.iter().flat_map(|native| &native.paths);
+    let wires = planner.wires(wires)?;
+    let herald = identity.map(|identity| PlannedHerald { identity, wires });
+    planner.finish(groups, herald)
 }
 
 impl Demand {
@@ -143,6 +169,7 @@ struct WantedEar {
     interface: String,
     multicast: bool,
     lines: Box<[Option<(u16, u8)>; 256]>,
+    wire: Option<u8>,
 }
 
 impl Planner<'_> {
@@ -154,7 +181,8 @@ impl Planner<'_> {
             link: self.links.is_up(&config.interface),
             source: None,
         };
-        for (at, path) in config.paths.iter().enumerate() {
+        let paths = config.paths.iter().filter(|_| !config.is_native());
+        for (at, path) in paths.enumerate() {
             for (nth, &family) in families.iter().enumerate() {
                 let lead = at == 0 && nth == 0;
                 let Some(line) = self.line(config, path, family, lead)? else {
@@ -172,6 +200,7 @@ impl Planner<'_> {
             name: config.name.as_str().into(),
             settings: Settings {
                 lease: config.lease().filter(|_| wanted.shutter.is_some()),
+                native: wanted.native.map(|(voting, _)| voting),
                 ..settings(config, self.pair)
             },
             facts,
@@ -180,6 +209,80 @@ impl Planner<'_> {
             withdrawn: wanted.withdrawn,
             holding: wanted.holding,
             shutter: wanted.shutter,
+            spoken: spoken(config),
+            boot: wanted.native.map(|(_, boot)| boot),
+        })
+    }
+
+    /// The wires of the native heartbeat. Each speaks one family and is heard in both: the other
+    /// node may have chosen otherwise.
+    fn wires<'c>(
+        &mut self,
+        paths: impl Iterator<Item = &'c PathConfig>,
+    ) -> Result<Vec<Wire>, OpenError> {
+        let mut wires = Vec::new();
+        for (number, path) in paths.enumerate() {
+            wires.push(self.wire(number as u8, path)?);
+        }
+        Ok(wires)
+    }
+
+    fn wire(&mut self, number: u8, path: &PathConfig) -> Result<Wire, OpenError> {
+        let explicit = path.peers.first().or(path.source.first());
+        let families = match explicit {
+            Some(address) => vec![Family::of(*address)],
+            None => vec![Family::V4, Family::V6],
+        };
+        let multicast = path.peers.is_empty();
+        let found = families.iter().find_map(|family| {
+            let peers = of_family(&path.peers, *family);
+            Some((*family, self.source(path, *family, &peers)?))
+        });
+        let (family, source) = found.unwrap_or_else(|| {
+            let family = families[0];
+            let unspecified: IpAddr = match family {
+                Family::V4 => std::net::Ipv4Addr::UNSPECIFIED.into(),
+                Family::V6 => std::net::Ipv6Addr::UNSPECIFIED.into(),
+            };
+            (family, unspecified)
+        });
+        let mut sender = None;
+        if found.is_some() {
+            sender = self.sender(path, source, multicast)?;
+        } else {
+            self.notes.push(format!(
+                "heartbeat: {} has no address of this host's own to send from (yet): this path \
+                 stays silent until there is one",
+                path.interface
+            ));
+        }
+        if let Some(index) = self.links.index(&path.interface) {
+            for family in families {
+                let ear = self.ears.entry((index, family));
+                let ear = ear.or_insert_with(|| WantedEar::new(&path.interface));
+                ear.multicast |= multicast;
+                ear.wire.get_or_insert(number);
+            }
+        }
+        let peers = of_family(&path.peers, family);
+        let group = match family {
+            Family::V4 => GROUP_V4.into(),
+            Family::V6 => GROUP_V6.into(),
+        };
+        Ok(Wire {
+            sender,
+            destinations: if multicast {
+                vec![group]
+            } else {
+                peers.clone()
+            },
+            mtu: self.links.mtu(&path.interface),
+            facts: Arc::new(LineFacts {
+                interface: path.interface.clone(),
+                family,
+                source,
+                peers,
+            }),
         })
     }
 
@@ -282,18 +385,18 @@ impl Planner<'_> {
         let ear = self
             .ears
             .entry((index, of.family()))
-            .or_insert_with(|| WantedEar {
-                interface: path.interface.clone(),
-                multicast: false,
-                lines: Box::new([None; 256]),
-            });
+            .or_insert_with(|| WantedEar::new(&path.interface));
         ear.multicast |= of.is_multicast();
         // A configuration has at most 65535 groups, each with a handful of lines.
         let place = u16::try_from(group).ok().zip(u8::try_from(line).ok());
         ear.lines[usize::from(id)] = place;
     }
 
-    fn finish(self, groups: Vec<Planned>) -> Result<Plan, OpenError> {
+    fn finish(
+        self,
+        groups: Vec<Planned>,
+        herald: Option<PlannedHerald>,
+    ) -> Result<Plan, OpenError> {
         let mut receivers = Vec::with_capacity(self.ears.len());
         let mut notes = self.notes;
         for ((index, family), ear) in self.ears {
@@ -307,8 +410,20 @@ impl Planner<'_> {
             groups,
             receivers,
             senders: self.senders,
+            herald,
             notes,
         })
+    }
+}
+
+impl WantedEar {
+    fn new(interface: &str) -> Self {
+        Self {
+            interface: interface.to_owned(),
+            multicast: false,
+            lines: Box::new([None; 256]),
+            wire: None,
+        }
     }
 }
 
@@ -317,7 +432,7 @@ fn open_ear(index: u32, family: Family, wanted: WantedEar) -> Result<Ear, OpenEr
     let ids: VridSet = (0..=255u8)
         .filter(|&id| wanted.lines[usize::from(id)].is_some())
         .collect();
-    let program: Vec<_> = filter::vrrp(family, &ids)
+    let program: Vec<_> = filter::heartbeats(family, &ids, wanted.wire.is_some())
         .into_iter()
         .map(Into::into)
         .collect();
@@ -331,6 +446,15 @@ fn open_ear(index: u32, family: Family, wanted: WantedEar) -> Result<Ear, OpenEr
         family,
         empty_at: Instant::from_nanos(0),
         lines: wanted.lines,
+        wire: wanted.wire,
+    })
+}
+
+fn spoken(config: &GroupConfig) -> Option<Spoken> {
+    Some(Spoken {
+        id: GroupId::of(&config.name),
+        number: NonZeroU8::new(config.id).filter(|_| config.is_native())?,
+        addresses: digest::addresses(config),
     })
 }
 

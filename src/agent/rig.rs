@@ -20,6 +20,8 @@ use super::board::Holding;
 use super::links::Links;
 use super::message::{Addresses, Command, Entry, Heart, Key, Level, Outbox};
 use super::plan::{Demand, Plan, Wanted, plan};
+use super::store::Store;
+use super::voting::Elector;
 use super::warden;
 
 /// Shared by everybody who may cause a new plan.
@@ -44,6 +46,9 @@ struct State {
     next_key: Key,
     rtnl: Rtnl,
     gate: Option<Arc<Gate>>,
+    /// This node's votes, where a group is native.
+    elector: Option<Elector>,
+    store: Store,
 }
 
 /// A group that the agent runs.
@@ -109,6 +114,7 @@ impl Rig {
         hostname: String,
         config: Config,
         (rtnl, gate): (Rtnl, Option<Arc<Gate>>),
+        (elector, store): (Option<Elector>, Store),
         heart: Heart,
         journal: Outbox<Entry>,
     ) -> Result<Self, RigError> {
@@ -119,6 +125,8 @@ impl Rig {
             next_key: 1,
             rtnl,
             gate,
+            elector,
+            store,
         };
         let links = Links::read(&mut state.rtnl)?;
         demand_interfaces(&config, &links)?;
@@ -227,8 +235,15 @@ impl State {
     ) -> Result<(Plan, HashMap<String, Known>), OpenError> {
         let mut next = HashMap::with_capacity(config.groups.len());
         let mut wanted = Vec::with_capacity(config.groups.len());
+        let stored = self.store.read();
+        let voted = self.elector.zip(config.native.as_ref());
         for group in &config.groups {
-            let (known, withdrawn) = self.know(group);
+            let (known, withdrawn) = self.know(group, config.is_witness());
+            let native = voted.filter(|_| group.is_native());
+            let native = native.map(|(elector, native)| {
+                let voting = elector.voting(native, group);
+                (voting, elector.boot(&stored, &group.name))
+            });
             wanted.push(Wanted {
                 key: known.key,
                 config: Arc::clone(&known.config),
@@ -236,10 +251,12 @@ impl State {
                 withdrawn,
                 holding: Arc::clone(&known.holding),
                 shutter: self.shutter(&known),
+                native,
             });
             next.insert(group.name.clone(), known);
         }
-        Ok((plan(config, wanted, links, demand)?, next))
+        let identity = voted.map(|(elector, native)| elector.identity(config, native));
+        Ok((plan(config, wanted, identity, links, demand)?, next))
     }
 
     /// What ends the right of a group to answer, where something does.
@@ -249,8 +266,8 @@ impl State {
     }
 
     /// A group that is still the same virtual router keeps its key, and with it its role.
-    fn know(&mut self, group: &Arc<GroupConfig>) -> (Known, Arc<[Placed]>) {
-        let addresses = addresses(group);
+    fn know(&mut self, group: &Arc<GroupConfig>, witness: bool) -> (Known, Arc<[Placed]>) {
+        let addresses = addresses(group, witness);
         let before = self
             .groups
             .get(&group.name)
@@ -319,6 +336,18 @@ impl State {
             ("node.state-dir", old.state_dir != new.state_dir),
             ("node.realtime", old.realtime != new.realtime),
             ("fencing.gate", self.config.fencing != config.fencing),
+            (
+                "heartbeat.protocol",
+                self.config.native.is_some() != config.native.is_some(),
+            ),
+            (
+                "the list of nodes and witnesses",
+                self.config.native.is_some() && self.config.voters() != config.voters(),
+            ),
+            (
+                "heartbeat.interval or heartbeat.misses",
+                timing(&self.config) != timing(config),
+            ),
         ];
         match changed.iter().find(|(_, changed)| *changed) {
             None => Ok(()),
@@ -341,10 +370,17 @@ fn is_same_router(old: &GroupConfig, new: &GroupConfig) -> bool {
         && old.families() == new.families()
 }
 
-fn addresses(group: &GroupConfig) -> Addresses {
+/// What the promises of the other nodes rest on.
+fn timing(config: &Config) -> Option<(std::time::Duration, u32)> {
+    let native = config.native.as_ref()?;
+    Some((native.interval, native.misses))
+}
+
+/// A witness has nothing to put on.
+fn addresses(group: &GroupConfig, witness: bool) -> Addresses {
     let mut interfaces: HashMap<&str, Arc<str>> = HashMap::new();
     let mut announced = Vec::new();
-    for address in group.all_addresses() {
+    for address in group.all_addresses().filter(|_| !witness) {
         let name = address.interface.as_str();
         let interface = interfaces.entry(name).or_insert_with(|| Arc::from(name));
         let (interface, address) = (Arc::clone(interface), address.net.addr());
@@ -378,6 +414,8 @@ fn routes(config: &Config, groups: &HashMap<String, Known>) -> Routes {
             )
         })
         .collect();
+    let native = config.native.iter().flat_map(|native| &native.paths);
+    interfaces.extend(native.map(|path| path.interface.clone()));
     interfaces.sort_unstable();
     interfaces.dedup();
     let owners = groups
@@ -396,14 +434,16 @@ fn routes(config: &Config, groups: &HashMap<String, Known>) -> Routes {
 /// An interface that is not there is a mistake in the file, or a boot that is not far enough:
 /// either way nothing could be served.
 fn demand_interfaces(config: &Config, links: &Links) -> Result<(), RigError> {
-    for group in &config.groups {
-        if group.is_native() {
+    for path in config.native.iter().flat_map(|native| &native.paths) {
+        if links.index(&path.interface).is_none() {
             return Err(RigError::Config(format!(
-                "group {}: native groups are not served by this version yet: write `protocol = \
-                 \"vrrp3\"` in [heartbeat]",
-                group.name
+                "heartbeat: there is no interface {} on this host; there are: {}",
+                path.interface,
+                links.names().join(", ")
             )));
         }
+    }
+    for group in config.groups.iter().filter(|_| !config.is_witness()) {
         let paths = group.paths.iter().map(|path| &path.interface);
         let all = paths.chain(group.all_addresses().map(|address| &address.interface));
         for interface in all {

@@ -4,21 +4,30 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::core::{Effect, Event, Group, Instant, RoleName};
+use crate::core::{Effect, Event, Group, Instant, RoleName, Say};
 use crate::net::heartbeat::Sender;
+use crate::wire::native::GroupId;
 use crate::wire::vrrp::Received;
 
 use super::board::{Holding, LeaseRow};
 use super::lease::Lease;
 use super::line::Line;
 use super::message::{Addresses, Entry, Job, Key, Outbox};
-use super::plan::Planned;
+use super::plan::{Planned, Spoken};
+use super::store::Task;
 
 /// Where a group's effects go.
 pub(crate) struct Out {
     pub(crate) senders: Vec<Sender>,
     pub(crate) jobs: Outbox<Job>,
     pub(crate) journal: Outbox<Entry>,
+    /// Where epochs are stored.
+    pub(crate) store: Outbox<Task>,
+    /// What native groups have said in this turn.
+    pub(crate) says: Vec<(GroupId, Say)>,
+    pub(crate) looks: Vec<(Key, u64)>,
+    /// The peers should know at once what has become of a native group.
+    pub(crate) has_news: bool,
     /// Reused, so that a step allocates nothing.
     pub(crate) effects: Vec<Effect>,
 }
@@ -31,13 +40,19 @@ pub(crate) struct Slot {
     addresses: Arc<Addresses>,
     holding: Holding,
     lease: Option<Lease>,
+    /// How a native group is spoken of.
+    spoken: Option<Spoken>,
 }
 
 impl Slot {
     /// A group that is new: it starts now; `times` are when the agent did, and now.
     pub(crate) fn start(planned: Planned, times: (Instant, Instant), out: &mut Out) -> Self {
         let lease = planned.shutter.map(Lease::new);
-        let group = Group::new(planned.settings, planned.facts, times, &mut out.effects);
+        let (settings, facts) = (planned.settings, planned.facts);
+        let group = match planned.boot {
+            Some(boot) => Group::native(settings, boot, facts, times, &mut out.effects),
+            None => Group::new(settings, facts, times, &mut out.effects),
+        };
         let mut slot = Self {
             key: planned.key,
             name: planned.name,
@@ -46,6 +61,7 @@ impl Slot {
             addresses: planned.addresses,
             holding: planned.holding,
             lease,
+            spoken: planned.spoken,
         };
         slot.carry_out(out);
         slot
@@ -68,6 +84,7 @@ impl Slot {
         }
         self.addresses = planned.addresses;
         self.holding = planned.holding;
+        self.spoken = planned.spoken;
         if *self.group.settings() != planned.settings {
             self.step(now, Event::Settings(planned.settings), out);
         }
@@ -121,11 +138,21 @@ impl Slot {
     }
 
     /// The adverts of this turn have been sent: what they renew holds if one of them has left.
-    pub(crate) fn renew(&mut self, has_sent: &[bool]) {
+    /// `native` says it of the heartbeat of all native groups.
+    pub(crate) fn renew(&mut self, has_sent: &[bool], native: bool) {
         if let Some(lease) = &mut self.lease {
             let sent = |line: &Line| has_sent.get(line.sender) == Some(&true);
-            lease.settle(self.lines.iter().any(sent));
+            let sent = match self.spoken {
+                Some(_) => native,
+                None => self.lines.iter().any(sent),
+            };
+            lease.settle(sent);
         }
+    }
+
+    /// How a native group is spoken of.
+    pub(crate) const fn spoken(&self) -> Option<&Spoken> {
+        self.spoken.as_ref()
     }
 
     /// Until when the group may answer, if a gate ends that, and how many frames it has dropped.
@@ -155,7 +182,21 @@ impl Slot {
                     }
                 }
             }
-            Effect::Say(_) | Effect::Extend(_) | Effect::Persist(_) | Effect::Look(_) => {}
+            Effect::Say(say) => {
+                if let Some(spoken) = &self.spoken {
+                    out.says.push((spoken.id, say));
+                }
+            }
+            Effect::Extend(until) => {
+                if let Some(lease) = &mut self.lease {
+                    lease.extend(until);
+                }
+            }
+            Effect::Persist(epoch) => {
+                let name = Arc::clone(&self.name);
+                out.store.offer(Task::Epoch(self.key, name, epoch));
+            }
+            Effect::Look(ticket) => out.looks.push((self.key, ticket)),
             Effect::Renew(until) => {
                 if let Some(lease) = &mut self.lease {
                     lease.asked = Some(until);
@@ -165,6 +206,7 @@ impl Slot {
                 if let Some(lease) = &mut self.lease {
                     lease.open();
                 }
+                out.has_news |= self.spoken.is_some();
             }
             Effect::Disarm => {
                 if let Some(lease) = &self.lease {

@@ -32,7 +32,9 @@ pub fn addresses(group: &GroupConfig) -> Digest {
     of("addresses", all.iter().map(IpAddr::to_string))
 }
 
-fn voters(config: &Config) -> Digest {
+/// Of who votes.
+#[must_use]
+pub fn voters(config: &Config) -> Digest {
     let voters = config.voters();
     let parts = voters.iter().flat_map(|voter| {
         let kind = match voter.kind {

@@ -175,18 +175,14 @@ impl Mesh {
     }
 
     /// Hears a frame at `at`; `echoes` are its entries about this node.
-    pub fn hear(
-        &mut self,
-        at: Instant,
-        head: Head,
-        echoes: impl Iterator<Item = Echo> + Clone,
-    ) -> Verdict {
-        let recent = |echo: &Echo| echo.boot == self.boot && self.is_recent(echo.sequence, at);
-        let proves = echoes.clone().any(|echo| recent(&echo));
-        let fresh_paths: u64 = echoes
-            .filter(recent)
-            .filter(|echo| echo.path < 64)
-            .fold(0, |paths, echo| paths | 1 << echo.path);
+    pub fn hear(&mut self, at: Instant, head: Head, echoes: impl Iterator<Item = Echo>) -> Verdict {
+        let (mut proves, mut fresh_paths) = (false, 0u64);
+        for echo in echoes {
+            if echo.boot == self.boot && self.is_recent(echo.sequence, at) {
+                proves = true;
+                fresh_paths |= 1u64.checked_shl(echo.path.into()).unwrap_or(0);
+            }
+        }
         let Some(peer) = self.peers.get_mut(usize::from(head.node)) else {
             return Verdict::Unproved;
         };

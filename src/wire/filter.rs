@@ -52,12 +52,28 @@ impl FromIterator<u8> for VridSet {
 /// beyond the end ends a filter with 0.
 #[must_use]
 pub fn vrrp(family: Family, vrids: &VridSet) -> Vec<Instruction> {
+    heartbeats(family, vrids, false)
+}
+
+/// As [`vrrp`], and with `native` the frames of the native heartbeat too, which begin with `F1 00`.
+#[must_use]
+pub fn heartbeats(family: Family, vrids: &VridSet, native: bool) -> Vec<Instruction> {
     let mut program = match family {
         // An IPv4 raw socket sees the packet from the IP header on, whose length varies.
         Family::V4 => vec![op(LDX_HEADER_LEN, 0)],
         // An IPv6 raw socket sees it from the VRRP message on.
         Family::V6 => vec![op(LDX_IMM, 0)],
     };
+    if native {
+        program.extend([
+            op(LD_BYTE_AT_X, VERSION_AT),
+            jump(JEQ, 0xf1, 0, 3),
+            op(LD_BYTE_AT_X, VRID_AT),
+            // Another type or id is of an unknown version of VRRP, which falls below.
+            jump(JEQ, 0, 0, 1),
+            op(RETURN, PASS),
+        ]);
+    }
     program.extend([
         op(LD_BYTE_AT_X, VERSION_AT),
         op(AND, 0xe0),
@@ -189,6 +205,22 @@ mod tests {
         let single = (0..=255).map(|id| VridSet::from_iter([id]));
         let some = [vec![], (1..=250).collect(), (0..=255).step_by(3).collect()];
         single.chain(some.map(VridSet::from_iter)).collect()
+    }
+
+    #[test]
+    fn native_frames_pass_only_where_they_are_wanted() {
+        let none = VridSet::default();
+        let with = heartbeats(Family::V6, &none, true);
+        assert!(passes(&with, &[0xf1, 0, 1]));
+        assert!(!passes(&with, &[0xf1, 1, 1]));
+        assert!(!passes(&with, &[0xf1]));
+        assert!(!passes(&with, &[0x31, 7, 100]));
+        let seven = VridSet::from_iter([7]);
+        assert!(passes(
+            &heartbeats(Family::V6, &seven, true),
+            &[0x31, 7, 100]
+        ));
+        assert!(!passes(&vrrp(Family::V6, &seven), &[0xf1, 0, 1]));
     }
 
     #[test]

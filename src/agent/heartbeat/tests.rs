@@ -52,11 +52,14 @@ fn plan(key: Key, has: &[IpAddr], lost: &[IpAddr]) -> Plan {
         withdrawn: placed(lost),
         holding: Arc::new(AtomicBool::new(false)),
         shutter: None,
+        spoken: None,
+        boot: None,
     };
     Plan {
         groups: vec![group],
         receivers: Vec::new(),
         senders: Vec::new(),
+        herald: None,
         notes: Vec::new(),
     }
 }
@@ -68,9 +71,11 @@ fn a_withdrawal_that_found_the_queue_full_is_offered_until_it_is_taken_or_void()
     let (_heart, inbox) = Heart::new(waker.clone());
     let (jobs, job_inbox) = Outbox::new(1, None);
     let (journal, _entries) = Outbox::new(64, None);
+    let (store, _tasks) = Outbox::new(64, None);
     jobs.offer(Job::Hush(99));
     let board = Arc::default();
-    let mut heartbeat = Heartbeat::new(inbox, (waker, wake), jobs, journal, board).unwrap();
+    let mut heartbeat =
+        Heartbeat::new(inbox, (waker, wake), (jobs, journal, store), board).unwrap();
     heartbeat.rewire(plan(1, &[kept], &[lost, back]), clock::now());
     heartbeat.rewire(plan(1, &[kept, back], &[]), clock::now());
     heartbeat.turn().unwrap();
@@ -91,10 +96,11 @@ fn an_observer_sees_what_was_done_before_it_asked() {
     let (heart, inbox) = Heart::new(waker.clone());
     let (jobs, job_inbox) = Outbox::new(64, None);
     let (journal, _entries) = Outbox::new(64, None);
+    let (store, _tasks) = Outbox::new(64, None);
     let board = Arc::new(Board::default());
     let own = Arc::clone(&board);
     let beating = std::thread::spawn(move || {
-        let heartbeat = Heartbeat::new(inbox, (waker, wake), jobs, journal, own);
+        let heartbeat = Heartbeat::new(inbox, (waker, wake), (jobs, journal, store), own);
         heartbeat.unwrap().run().unwrap();
     });
     let addresses = [IpAddr::from([192, 0, 2, 1])];

@@ -321,6 +321,7 @@ impl Group {
         if let Some(place) = native.peers.get_mut(usize::from(peer.node)) {
             *place = Some((peer, self.now));
         }
+        self.vote(lease::Event::Heard, out);
         if peer.role == RoleName::Master {
             match self.role {
                 Role::Staying { .. } => {

@@ -204,6 +204,7 @@ impl Lease {
             Event::Refused(from, floor) => self.refused(from, floor),
             Event::Resign(from, resign) => self.peer_resigned(from, resign),
             Event::Persisted(mark) => self.epochs.persisted(mark),
+            Event::Heard => self.hear(),
             Event::Seen(epoch) => self.epochs.see(epoch),
             Event::Arbiter(ticket, until) => self.arbiter(ticket, until),
             Event::ArbiterLost(ticket) => self.arbiter(ticket, Instant::default()),

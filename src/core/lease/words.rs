@@ -103,6 +103,8 @@ pub enum Event {
     Resign(NodeId, Resign),
     /// All epochs up to this one are stored.
     Persisted(Epoch),
+    /// A frame of now came from a peer, whatever it says.
+    Heard,
     /// An epoch was seen elsewhere, as on the disk.
     Seen(Epoch),
     /// The arbiter votes for the contest of this ticket, until then, counted from before it was

@@ -1,0 +1,294 @@
+//! What does a frame mean for the groups?
+
+use std::net::IpAddr;
+
+use super::{Herald, KNOWN};
+use crate::agent::board::LastHeard;
+use crate::agent::message::{Entry, Level};
+use crate::agent::slot::{Out, Slot};
+use crate::core::lease::{self, BootId, Epoch, NodeId, Request, Resign};
+use crate::core::mesh::{Echo, Head, Verdict};
+use crate::core::{ConflictField, Event, Instant, PeerState, RoleName};
+use crate::wire::native::{
+    self, Class, Configuration, Expect, Frame, Group, Received, Rejected, Role, Statement, decode,
+};
+use crate::wire::vrrp;
+
+/// How a frame begins that is for here.
+pub(crate) const MAGIC: u8 = native::MAGIC[0];
+
+impl Herald {
+    /// Hears a frame that came by the wire `by` at `at`.
+    pub(crate) fn hear(
+        &mut self,
+        by: u8,
+        received: &vrrp::Received<'_>,
+        (at, now): (Instant, Instant),
+        slots: &mut [Slot],
+        out: &mut Out,
+    ) {
+        let place = usize::from(by);
+        let Some(on_link) = self.wires.get(place).map(super::Wire::is_multicast) else {
+            return;
+        };
+        let from = received.source;
+        let expect = Expect {
+            cluster: self.identity.cluster,
+            keys: &self.identity.keys,
+            node: self.identity.nodes[usize::from(self.identity.me)],
+            boot_id: native::BootId(self.identity.boot.0.to_be_bytes()),
+            peers: &self.peers,
+        };
+        let payload = received.payload;
+        let ttl = received.ttl;
+        let native = Received {
+            payload,
+            ttl,
+            on_link,
+        };
+        let frame = match decode(&native, &expect) {
+            Ok(frame) => frame,
+            Err(rejected) => return self.reject(place, rejected, from, (at, now), slots, out),
+        };
+        let Some(node) = self.number(frame.header.node) else {
+            return;
+        };
+        let header = frame.header;
+        let head = Head {
+            node,
+            boot: boot(header.boot_id),
+            sequence: header.sequence,
+            boot_time: header.boot_time,
+            path: header.path,
+            by,
+        };
+        let us = self.identity.nodes[usize::from(self.identity.me)];
+        let about_us = frame.heard().filter(move |heard| heard.node == us);
+        let verdict = self.mesh.hear(
+            at,
+            head,
+            about_us.map(|heard| Echo {
+                boot: boot(heard.boot_id),
+                sequence: heard.sequence,
+                path: heard.path,
+            }),
+        );
+        let passed = &mut self.passed[place];
+        let jump = match verdict {
+            Verdict::Replayed => return passed.replayed += 1,
+            Verdict::Unproved => {
+                passed.unproved += 1;
+                // It does not know yet that we hear it.
+                self.answer = true;
+                return;
+            }
+            Verdict::Fresh(jump) => jump,
+        };
+        passed.counters.count_accepted(frame.key);
+        passed.traffic.received += 1;
+        let priority = 0;
+        passed.traffic.last = Some(LastHeard { from, priority, at });
+        if !self.known.contains(&from) && self.known.len() < KNOWN {
+            self.known.push(from);
+        }
+        if let Some(jump) = jump {
+            self.tell_all(Event::Doubt(jump), (at, now), slots, out);
+        }
+        self.compare(node, &header.configuration, from, (at, now), slots, out);
+        self.pass_on(node, &frame, from, (at, now), slots, out);
+    }
+
+    fn number(&self, node: native::NodeId) -> Option<NodeId> {
+        let place = self
+            .identity
+            .nodes
+            .iter()
+            .position(|known| *known == node)?;
+        NodeId::try_from(place).ok()
+    }
+
+    fn tell_all(
+        &self,
+        event: Event,
+        (at, now): (Instant, Instant),
+        slots: &mut [Slot],
+        out: &mut Out,
+    ) {
+        for (_, place) in &self.order {
+            if let Some(slot) = slots.get_mut(*place) {
+                slot.step(slot.time(now, at), event, out);
+            }
+        }
+    }
+
+    fn reject(
+        &mut self,
+        place: usize,
+        rejected: Rejected,
+        from: IpAddr,
+        times: (Instant, Instant),
+        slots: &mut [Slot],
+        out: &mut Out,
+    ) {
+        self.passed[place].counters.count_rejected(&rejected);
+        let of_peer = self.known.contains(&from) || self.wires[place].facts.peers.contains(&from);
+        let interval = self.identity.interval;
+        let event = match rejected.class() {
+            Class::Unauthentic if of_peer => Event::Unauthentic { from },
+            Class::Stranger => Event::Conflict {
+                from,
+                field: ConflictField::Voters,
+                interval,
+            },
+            _ => return,
+        };
+        self.tell_all(event, times, slots, out);
+    }
+
+    /// Law 10: what safety rests on is the same on both sides, or nobody is promoted.
+    fn compare(
+        &mut self,
+        node: NodeId,
+        theirs: &Configuration,
+        from: IpAddr,
+        times: (Instant, Instant),
+        slots: &mut [Slot],
+        out: &mut Out,
+    ) {
+        let ours = self.identity.configuration;
+        let field = if theirs.voters != ours.voters {
+            Some(ConflictField::Voters)
+        } else if theirs.timing != ours.timing {
+            Some(ConflictField::Timing)
+        } else if theirs.groups != ours.groups {
+            Some(ConflictField::Groups)
+        } else {
+            None
+        };
+        if let Some(field) = field {
+            let interval = self.identity.interval;
+            let conflict = Event::Conflict {
+                from,
+                field,
+                interval,
+            };
+            self.tell_all(conflict, times, slots, out);
+        }
+        let odd = &mut self.odd[usize::from(node)];
+        if theirs.rest != ours.rest && *odd != theirs.rest.0 {
+            *odd = theirs.rest.0;
+            let name = self.identity.names[usize::from(node)];
+            let text = format!(
+                "{name} was told something else about preempt or preempt-delay: compare the files"
+            );
+            out.journal.offer(Entry::Note(Level::Warning, text));
+        }
+    }
+
+    fn pass_on(
+        &mut self,
+        node: NodeId,
+        frame: &Frame<'_>,
+        from: IpAddr,
+        (at, now): (Instant, Instant),
+        slots: &mut [Slot],
+        out: &mut Out,
+    ) {
+        let voters = frame.header.configuration.voters.0;
+        let sender = boot(frame.header.boot_id);
+        for group in frame.groups() {
+            let found = self.order.binary_search_by_key(&group.id, |(id, _)| *id);
+            let Ok(found) = found else { continue };
+            let Some(slot) = slots.get_mut(self.order[found].1) else {
+                continue;
+            };
+            let mut tell = |event| slot.step(slot.time(now, at), event, out);
+            tell(Event::Peer(PeerState {
+                node,
+                role: role(group.role),
+                priority: group.priority,
+                ready: group.fitness > 0,
+            }));
+            tell(Event::Vote(lease::Event::Seen(Epoch::from_number(
+                group.epoch,
+            ))));
+            if let Some(event) = self.statement(node, sender, voters, &group) {
+                tell(event);
+            }
+            let spoken = slot.spoken();
+            if spoken.is_some_and(|spoken| spoken.addresses != group.addresses) {
+                let conflict = Event::Conflict {
+                    from,
+                    field: ConflictField::Addresses,
+                    interval: self.identity.interval,
+                };
+                slot.step(slot.time(now, at), conflict, out);
+            }
+        }
+    }
+
+    fn statement(&self, node: NodeId, sender: BootId, voters: u64, group: &Group) -> Option<Event> {
+        let ours = |id: native::BootId| boot(id) == self.identity.boot;
+        Some(match group.statement {
+            Statement::Nothing => return None,
+            Statement::Request {
+                nonce,
+                lease,
+                holding,
+            } => Event::Vote(lease::Event::Request(
+                node,
+                Request {
+                    group: group.id.0,
+                    epoch: Epoch::from_number(group.epoch),
+                    boot: sender,
+                    nonce: nonce.get(),
+                    lease,
+                    voters,
+                    priority: group.priority,
+                    holding,
+                },
+            )),
+            Statement::Ack { boot_id, nonce } => {
+                let granted = lease::Event::Granted(node, boot(boot_id), nonce.get());
+                return ours(boot_id).then_some(Event::Vote(granted));
+            }
+            Statement::Resign {
+                to,
+                boot_id,
+                nonce_last,
+            } => Event::Vote(lease::Event::Resign(
+                node,
+                Resign {
+                    group: group.id.0,
+                    epoch: Epoch::from_number(group.epoch),
+                    to: self.number(to),
+                    boot: boot(boot_id),
+                    nonce_last: nonce_last.get(),
+                },
+            )),
+            Statement::Ask => Event::Ask(node),
+            Statement::Refusal { boot_id, .. } => {
+                let floor = Epoch::from_number(group.epoch);
+                let refused = lease::Event::Refused(node, floor);
+                return ours(boot_id).then_some(Event::Vote(refused));
+            }
+        })
+    }
+}
+
+fn boot(id: native::BootId) -> BootId {
+    BootId(u128::from_be_bytes(id.0))
+}
+
+fn role(role: Role) -> RoleName {
+    match role {
+        Role::Init => RoleName::Init,
+        Role::Backup => RoleName::Backup,
+        Role::Candidate => RoleName::Candidate,
+        Role::Master => RoleName::Master,
+        Role::Releasing => RoleName::Releasing,
+        Role::Fault => RoleName::Fault,
+        Role::Stopped => RoleName::Stopped,
+        Role::Witness => RoleName::Witness,
+    }
+}

@@ -1,0 +1,322 @@
+//! The native heartbeat: one voice for all groups of this node, and one pair of ears.
+//!
+//! Groups say things during a turn of the heartbeat thread; at its end all of it leaves in as few
+//! frames as possible, the same on every path. What comes in is judged once for all groups: whose it
+//! is, whether it is of now, and whether its sender was told the same as this node.
+
+mod hear;
+mod write;
+
+pub(crate) use hear::MAGIC;
+
+use std::net::IpAddr;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::Family;
+use crate::core::lease::{BootId, NodeId, next_beat};
+use crate::core::mesh::Mesh;
+use crate::core::{Instant, Say};
+use crate::net::heartbeat::Sender;
+use crate::wire::ipv4;
+use crate::wire::native::{
+    self, ClusterId, Configuration, Counters, FRAME_LEN_MAX, Group, GroupId, Heard, Keyring,
+};
+
+use super::board::{LineFacts, PeerRow, Traffic};
+use super::slot::Slot;
+
+/// Who this node is to the others, and what it was told.
+#[derive(Clone)]
+pub(crate) struct Identity {
+    pub(crate) cluster: ClusterId,
+    pub(crate) me: NodeId,
+    pub(crate) boot: BootId,
+    /// By id.
+    pub(crate) nodes: Vec<native::NodeId>,
+    pub(crate) names: &'static [&'static str],
+    pub(crate) configuration: Configuration,
+    pub(crate) keys: Keyring,
+    pub(crate) interval: Duration,
+    /// L: what was sent longer ago proves nothing.
+    pub(crate) lease: Duration,
+}
+
+/// One line to the other nodes; its place in the list is its number on the wire.
+pub(crate) struct Wire {
+    pub(crate) facts: Arc<LineFacts>,
+    /// The place of its send socket; none while it cannot send.
+    pub(crate) sender: Option<usize>,
+    pub(crate) destinations: Vec<IpAddr>,
+    pub(crate) mtu: usize,
+}
+
+/// What a plan says about the native heartbeat.
+pub(crate) struct PlannedHerald {
+    pub(crate) identity: Identity,
+    pub(crate) wires: Vec<Wire>,
+}
+
+/// What went through a wire.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Passed {
+    pub(crate) traffic: Traffic,
+    pub(crate) counters: Counters,
+    /// Authentic, and counted before or long after later ones.
+    pub(crate) replayed: u64,
+    /// Authentic, but not known to be of now.
+    pub(crate) unproved: u64,
+}
+
+pub(crate) struct Herald {
+    identity: Identity,
+    peers: Vec<native::NodeId>,
+    wires: Vec<Wire>,
+    passed: Vec<Passed>,
+    mesh: Mesh,
+    /// The groups by their ids, and where they are among the slots.
+    order: Vec<(GroupId, usize)>,
+    beat_at: Instant,
+    /// When every group was spoken of last ...
+    told_all_at: Instant,
+    /// ... and when a frame left last.
+    spoke_at: Instant,
+    /// Somebody does not know yet that we hear it.
+    answer: bool,
+    /// Where authentic frames came from.
+    known: Vec<IpAddr>,
+    /// What differs that may differ: said once for each peer.
+    odd: Vec<u64>,
+    // Reused, so that a turn allocates nothing.
+    entries: Vec<Group>,
+    heard: Vec<Heard>,
+    frame: Box<[u8; FRAME_LEN_MAX]>,
+    packet: Vec<u8>,
+    id: u16,
+}
+
+/// Known senders at most: a cluster has 64 voters, each with a few addresses.
+const KNOWN: usize = 512;
+
+impl Herald {
+    pub(crate) fn new(planned: PlannedHerald, now: Instant) -> Self {
+        let PlannedHerald { identity, wires } = planned;
+        let mesh = Mesh::new(
+            identity.boot,
+            identity.nodes.len(),
+            wires.len(),
+            identity.lease,
+        );
+        let mut herald = Self {
+            peers: peers(&identity),
+            passed: vec![Passed::default(); wires.len()],
+            identity,
+            wires,
+            mesh,
+            order: Vec::new(),
+            beat_at: now,
+            told_all_at: Instant::default(),
+            spoke_at: Instant::default(),
+            answer: false,
+            known: Vec::new(),
+            odd: Vec::new(),
+            entries: Vec::new(),
+            heard: Vec::new(),
+            frame: Box::new([0; FRAME_LEN_MAX]),
+            packet: Vec::with_capacity(FRAME_LEN_MAX),
+            id: 0,
+        };
+        herald.odd.resize(herald.identity.nodes.len(), 0);
+        herald
+    }
+
+    /// Goes on with other lines, keys and words; who this node is does not change while it runs.
+    pub(crate) fn rewire(&mut self, planned: PlannedHerald) {
+        let old = std::mem::replace(&mut self.wires, planned.wires);
+        let mut passed = std::mem::take(&mut self.passed);
+        let is_same = |wires: &[Wire]| {
+            let facts = |wire: &Wire| Arc::clone(&wire.facts);
+            old.iter().map(facts).eq(wires.iter().map(facts))
+        };
+        if !is_same(&self.wires) {
+            passed = vec![Passed::default(); self.wires.len()];
+            self.mesh.rewire(self.wires.len());
+        }
+        self.passed = passed;
+        let boot = self.identity.boot;
+        self.identity = Identity {
+            boot,
+            ..planned.identity
+        };
+    }
+
+    /// The slots have changed their places.
+    pub(crate) fn find_groups(&mut self, slots: &[Slot]) {
+        let ids = slots.iter().enumerate();
+        self.order = ids
+            .filter_map(|(place, slot)| Some((slot.spoken()?.id, place)))
+            .collect();
+        self.order.sort_unstable_by_key(|(id, _)| *id);
+        // A group that ends and one that begins under its name: the one that goes on speaks.
+        self.order.dedup_by_key(|(id, _)| *id);
+    }
+
+    pub(crate) fn deadline(&self) -> Instant {
+        self.beat_at
+    }
+
+    /// Moves the senders of the wires to their new places.
+    pub(crate) fn senders_mut(&mut self) -> impl Iterator<Item = &mut usize> {
+        self.wires
+            .iter_mut()
+            .filter_map(|wire| wire.sender.as_mut())
+    }
+
+    /// Whether one of the wires' senders has sent something.
+    pub(crate) fn has_sent(&self, has_sent: &[bool]) -> bool {
+        let sent = |place: usize| has_sent.get(place) == Some(&true);
+        self.wires.iter().filter_map(|wire| wire.sender).any(sent)
+    }
+
+    /// Queues what the groups have said in this turn, and the heartbeat when its time has come.
+    pub(crate) fn speak(
+        &mut self,
+        now: Instant,
+        slots: &[Slot],
+        (says, news): (&mut Vec<(GroupId, Say)>, bool),
+        senders: &mut [Sender],
+    ) {
+        let interval = self.identity.interval;
+        let beats = self.beat_at <= now;
+        if beats {
+            self.beat_at = next_beat(now, interval);
+        }
+        let silent = now.since(self.told_all_at) >= interval;
+        let asked = std::mem::take(&mut self.answer) && now.since(self.spoke_at) >= interval / 4;
+        let mut all =
+            (beats && (silent || says.iter().any(|(_, say)| is_request(say)))) || asked || news;
+        // A group makes one statement in a frame.
+        says.sort_by_key(|(id, _)| *id);
+        let mut rounds = 0;
+        while all || !says.is_empty() {
+            self.collect(slots, says, all);
+            self.send(now, senders);
+            if self.entries.len() == self.order.len() {
+                self.told_all_at = now;
+            }
+            self.spoke_at = now;
+            all = false;
+            rounds += 1;
+            if rounds > ROUNDS {
+                says.clear();
+            }
+        }
+    }
+
+    /// Sends the entries over every wire.
+    fn send(&mut self, now: Instant, senders: &mut [Sender]) {
+        self.heard.clear();
+        let nodes = &self.identity.nodes;
+        let heard = self.mesh.heard(now).filter_map(|heard| {
+            Some(Heard {
+                node: *nodes.get(usize::from(heard.node))?,
+                boot_id: native::BootId(heard.boot.0.to_be_bytes()),
+                sequence: heard.sequence,
+                path: heard.path,
+                by: heard.by,
+            })
+        });
+        self.heard.extend(heard);
+        for at in 0..self.wires.len() {
+            let wire = &self.wires[at];
+            let family = wire.facts.family;
+            let most = native::max_groups(family, wire.mtu, self.heard.len());
+            let Some(sender) = wire.sender.and_then(|place| senders.get_mut(place)) else {
+                continue;
+            };
+            let most = most.unwrap_or(NonZeroUsize::MIN);
+            for groups in native::split(&self.entries, most) {
+                let header = native::Header {
+                    path: at as u8,
+                    node: self.identity.nodes[usize::from(self.identity.me)],
+                    boot_id: native::BootId(self.identity.boot.0.to_be_bytes()),
+                    sequence: self.mesh.next_sequence(now),
+                    boot_time: now,
+                    configuration: self.identity.configuration,
+                };
+                let heartbeat = native::Heartbeat {
+                    cluster: self.identity.cluster,
+                    header,
+                    heard: &self.heard,
+                    groups,
+                };
+                let emitted = heartbeat.emit(self.identity.keys.current(), &mut self.frame[..]);
+                debug_assert!(emitted.is_ok(), "{emitted:?}");
+                let Ok(bytes) = emitted else { continue };
+                for to in &wire.destinations {
+                    self.passed[at].traffic.sent += 1;
+                    self.packet.clear();
+                    if let (IpAddr::V4(source), IpAddr::V4(to)) = (wire.facts.source, *to) {
+                        self.id = self.id.checked_add(1).unwrap_or(1);
+                        let id = std::num::NonZeroU16::new(self.id);
+                        let id = id.unwrap_or(std::num::NonZeroU16::MIN);
+                        let header = ipv4::advert_header(source, to, id, bytes.len());
+                        self.packet.extend_from_slice(&header);
+                    }
+                    self.packet.extend_from_slice(bytes);
+                    sender.queue(&self.packet, *to);
+                }
+            }
+        }
+    }
+
+    /// What observers may know of the other nodes.
+    pub(crate) fn rows(&self, rows: &mut Vec<PeerRow>, now: Instant) {
+        for line in self.mesh.lines() {
+            let Some(wire) = self.wires.get(usize::from(line.path)) else {
+                continue;
+            };
+            if line.node == self.identity.me {
+                continue;
+            }
+            rows.push(PeerRow {
+                node: self.identity.names[usize::from(line.node)],
+                facts: Arc::clone(&wire.facts),
+                heard: line.heard_at,
+                echoed: line.echoed_at,
+                heard_lately: self.mesh.hears(line.node, now),
+                lease: self.identity.lease,
+            });
+        }
+    }
+
+    /// What went through each wire.
+    pub(crate) fn passed(&self) -> impl Iterator<Item = (&Arc<LineFacts>, &Passed)> {
+        self.wires.iter().map(|wire| &wire.facts).zip(&self.passed)
+    }
+}
+
+/// Statements that one group makes in one turn at most: more would be a mistake of ours.
+const ROUNDS: u32 = 16;
+
+fn is_request(say: &Say) -> bool {
+    matches!(say, Say::Request(_))
+}
+
+fn peers(identity: &Identity) -> Vec<native::NodeId> {
+    let all = identity.nodes.iter().enumerate();
+    all.filter(|(at, _)| *at != usize::from(identity.me))
+        .map(|(_, node)| *node)
+        .collect()
+}
+
+impl Wire {
+    pub(crate) fn is_multicast(&self) -> bool {
+        self.facts.peers.is_empty()
+    }
+
+    pub(crate) fn family(&self) -> Family {
+        self.facts.family
+    }
+}

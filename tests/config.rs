@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 use floatlock::config::{self, KeyProblem, Loaded, Paint, Problems, Severity, UnusableKey};
 use floatlock::wire::native::Key;
 
+#[path = "config/compare.rs"]
+mod compare;
 #[path = "config/conf.rs"]
 mod conf;
 #[path = "config/key.rs"]

@@ -27,8 +27,8 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Validate a configuration and print the times that follow from it
     ///
-    /// Prints every problem in one pass, each with its place and advice. Exits 0 when good, 1 with
-    /// warnings, 2 with errors.
+    /// Prints every problem in one pass, each with its place and advice. With --peer, also what the
+    /// files of other nodes say differently. Exits 0 when good, 1 with warnings, 2 with errors.
     Check(CheckArgs),
     /// Show who is MASTER, since when and why; addresses, paths and counters
     ///
@@ -72,6 +72,9 @@ pub(crate) struct CheckArgs {
     /// The configuration
     #[arg(short, long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
     pub(crate) config: PathBuf,
+    /// The file of another node, to be held against this one; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub(crate) peer: Vec<PathBuf>,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

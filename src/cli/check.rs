@@ -2,42 +2,108 @@
 
 use std::process::ExitCode;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::config::{self, Failure, Loaded, Problems};
+use crate::config::{self, Failure, Loaded, Problems, Severity};
 
 use super::args::CheckArgs;
 use super::run::{hostname, paint, refuse};
 
 pub(crate) fn check(args: &CheckArgs) -> ExitCode {
-    match config::load(&args.config, &hostname()) {
-        Ok(loaded) => good(args, &loaded),
-        Err(Failure::Invalid(problems)) if args.json => {
-            println!("{}", json!({ "problems": problems.rows() }));
-            ExitCode::from(2)
-        }
-        Err(failure) => refuse(&failure),
+    let hostname = hostname();
+    let peers: Vec<_> = args
+        .peer
+        .iter()
+        .map(|file| config::load(file, &hostname))
+        .collect();
+    match config::load(&args.config, &hostname) {
+        Ok(loaded) => good(args, &loaded, &peers),
+        Err(failure) => bad(args, &failure, &peers),
     }
 }
 
-fn good(args: &CheckArgs, loaded: &Loaded) -> ExitCode {
+/// What is wrong with the peers' files too, though there is nothing to hold them against.
+fn bad(args: &CheckArgs, failure: &Failure, peers: &[Result<Loaded, Failure>]) -> ExitCode {
+    let found = all(peers, |peer| peer.warnings.clone());
+    match failure {
+        Failure::Invalid(problems) if args.json => {
+            println!(
+                "{}",
+                json!({ "problems": problems.rows(), "peers": rows(&found) })
+            );
+            ExitCode::from(2)
+        }
+        _ => {
+            show_peers(&found);
+            refuse(failure)
+        }
+    }
+}
+
+fn good(args: &CheckArgs, loaded: &Loaded, peers: &[Result<Loaded, Failure>]) -> ExitCode {
     let summary = config::summary(&loaded.config);
     let missing = missing_interfaces(loaded);
+    let found = all(peers, |peer| config::compare(loaded, peer));
     if args.json {
         let json = json!({
             "problems": loaded.warnings.rows(),
             "missing_interfaces": missing,
+            "peers": rows(&found),
             "derived": summary,
         });
         println!("{json}");
     } else {
         warn(&loaded.warnings, &missing);
+        show_peers(&found);
         for line in summary.lines() {
             println!("{line}");
         }
     }
     let good = loaded.warnings.is_empty() && missing.is_empty();
-    ExitCode::from(u8::from(!good))
+    let worst = found.iter().map(code).max().unwrap_or(0);
+    ExitCode::from(worst.max(u8::from(!good)))
+}
+
+/// What was found in the file of a peer, or why nothing could be.
+type Found<'f> = Result<Problems, &'f Failure>;
+
+fn all<'f>(
+    peers: &'f [Result<Loaded, Failure>],
+    find: impl Fn(&Loaded) -> Problems,
+) -> Vec<Found<'f>> {
+    let of_peer = |peer: &'f Result<Loaded, Failure>| peer.as_ref().map(&find);
+    peers.iter().map(of_peer).collect()
+}
+
+fn code(found: &Found<'_>) -> u8 {
+    match found {
+        Ok(problems) if problems.is_empty() => 0,
+        Ok(problems) if problems.count(Severity::Error) == 0 => 1,
+        Ok(_) | Err(_) => 2,
+    }
+}
+
+fn rows(found: &[Found<'_>]) -> Value {
+    let rows = found.iter().map(|found| match found {
+        Ok(problems) | Err(Failure::Invalid(problems)) => {
+            json!({ "file": problems.file(), "problems": problems.rows() })
+        }
+        Err(Failure::Unreadable(unreadable)) => {
+            json!({ "file": unreadable.path, "error": unreadable.to_string() })
+        }
+    });
+    rows.collect()
+}
+
+fn show_peers(found: &[Found<'_>]) {
+    for found in found {
+        match found {
+            Ok(problems) => eprint!("{}", problems.render(paint())),
+            Err(failure) => {
+                refuse(failure);
+            }
+        }
+    }
 }
 
 fn warn(warnings: &Problems, missing: &[String]) {

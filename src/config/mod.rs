@@ -14,6 +14,7 @@
 mod across;
 mod address;
 mod cluster;
+mod compare;
 mod derived;
 pub mod digest;
 mod duration;
@@ -39,6 +40,7 @@ mod values;
 mod vrrp;
 mod wording;
 
+pub use compare::compare;
 pub use derived::{Derived, Summary, derived, summary};
 pub use key::{KeyProblem, UnusableKey, load_key};
 pub use load::{Failure, KeyReader, Loaded, Unreadable, load, load_keyless, parse, parse_with};

@@ -269,6 +269,42 @@ fn a_key_that_cannot_be_used_is_2_and_said_with_everything_else() {
 }
 
 #[test]
+fn check_holds_the_files_of_other_nodes_against_each_other() {
+    let site = Site::new();
+    let host = &site.hosts[0];
+    let config = |node: &str, id: &str| Config::new(node, &[Group::web(150).key("id", id)]);
+    host.write(FILE, &config("lb-a", "51").text()).unwrap();
+    host.write("/run/lab/good.toml", &config("lb-b", "51").text())
+        .unwrap();
+    host.write("/run/lab/bad.toml", &config("lb-b", "52").text())
+        .unwrap();
+    let check = |rest: &[&str]| {
+        let ran = floatlock(host, &[&["check", "-c", FILE][..], rest].concat());
+        (ran.code, ran.output)
+    };
+    let (code, output) = check(&["--peer", "/run/lab/good.toml"]);
+    assert_eq!(code, 0, "{output}");
+    let both = [
+        "--peer",
+        "/run/lab/good.toml",
+        "--peer",
+        "/run/lab/bad.toml",
+    ];
+    let (code, output) = check(&both);
+    assert_eq!(code, 2, "{output}");
+    let words = "`id` of `web` is 52 here, and 51 in /run/lab/floatlock.toml";
+    assert!(output.contains(words), "{output}");
+    let (code, output) = check(&[&both[..], &["--json"]].concat());
+    let json: Value = serde_json::from_str(&output).unwrap();
+    assert_eq!(code, 2, "{output}");
+    assert_eq!(json["peers"][0]["problems"], Value::Array(vec![]));
+    assert_eq!(json["peers"][1]["problems"][0]["message"], words);
+    let (code, output) = check(&["--peer", "/no/such/file"]);
+    assert_eq!(code, 2, "{output}");
+    assert!(output.contains("/no/such/file"), "{output}");
+}
+
+#[test]
 fn the_agent_does_not_serve_native_groups_yet() {
     let site = Site::new();
     let host = &site.hosts[0];

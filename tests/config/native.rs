@@ -1,6 +1,6 @@
 //! Does a file of native groups become what it says?
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use floatlock::config::{self, Native, PathConfig, Protocol, VoterKind};
@@ -277,4 +277,32 @@ fn what_is_not_survived_depends_on_who_votes_and_over_which_lines() {
         + "; any partition of the service LAN leaves a MASTER on each side (vrrp2 and vrrp3 have no \
            arbiter)";
     assert_eq!(lines(&text).pop().unwrap(), expected);
+}
+
+/// The addresses that move say nothing about the family of the line.
+#[test]
+fn a_native_heartbeat_takes_the_family_of_its_source() {
+    let path = "[[heartbeat.path]]\ninterface = \"eth1\"\nsource = \"fe80::1\"\n";
+    assert!(good(&format!("{PAIR}{path}")).warnings.is_empty());
+}
+
+#[test]
+fn a_key_that_the_file_does_not_name_is_missed_where_it_could_be_named() {
+    let none = |path: &Path| key(&path.with_file_name("missing.key"));
+    let problems = |text: &str| config::parse_with("f", text, "lb-a", &none).unwrap_err();
+    let found = problems(PAIR);
+    let [problem] = found.iter().collect::<Vec<_>>()[..] else {
+        panic!()
+    };
+    assert!(
+        problem.message.starts_with("cannot use the key /"),
+        "{problem:?}"
+    );
+    assert_eq!(&PAIR[problem.span.clone()], "[cluster]");
+    // What was not understood may have named one.
+    let broken = PAIR.replace("nodes", "key-file = /etc/a.key\nnodes");
+    let broken = format!("{broken}[heartbeat]\nprotocol = \"native\"\n");
+    let found = problems(&broken);
+    let about_keys = found.iter().filter(|p| p.message.contains("cannot use"));
+    assert_eq!(about_keys.count(), 0);
 }

@@ -322,9 +322,7 @@ impl Heartbeat {
             let native = herald.as_mut().zip(wire);
             hear(
                 &datagram,
-                family,
-                lines,
-                native,
+                (family, lines, native),
                 slots,
                 (at, now),
                 out,
@@ -540,11 +538,16 @@ impl Heartbeat {
     }
 }
 
+/// Whom the frames of an ear are for: the groups by their ids, and the native heartbeat's wire.
+type Ways<'a> = (
+    Family,
+    &'a [Option<(u16, u8)>; 256],
+    Option<(&'a mut Herald, u8)>,
+);
+
 fn hear(
     datagram: &Datagram<'_>,
-    family: Family,
-    lines: &[Option<(u16, u8)>; 256],
-    native: Option<(&mut Herald, u8)>,
+    (family, lines, native): Ways<'_>,
     slots: &mut [Slot],
     (at, now): (Instant, Instant),
     out: &mut Out,

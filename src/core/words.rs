@@ -132,7 +132,7 @@ impl fmt::Display for Alarm {
             ),
             Alarm::Unauthentic { from } => write!(
                 f,
-                "adverts of {from} fail authentication: compare auth-pass on both sides"
+                "frames of {from} fail authentication: compare auth-pass or key-file on both sides"
             ),
             Alarm::AddressRestored { times } => {
                 write!(

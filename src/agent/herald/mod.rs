@@ -14,7 +14,6 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::Family;
 use crate::core::lease::{BootId, NodeId, next_beat};
 use crate::core::mesh::Mesh;
 use crate::core::{Instant, Say};
@@ -314,9 +313,5 @@ fn peers(identity: &Identity) -> Vec<native::NodeId> {
 impl Wire {
     pub(crate) fn is_multicast(&self) -> bool {
         self.facts.peers.is_empty()
-    }
-
-    pub(crate) fn family(&self) -> Family {
-        self.facts.family
     }
 }

@@ -325,9 +325,9 @@ impl Group {
         if peer.role == RoleName::Master {
             match self.role {
                 Role::Staying { .. } => {
-                    return self.become_role(Role::Stopped, Cause::Stop, out);
+                    self.become_role(Role::Stopped, Cause::Stop, out);
                 }
-                Role::Backup { .. } => return self.consider_asking(peer, out),
+                Role::Backup { .. } => self.consider_asking(peer, out),
                 _ => {}
             }
         }

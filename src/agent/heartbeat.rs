@@ -25,6 +25,7 @@ use super::herald::{self, Herald, Passed, PlannedHerald};
 use super::line::Line;
 use super::message::{Command, Entry, Job, Key, Level, Outbox};
 use super::plan::{Ear, Plan, Planned};
+use super::recorder::Item;
 use super::slot::{Out, Slot};
 use super::store::Task;
 
@@ -82,6 +83,7 @@ impl Heartbeat {
             says: Vec::with_capacity(64),
             looks: Vec::new(),
             has_news: false,
+            record: None,
             effects: Vec::with_capacity(64),
         };
         let timer = Timer::new()?;
@@ -105,6 +107,11 @@ impl Heartbeat {
             published_at: clock::now(),
             stopping: false,
         })
+    }
+
+    /// Writes down everything from now on.
+    pub(crate) fn record(&mut self, record: Outbox<Item>) {
+        self.out.record = Some(record);
     }
 
     /// Turns until every group has ended after [`Command::Stop`].

@@ -24,6 +24,7 @@ mod links;
 mod message;
 mod observe;
 mod plan;
+mod recorder;
 mod rig;
 mod service;
 mod slot;
@@ -62,6 +63,7 @@ use errand::Errand;
 use heartbeat::Heartbeat;
 use message::{Command, Entry, Heart, Job, Level, Outbox};
 use observe::Observer;
+use recorder::{Item, Recorder};
 use rig::{Rig, RigError};
 use store::{Store, Task};
 use voting::Elector;
@@ -138,11 +140,22 @@ impl From<RigError> for AgentError {
     }
 }
 
+/// What a start is told by the command line.
+#[derive(Clone, Copy, Debug)]
+pub struct Start<'a> {
+    /// The configuration.
+    pub file: &'a Path,
+    /// Of this host.
+    pub hostname: &'a str,
+    /// Where everything that the groups are told and say is written down.
+    pub record: Option<&'a Path>,
+}
+
 /// Runs the agent until a signal ends it.
 ///
 /// # Errors
 /// It could not start, or left something behind; the reason names what to do.
-pub fn run(file: &Path, hostname: &str, loaded: Loaded) -> Result<(), AgentError> {
+pub fn run(start: Start<'_>, loaded: Loaded) -> Result<(), AgentError> {
     // A thread that panics takes the agent with it: the rest would go on without its parts.
     std::panic::set_hook(Box::new(|panic| {
         eprintln!("floatlock: {panic}");
@@ -153,7 +166,7 @@ pub fn run(file: &Path, hostname: &str, loaded: Loaded) -> Result<(), AgentError
         .map_err(AgentError::system("installing signal handlers"))?;
     journal::open();
     let lock = lock::acquire()?;
-    let agent = Agent::start(file, hostname, loaded, lock)?;
+    let agent = Agent::start(start, loaded, lock)?;
     agent.obey(signals);
     agent.stop()
 }
@@ -179,7 +192,7 @@ struct Agent {
 }
 
 impl Agent {
-    fn start(file: &Path, hostname: &str, loaded: Loaded, lock: Held) -> Result<Self, AgentError> {
+    fn start(start: Start<'_>, loaded: Loaded, lock: Held) -> Result<Self, AgentError> {
         let started = clock::now();
         let config = loaded.config;
         let runtime_dir = config.node.runtime_dir.clone();
@@ -211,13 +224,16 @@ impl Agent {
             .map_err(AgentError::system("reading random numbers"))?;
         remember_lease(&config, &store, &journal);
         let (jobs, job_inbox) = Outbox::new(JOBS, Some(jobs_wake.0.clone()));
-        let heartbeat = Heartbeat::new(
+        let mut heartbeat = Heartbeat::new(
             commands,
             heart_wake,
             (jobs.clone(), journal.clone(), to_store.clone()),
             Arc::clone(&board),
         )
         .map_err(AgentError::system("setting up the heartbeat"))?;
+        if let Some(path) = start.record {
+            heartbeat.record(record(path, &journal)?);
+        }
         let actuator = Actuator::new(
             (job_inbox, jobs_wake.1),
             (Rtnl::open().map_err(netlink())?, Announcer::new(FRAMES)),
@@ -227,8 +243,8 @@ impl Agent {
             Arc::clone(&board),
         );
         let rig = Arc::new(Rig::start(
-            file.to_owned(),
-            hostname.to_owned(),
+            start.file.to_owned(),
+            start.hostname.to_owned(),
             config.clone(),
             (rtnl, gate.gate),
             (elector, store.clone()),
@@ -434,6 +450,15 @@ fn remember_lease(config: &Config, store: &Store, journal: &Outbox<Entry>) {
         let text = format!("storing the length of the lease: {error}");
         journal.offer(Entry::Note(Level::Error, text));
     }
+}
+
+fn record(path: &Path, journal: &Outbox<Entry>) -> Result<Outbox<Item>, AgentError> {
+    let doing = format!("beginning the recording {}", path.display());
+    let recorder = Recorder::create(path).map_err(AgentError::system(doing))?;
+    let (record, inbox) = Outbox::new(recorder::BOUND, None);
+    let (own, journal) = (record.clone(), journal.clone());
+    spawn("record", move || recorder.run(&inbox, &own, &journal))?;
+    Ok(record)
 }
 
 fn lock_memory(journal: &Outbox<Entry>) {

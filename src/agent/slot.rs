@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use crate::core::record::What;
 use crate::core::{Effect, Event, Group, Instant, RoleName, Say};
 use crate::net::heartbeat::Sender;
 use crate::wire::native::GroupId;
@@ -14,6 +15,7 @@ use super::lease::Lease;
 use super::line::Line;
 use super::message::{Addresses, Entry, Job, Key, Outbox};
 use super::plan::{Planned, Spoken};
+use super::recorder::Item;
 use super::store::Task;
 
 /// Where a group's effects go.
@@ -28,8 +30,18 @@ pub(crate) struct Out {
     pub(crate) looks: Vec<(Key, u64)>,
     /// The peers should know at once what has become of a native group.
     pub(crate) has_news: bool,
+    /// Where everything is written down, if somebody wants it.
+    pub(crate) record: Option<Outbox<Item>>,
     /// Reused, so that a step allocates nothing.
     pub(crate) effects: Vec<Effect>,
+}
+
+impl Out {
+    fn record(&self, key: Key, at: Instant, what: What) {
+        if let Some(record) = &self.record {
+            record.offer(Item::What(key, at, what));
+        }
+    }
 }
 
 pub(crate) struct Slot {
@@ -49,6 +61,13 @@ impl Slot {
     pub(crate) fn start(planned: Planned, times: (Instant, Instant), out: &mut Out) -> Self {
         let lease = planned.shutter.map(Lease::new);
         let (settings, facts) = (planned.settings, planned.facts);
+        let what = What::Begin {
+            settings,
+            boot: planned.boot,
+            facts,
+            born: times.0,
+        };
+        out.record(planned.key, times.1, what);
         let group = match planned.boot {
             Some(boot) => Group::native(settings, boot, facts, times, &mut out.effects),
             None => Group::new(settings, facts, times, &mut out.effects),
@@ -105,6 +124,7 @@ impl Slot {
     }
 
     pub(crate) fn step(&mut self, now: Instant, event: Event, out: &mut Out) {
+        out.record(self.key, now, What::Event(event));
         self.group.step(now, event, &mut out.effects);
         self.carry_out(out);
     }
@@ -166,6 +186,11 @@ impl Slot {
 
     fn carry_out(&mut self, out: &mut Out) {
         let mut effects = std::mem::take(&mut out.effects);
+        if let Some(record) = &out.record {
+            effects
+                .iter()
+                .for_each(|said| record.offer(Item::Effect(*said)));
+        }
         for effect in effects.drain(..) {
             self.effect(effect, out);
         }

@@ -65,6 +65,9 @@ pub(crate) struct RunArgs {
     /// The configuration
     #[arg(short, long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
     pub(crate) config: PathBuf,
+    /// Write down everything that the groups are told and say, at most 64 MiB, for a replay
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]

@@ -14,7 +14,12 @@ pub(crate) fn run(args: &RunArgs) -> ExitCode {
         Ok(loaded) => loaded,
         Err(failure) => return refuse(&failure),
     };
-    match agent::run(&args.config, &hostname, loaded) {
+    let start = agent::Start {
+        file: &args.config,
+        hostname: &hostname,
+        record: args.record.as_deref(),
+    };
+    match agent::run(start, loaded) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(error.exit_code(), error),
     }

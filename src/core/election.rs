@@ -1,10 +1,11 @@
 //! Who is better, and how long is silence? The rank and the timers of VRRP.
 
+use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use std::time::Duration;
 
 /// The protocol version on the wire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Version {
     /// RFC 3768: IPv4, whole seconds, eight authentication bytes.
     V2,

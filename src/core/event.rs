@@ -1,5 +1,6 @@
 //! What does the core hear, and what does it say? Events in, effects out.
 
+use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use super::time::Instant;
 pub type Term = u64;
 
 /// What a group is told.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Event {
     /// A well-formed, authentic advert of this virtual router.
     Advert(Heard),
@@ -76,7 +77,7 @@ pub enum Event {
 }
 
 /// An advert as the election sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Heard {
     /// The address that it came from.
     pub from: IpAddr,
@@ -91,7 +92,7 @@ pub struct Heard {
 }
 
 /// What a peer says of itself in a group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PeerState {
     /// Who.
     pub node: lease::NodeId,
@@ -104,11 +105,11 @@ pub struct PeerState {
 }
 
 /// A node by its name, which lives as long as the agent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct NodeName(pub &'static str);
 
 /// What two well-formed routers disagree on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ConflictField {
     /// One speaks VRRPv2, the other VRRPv3.
     Version,
@@ -125,7 +126,7 @@ pub enum ConflictField {
 }
 
 /// What must be true of this host before it may stand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Facts {
     /// The group's interface exists, is up and has its carrier.
     pub link: bool,
@@ -137,7 +138,7 @@ pub struct Facts {
 pub type Outcome = Result<(), AddressFault>;
 
 /// Why an address could not be changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AddressFault {
     /// The first address that failed.
     pub address: Option<IpAddr>,
@@ -146,7 +147,7 @@ pub struct AddressFault {
 }
 
 /// The ways in which an address change fails.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AddressFaultKind {
     /// The kernel said no: the errno.
     Refused(i32),
@@ -161,7 +162,7 @@ pub enum AddressFaultKind {
 }
 
 /// What a group wants done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Effect {
     /// Send one advert of this priority on every line.
     Advertise {
@@ -197,7 +198,7 @@ pub enum Effect {
 }
 
 /// What a group of the native protocol tells its peers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Say {
     /// To all voters.
     Request(lease::Request),
@@ -218,7 +219,7 @@ pub enum Say {
 }
 
 /// One line for the log and the event journal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Report {
     /// The role changed.
     Role {
@@ -234,7 +235,7 @@ pub enum Report {
 }
 
 /// The roles by the names that operators use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum RoleName {
     /// Clearing what a dead agent may have left.
     Init,
@@ -272,7 +273,7 @@ impl RoleName {
 }
 
 /// Why a role changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Cause {
     /// The agent has just started.
     Started,
@@ -358,7 +359,7 @@ pub enum Cause {
 }
 
 /// What keeps a node from holding the addresses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Blocked {
     /// The interface is down, without carrier, or gone.
     Link,
@@ -393,7 +394,7 @@ impl Alarm {
 }
 
 /// What an operator should look at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Alarm {
     /// Someone disagrees on what the election rests on.
     Conflict {

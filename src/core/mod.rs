@@ -8,6 +8,7 @@ pub mod event;
 pub mod group;
 pub mod lease;
 pub mod mesh;
+pub mod record;
 pub mod time;
 pub mod words;
 

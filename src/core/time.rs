@@ -1,5 +1,6 @@
 //! What is an instant? A number of nanoseconds on a clock that somebody else reads.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::ops::{Add, Sub};
 use std::time::Duration;
@@ -9,7 +10,7 @@ use std::time::Duration;
 /// It goes on during suspend, never jumps, and can be built from a number, so that tests and
 /// replays choose the time. Arithmetic saturates: a deadline beyond the end of time is the end of
 /// time.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct Instant(u64);
 
 impl Instant {

@@ -75,7 +75,7 @@ fn backup_with_another_password() {
     // Right after an advert, so that the next one comes when most of the wait is still to come.
     advert(&stage, "h1", 0, clock::now());
     stage.node("h2").start();
-    let alarm = "adverts of 10.77.0.1 fail authentication";
+    let alarm = "frames of 10.77.0.1 fail authentication";
     let alarm = stage.nodes[1]
         .agent()
         .wait_for_line(alarm, SOON)
@@ -115,7 +115,7 @@ fn master_with_another_password() {
     stage.node("h1").start();
     stage.holds_alone("h1");
     stage.node("h2").start();
-    let alarm = "adverts of 10.77.0.2 fail authentication";
+    let alarm = "frames of 10.77.0.2 fail authentication";
     stage.nodes[0].agent().wait_for_line(alarm, SOON).unwrap();
     both_stay_masters(&stage, "h1");
     assert_eq!(stage.nodes[0].roles(), [[Backup, Master]]);

@@ -26,6 +26,7 @@ mod role;
 #[cfg(test)]
 mod tests;
 
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 use super::election::{self, OWNER, RESIGN, Version};
@@ -71,7 +72,7 @@ const ALARM_EVERY: Duration = Duration::from_secs(10);
 const ANNOUNCE_PAUSE: Duration = Duration::from_secs(1);
 
 /// What an operator chose for a group.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
     /// VRRPv2 or VRRPv3: they differ in the skew, and in who sets the interval.
     pub version: Version,

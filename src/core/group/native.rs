@@ -3,6 +3,7 @@
 //! The addresses go on, are kept and go off as under VRRP; only the right to hold them comes from
 //! elsewhere: [`Lease`] says when it begins and when it ends.
 
+use serde::{Deserialize, Deserializer, Serialize};
 use std::time::Duration;
 
 use super::role::Role;
@@ -12,12 +13,20 @@ use crate::core::lease::{self, Authority, Boot, Lease, Loss, NodeId};
 use crate::core::time::Instant;
 
 /// What an operator chose for the native protocol.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Voting {
     /// Who votes, how often and for how long.
     pub lease: lease::Settings,
     /// The names of the voters, by their ids.
+    #[serde(deserialize_with = "for_ever")]
     pub names: &'static [&'static str],
+}
+
+/// A recording is read once, and its names live as long as whoever reads it.
+fn for_ever<'de, D: Deserializer<'de>>(names: D) -> Result<&'static [&'static str], D::Error> {
+    let names = Vec::<String>::deserialize(names)?;
+    let leaked = names.into_iter().map(|name| &*name.leak());
+    Ok(leaked.collect::<Vec<_>>().leak())
 }
 
 impl Voting {

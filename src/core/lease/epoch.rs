@@ -1,5 +1,6 @@
 //! Which promotion is newer? Epochs, and the mark that keeps them across restarts.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Which node or witness of the cluster, 0 to 63: its place in the list of voters.
@@ -11,7 +12,7 @@ pub const NODES: u64 = 64;
 const AHEAD: u64 = 64;
 
 /// The number of a promotion, `round * 64 + node`: unique, and in one order for all.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct Epoch(u64);
 
 impl Epoch {

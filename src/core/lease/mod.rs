@@ -23,6 +23,7 @@ mod tests;
 mod voter;
 mod words;
 
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 use super::time::Instant;
@@ -52,7 +53,7 @@ pub fn promise(lease: Duration, granularity: Duration) -> Duration {
 }
 
 /// Who votes: the same everywhere.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Voters {
     /// One bit for each node that may hold.
     pub nodes: u64,
@@ -93,7 +94,7 @@ const fn has(bits: u64, node: NodeId) -> bool {
 }
 
 /// What is configured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Settings {
     /// Which group of addresses.
     pub group: u64,
@@ -125,7 +126,7 @@ impl Settings {
 }
 
 /// What an agent starts with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Boot {
     /// Of this start.
     pub id: BootId,

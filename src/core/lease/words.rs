@@ -1,12 +1,13 @@
 //! What goes in and what comes out: the events and effects of a vote.
 
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 use super::epoch::{Epoch, NodeId};
 use crate::core::time::Instant;
 
 /// 128 random bits that are new with every start of an agent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct BootId(pub u128);
 
 /// Counts the questions of one boot, upwards.
@@ -22,7 +23,7 @@ pub struct Rank {
 }
 
 /// Asks a voter for its vote; every heartbeat of a holder or candidate is one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Request {
     /// Which group of addresses.
     pub group: u64,
@@ -43,7 +44,7 @@ pub struct Request {
 }
 
 /// The end of a tenure: the votes are given back, and nothing asked up to here counts any more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Resign {
     /// Which group of addresses.
     pub group: u64,
@@ -58,7 +59,7 @@ pub struct Resign {
 }
 
 /// Why a vote is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub enum Refusal {
     /// The voter restarted less than one promise ago.
     Quarantine,
@@ -83,7 +84,7 @@ pub enum Refusal {
 }
 
 /// What happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
     /// Nothing but time.
     Time,

@@ -358,6 +358,31 @@ fn a_thousand_addresses_go_on_and_off_in_slices() {
     });
 }
 
+#[test]
+fn addresses_come_off_in_the_order_in_which_another_host_puts_them_on() {
+    in_namespace(|| {
+        let mut rtnl = Rtnl::open().unwrap();
+        let group = many(200);
+        let backwards: Arc<[Placed]> = group.iter().rev().cloned().collect();
+        for before in [&group, &backwards] {
+            assert_eq!(acquire(&mut rtnl, before).0, Ok(()));
+            let mut change = Change::release(group.clone());
+            loop {
+                let progress = change.step(&mut rtnl);
+                let left = on("v0").len() - OWN.len();
+                let last = &group[group.len() - left..];
+                let texts: Vec<String> = last.iter().map(|p| format!("{}/32", p.address)).collect();
+                let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+                assert_eq!(on("v0"), own_and(&texts), "only the last ones are left");
+                if progress != Progress::More {
+                    break;
+                }
+            }
+            assert_eq!(on("v0"), own_and(&[]));
+        }
+    });
+}
+
 /// Steps until the host answers for all addresses before they are on.
 fn until_answering(change: &mut Change, rtnl: &mut Rtnl) {
     loop {

@@ -301,7 +301,9 @@ impl Change {
 
     fn removal(&self, rtnl: &mut Rtnl, seen: &[AddressState]) -> Removal {
         let covers = |state: &AddressState| self.targets.covers(state);
-        plan::removal(seen, covers, |index| promotes(rtnl, index))
+        let mut removal = plan::removal(seen, covers, |index| promotes(rtnl, index));
+        self.targets.sort(&mut removal.edits);
+        removal
     }
 
     fn count_untagged(&mut self, seen: &[AddressState]) {

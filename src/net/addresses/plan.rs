@@ -56,6 +56,12 @@ impl Targets {
             || self.strays.contains(&route.address)
     }
 
+    /// Brings removals into the order in which another host puts these addresses on.
+    pub(super) fn sort(&self, removals: &mut [Edit]) {
+        let place = |edit: &Edit| self.place.get(&(edit.index, edit.address)).copied();
+        removals.sort_by_key(|edit| place(edit).unwrap_or(usize::MAX));
+    }
+
     /// Blindly: each address on, refused where it is there.
     pub(super) fn additions(&self) -> Vec<Edit> {
         self.iter().map(addition).collect()
@@ -104,8 +110,6 @@ pub(super) struct Removal {
 /// What must go for every address that `condemned` names to be off. `seen` has all addresses of
 /// their interfaces; `promotes` says whether an interface promotes secondary addresses.
 ///
-/// The last one goes first: the kernel then has the least to walk behind each, which counts with
-/// thousands of them.
 pub(super) fn removal(
     seen: &[AddressState],
     condemned: impl Fn(&AddressState) -> bool,
@@ -113,7 +117,7 @@ pub(super) fn removal(
 ) -> Removal {
     let (go, stay): (Vec<_>, Vec<_>) = seen.iter().partition(|state| condemned(state));
     let mut result = Removal::default();
-    for state in go.into_iter().rev() {
+    for state in go {
         let takes_along = is_network_v4(state)
             && !state.is_secondary()
             && stay.iter().any(|other| depends(other, state))
@@ -296,6 +300,20 @@ mod tests {
     }
 
     #[test]
+    fn what_goes_first_on_the_next_host_comes_off_first_here() {
+        let targets = targets(&["192.0.2.12", "192.0.2.10", "192.0.2.11"]);
+        let on = |address| ours(state(address, 32));
+        let seen = ["203.0.113.1", "192.0.2.10", "192.0.2.11", "192.0.2.12"].map(on);
+        let mut edits = removal(&seen, |_| true, |_| false).edits;
+        targets.sort(&mut edits);
+        let (known, stray) = edits.split_at(3);
+        let addresses = |edits: &[Edit]| edits.iter().map(|edit| edit.address).collect::<Vec<_>>();
+        let added = targets.additions();
+        assert_eq!(addresses(known), addresses(&added));
+        assert_eq!(stray, [Edit::delete(&seen[0])]);
+    }
+
+    #[test]
     fn every_twin_comes_off_and_nothing_else() {
         let targets = targets(&["192.0.2.10"]);
         let seen = [
@@ -305,7 +323,7 @@ mod tests {
             secondary(state("192.0.2.2", 24)),
         ];
         let removal = removal(&seen, |state| targets.covers(state), |_| false);
-        assert_eq!(removal.edits, [&seen[2], &seen[1]].map(Edit::delete));
+        assert_eq!(removal.edits, [&seen[1], &seen[2]].map(Edit::delete));
         assert_eq!(removal.held_back, []);
     }
 

@@ -21,7 +21,7 @@ use crate::sys::clock;
 use crate::sys::wake::Wake;
 
 use super::board::Board;
-use super::message::{Command, Entry, Heart, Job, Key, Level, Outbox};
+use super::message::{Before, Command, Entry, Heart, Job, Key, Level, Outbox};
 use super::warden::Warden;
 use super::withdraw::{self, Said, Withdrawals};
 
@@ -62,18 +62,20 @@ struct Task {
     change: Change,
     key: Key,
     purpose: Purpose,
+    /// It rests until then, once its addresses answer.
+    not_before: Instant,
 }
 
 #[derive(Clone, Copy, PartialEq)]
 enum Purpose {
-    Acquire(Term),
+    Acquire(Term, Before),
     Release(Term),
     Withdraw(withdraw::Id),
 }
 
 impl Purpose {
     fn takes_off(self) -> bool {
-        !matches!(self, Purpose::Acquire(_))
+        !matches!(self, Purpose::Acquire(..))
     }
 }
 
@@ -111,10 +113,13 @@ impl Actuator {
             self.check_gate_if_due();
             // Only an empty queue is waited for: a bell that rang for two jobs rings once.
             match (self.tasks.is_empty(), self.stopping) {
-                (false, _) if self.has_news() => self.wait_or_abort(),
-                (false, _) => self.work(),
+                (false, _) if self.has_news() => self.wait_or_abort(None),
+                (false, _) => match self.rests_until() {
+                    None => self.work(),
+                    until => self.wait_or_abort(until),
+                },
                 (true, true) => return,
-                (true, false) => self.wait_or_abort(),
+                (true, false) => self.wait_or_abort(None),
             }
             self.announce();
         }
@@ -129,6 +134,12 @@ impl Actuator {
             && !self.tasks.iter().any(|task| task.purpose.takes_off())
     }
 
+    /// Until when no change goes on; none if one does.
+    fn rests_until(&self) -> Option<Instant> {
+        let next = self.tasks.iter().map(|task| task.not_before).min();
+        next.filter(|at| *at > clock::now())
+    }
+
     fn take_all(&mut self) {
         self.wake.clear();
         while let Ok(job) = self.inbox.try_recv() {
@@ -138,13 +149,13 @@ impl Actuator {
 
     fn take(&mut self, job: Job) {
         match job {
-            Job::Acquire(key, term, addresses) => {
+            Job::Acquire(key, term, addresses, before) => {
                 self.forget_acquire(key);
                 self.forget_withdrawals(&addresses.announced);
                 match self.guard(key, &addresses.managed) {
                     Ok(()) => {
                         let change = Change::acquire(Arc::clone(&addresses.managed));
-                        self.begin(change, key, Purpose::Acquire(term));
+                        self.begin(change, key, Purpose::Acquire(term, before));
                     }
                     Err(error) => {
                         self.complain(&format!("the gate cannot be put in place: {error}"));
@@ -236,6 +247,7 @@ impl Actuator {
             change,
             key,
             purpose,
+            not_before: Instant::default(),
         });
     }
 
@@ -264,14 +276,19 @@ impl Actuator {
     /// here and on other nodes.
     fn work(&mut self) {
         let off = self.tasks.iter().position(|task| task.purpose.takes_off());
-        let place = off.unwrap_or(0);
-        let Some(task) = self.tasks.get_mut(place) else {
+        let now = clock::now();
+        let next = || self.tasks.iter().position(|task| task.not_before <= now);
+        let Some(place) = off.or_else(next) else {
             return;
         };
+        let task = &mut self.tasks[place];
         match task.change.step(&mut self.rtnl) {
             Progress::More => {}
             Progress::Answering => {
-                if let Purpose::Acquire(term) = task.purpose {
+                if let Purpose::Acquire(term, before) = task.purpose {
+                    if before == Before::Leaving {
+                        task.not_before = clock::now() + task.change.head_start();
+                    }
                     self.heart.send(Command::Answering(task.key, term));
                 }
             }
@@ -290,7 +307,7 @@ impl Actuator {
         }
         self.told_at = clock::now();
         for task in &self.tasks {
-            if let Purpose::Acquire(term) | Purpose::Release(term) = task.purpose {
+            if let Purpose::Acquire(term, _) | Purpose::Release(term) = task.purpose {
                 self.heart.send(Command::Working(task.key, term));
             }
         }
@@ -305,7 +322,9 @@ impl Actuator {
             self.note(Level::Warning, text);
         }
         match task.purpose {
-            Purpose::Acquire(term) => self.heart.send(Command::Acquired(task.key, term, outcome)),
+            Purpose::Acquire(term, _) => {
+                self.heart.send(Command::Acquired(task.key, term, outcome))
+            }
             Purpose::Release(term) => self.heart.send(Command::Released(task.key, term, outcome)),
             Purpose::Withdraw(id) => self.withdrawn(id, outcome),
         }
@@ -345,10 +364,15 @@ impl Actuator {
         }
     }
 
-    /// Waits for a job, for the next announcement, or to try a withdrawal again.
-    fn wait(&mut self) -> io::Result<()> {
+    /// Waits for a job, for the next announcement, to try a withdrawal again, or `until` then.
+    fn wait(&mut self, until: Option<Instant>) -> io::Result<()> {
         let gate = self.warden.as_ref().map(Warden::deadline);
-        let deadlines = [self.announcer.deadline(), self.withdrawals.deadline(), gate];
+        let deadlines = [
+            self.announcer.deadline(),
+            self.withdrawals.deadline(),
+            gate,
+            until,
+        ];
         let next = deadlines.into_iter().flatten().min();
         let timeout = next.map(|at| TimeSpec::from(at.since(clock::now())));
         let mut fds = [PollFd::new(self.wake.as_fd(), PollFlags::POLLIN)];
@@ -360,8 +384,8 @@ impl Actuator {
 
     /// Without its wait the thread would spin or stand still: end the agent, whose successor
     /// begins by clearing what is left.
-    fn wait_or_abort(&mut self) {
-        if let Err(error) = self.wait() {
+    fn wait_or_abort(&mut self, until: Option<Instant>) {
+        if let Err(error) = self.wait(until) {
             eprintln!("floatlock: the actuator cannot wait: {error}");
             std::process::abort();
         }

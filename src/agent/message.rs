@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
 use crate::config::Announce;
 use crate::core::lease::{Epoch, NodeId};
-use crate::core::{Immovable, Outcome, Report, Term};
+use crate::core::{Cause, Immovable, Outcome, Report, Term};
 use crate::net::addresses::Placed;
 use crate::sys::wake::Waker;
 
@@ -89,9 +89,28 @@ impl Addresses {
     }
 }
 
+/// Who had the addresses until now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Before {
+    /// Nobody who could still take them off: a dead MASTER, this node itself.
+    Nobody,
+    /// A MASTER that lives and is taking them off.
+    Leaving,
+}
+
+impl From<Cause> for Before {
+    /// By the reason why this node claims.
+    fn from(cause: Cause) -> Self {
+        match cause {
+            Cause::Resigned { .. } | Cause::Preempting { .. } => Before::Leaving,
+            _ => Before::Nobody,
+        }
+    }
+}
+
 /// To the actuator, which does one after the other.
 pub(crate) enum Job {
-    Acquire(Key, Term, Arc<Addresses>),
+    Acquire(Key, Term, Arc<Addresses>, Before),
     Release(Key, Term, Arc<Addresses>),
     /// Addresses that a reload has taken away from a group; nobody waits for an answer, and
     /// nobody asks again.

@@ -13,7 +13,7 @@ use crate::wire::vrrp::Received;
 use super::board::{Holding, LeaseRow};
 use super::lease::Lease;
 use super::line::Line;
-use super::message::{Addresses, Entry, Job, Key, Outbox};
+use super::message::{Addresses, Before, Entry, Job, Key, Outbox};
 use super::plan::{Planned, Spoken};
 use super::recorder::Item;
 use super::store::Task;
@@ -243,7 +243,9 @@ impl Slot {
                     lease.shutter.arm();
                 }
                 self.holding.store(true, Ordering::Release);
-                out.jobs.offer(Job::Acquire(self.key, term, addresses()));
+                let before = Before::from(self.group.view().cause);
+                out.jobs
+                    .offer(Job::Acquire(self.key, term, addresses(), before));
             }
             Effect::Release(term) => {
                 if let Some(lease) = &mut self.lease {

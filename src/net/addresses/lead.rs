@@ -2,12 +2,20 @@
 
 use std::collections::HashSet;
 use std::io;
+use std::time::Duration;
 
 use super::{Change, OURS, Progress, Stage};
 use crate::net::rtnl::{Act, Edit, LocalRoute, Rtnl};
 
 /// Up to this many addresses are on within a few milliseconds.
 const MANY: usize = 256;
+
+/// The kernel's work for one address grows with those that are on, so that the first additions are
+/// the quickest and the first removals the slowest: with 10 000, removals that begin at the same time
+/// are 0.45 s behind at worst, and more than twice that on a busy host. It grows with the square.
+const HEAD_START: Duration = Duration::from_nanos(10);
+/// That of 20 000: nobody waits for ever for what is only tidier.
+const HEAD_START_MAX: Duration = Duration::from_secs(4);
 
 /// How far the routes are that lead the addresses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,6 +42,15 @@ pub(super) fn pays(edits: &[Edit]) -> bool {
 }
 
 impl Change {
+    /// For how long what now answers may wait before the addresses go on, so that none is on here
+    /// while a predecessor that takes them off, in the same order, still has it.
+    #[must_use]
+    pub fn head_start(&self) -> Duration {
+        let count = u32::try_from(self.placed.len()).unwrap_or(u32::MAX);
+        let start = HEAD_START.checked_mul(count.saturating_mul(count));
+        start.map_or(HEAD_START_MAX, |start| start.min(HEAD_START_MAX))
+    }
+
     /// Turns the additions into what leads them.
     pub(super) fn begin_lead(&mut self) -> Progress {
         for edit in &mut self.edits {
@@ -91,6 +108,7 @@ pub(super) fn unlead(route: &LocalRoute) -> Edit {
 mod tests {
     use std::net::IpAddr;
 
+    use super::super::Placed;
     use super::*;
 
     fn additions(count: usize, last: IpAddr) -> Vec<Edit> {
@@ -102,6 +120,20 @@ mod tests {
             act: Act::Add { protocol: OURS },
         };
         addresses.map(add).collect()
+    }
+
+    #[test]
+    fn a_head_start_grows_with_the_square_and_has_an_end() {
+        let of = |count: u32| {
+            let place = |n: u32| Placed {
+                interface: "v0".into(),
+                address: IpAddr::from(n.to_be_bytes()),
+            };
+            Change::acquire((0..count).map(place).collect()).head_start()
+        };
+        assert_eq!(of(1000), Duration::from_millis(10));
+        assert_eq!(of(10_000), Duration::from_secs(1));
+        assert_eq!(of(70_000), HEAD_START_MAX);
     }
 
     #[test]

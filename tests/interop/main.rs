@@ -9,6 +9,7 @@ mod line;
 mod meeting;
 mod pulse;
 mod quarrel;
+mod report;
 mod slots;
 mod stage;
 mod story;

@@ -53,6 +53,13 @@ pub(crate) fn longest_stop_since(from: Instant) -> Duration {
     all.max().unwrap_or_default()
 }
 
+/// When each stop since then ended, and how long it was.
+pub(crate) fn stops_since(from: Instant) -> Vec<(Instant, Duration)> {
+    let beats = beats();
+    let since = beats.stops.iter().filter(|(at, _)| *at >= from);
+    since.copied().collect()
+}
+
 /// Waits until the machine has kept the rhythm for a while, unless it never does.
 pub(crate) fn wait_for_calm(stop_max: Duration) {
     let calm = || longest_stop_since(clock::now() - CALM) < stop_max;

@@ -14,6 +14,8 @@ use floatlock::lab::{
 use nix::sys::signal::Signal;
 
 use crate::line::Line;
+use crate::pulse;
+use crate::report::{HELD_UP, Report};
 use crate::words::{Lasting, complaints, told};
 
 /// Nothing here takes so long, even on a machine that does other things too.
@@ -48,6 +50,7 @@ pub(crate) struct Stage {
     pub(crate) lan: Lan,
     line: Line,
     floating: Vec<IpAddr>,
+    began: Instant,
     _client: Host,
     _lab: Lab,
 }
@@ -55,6 +58,9 @@ pub(crate) struct Stage {
 pub(crate) struct Node {
     agent: Option<Process>,
     ended: Vec<Process>,
+    /// What came in at it, one for each start, where the client does not see the adverts.
+    ears: Vec<Watch>,
+    unicast: bool,
     pub(crate) host: Host,
     pub(crate) kind: AgentKind,
     pub(crate) config: String,
@@ -75,6 +81,8 @@ impl Stage {
             Node {
                 agent: None,
                 ended: Vec::new(),
+                ears: Vec::new(),
+                unicast: line.unicast,
                 host: attached(&lab, &lan, &names[place], place + 1),
                 kind: kind.clone(),
                 config: kind.config(&setup),
@@ -103,6 +111,7 @@ impl Stage {
             lan,
             line,
             floating,
+            began: clock::now(),
             _client: client,
             _lab: lab,
         }
@@ -222,6 +231,10 @@ impl Node {
         // The kernel makes it when the link is up; an agent of before says FAULT until then.
         let ready = clock::wait_until(SOON, || self.has_link_local());
         assert!(ready, "{} has no link-local address", self.name());
+        if self.unicast {
+            let ear = Watch::start(&self.host, WatchOptions::new(&[]));
+            self.ears.push(ear.unwrap());
+        }
         let started = self.kind.start_with(&self.host, &self.config);
         let package = "keepalived is missing: install the package keepalived";
         assert!(!matches!(started, Err(LabError::Tool { .. })), "{package}");
@@ -318,6 +331,24 @@ impl Node {
         serde_json::from_str(&self.host.sh(&command).unwrap()).unwrap()
     }
 
+    /// What may explain that its agent was late, for a report; a floatlock says more of itself.
+    fn print_state(&self) {
+        if self.agent.is_none() {
+            return;
+        }
+        let print = |command: &str| match self.host.sh(command) {
+            Ok(said) => println!("{}:\n{said}", self.name()),
+            Err(error) => println!("{}: {error}", self.name()),
+        };
+        print(HELD_UP);
+        if let AgentKind::Floatlock(program) = &self.kind {
+            print(&format!(
+                "{} status -c /run/lab/floatlock.toml",
+                program.display()
+            ));
+        }
+    }
+
     /// Whether it is what it must be when `holder` holds the addresses.
     fn is(&self, holder: &str, floating: &[IpAddr]) -> bool {
         if self.agent.is_none() {
@@ -338,12 +369,24 @@ impl Drop for Stage {
         if !thread::panicking() {
             return;
         }
-        for process in self
-            .nodes
-            .iter()
-            .flat_map(|node| node.ended.iter().chain(&node.agent))
-        {
-            println!("--- {}\n{}", process.name(), process.last_lines(60));
+        println!("--- {} since {:?}", self.line, self.began);
+        let mut report = Report::default();
+        for node in &self.nodes {
+            node.ended
+                .iter()
+                .chain(&node.agent)
+                .for_each(|process| report.lines(process));
+            for ear in &node.ears {
+                let heard = ear.observation().adverts;
+                report.adverts(node.name(), &heard, self.line.interval);
+            }
+        }
+        let seen = self.seen.observation().adverts;
+        report.adverts("the client", &seen, self.line.interval);
+        report.stops(&pulse::stops_since(self.began));
+        report.print(self.began);
+        for node in &self.nodes {
+            node.print_state();
         }
     }
 }

@@ -102,7 +102,9 @@ impl From<Cause> for Before {
     /// By the reason why this node claims.
     fn from(cause: Cause) -> Self {
         match cause {
-            Cause::Resigned { .. } | Cause::Preempting { .. } => Before::Leaving,
+            Cause::Resigned { .. } | Cause::Preempting { .. } | Cause::Elected { .. } => {
+                Before::Leaving
+            }
             _ => Before::Nobody,
         }
     }

@@ -101,6 +101,30 @@ pub fn drop_everything() -> Vec<Instruction> {
     vec![op(RETURN, DROP)]
 }
 
+/// The filter of a packet socket of [`Family`]'s neighbour protocol, which sees frames from the
+/// Ethernet header on: those in which somebody says that an address is his, nothing else.
+#[must_use]
+pub fn claims(family: Family) -> Vec<Instruction> {
+    match family {
+        // ARP of a sender that has an address.
+        Family::V4 => vec![
+            op(LD_WORD, ARP_SENDER_AT),
+            jump(JEQ, 0, 0, 1),
+            op(RETURN, DROP),
+            op(RETURN, PASS),
+        ],
+        // ICMPv6, neighbour advertisement.
+        Family::V6 => vec![
+            op(LD_BYTE, NEXT_HEADER_AT),
+            jump(JEQ, 58, 0, 3),
+            op(LD_BYTE, ICMPV6_TYPE_AT),
+            jump(JEQ, 136, 0, 1),
+            op(RETURN, PASS),
+            op(RETURN, DROP),
+        ],
+    }
+}
+
 /// X = the word that bit A is in; A stays. Each load overwrites the one before it until A is below
 /// the next word's first bit.
 fn pick_word(words: &[u32; 8]) -> [Instruction; PICK_LEN] {
@@ -118,6 +142,9 @@ const PICK_LEN: usize = 15;
 /// Over the load of the VRID, the picking, and all but the last of the tail.
 const DROP_FROM_VERSION: u8 = 1 + PICK_LEN as u8 + 7;
 
+const ARP_SENDER_AT: u32 = 14 + 14;
+const NEXT_HEADER_AT: u32 = 14 + 6;
+const ICMPV6_TYPE_AT: u32 = 14 + 40;
 const VERSION_AT: u32 = 0;
 const VRID_AT: u32 = 1;
 /// The scratch cell that a word goes through, from X to A.
@@ -126,6 +153,8 @@ const PASS: u32 = u32::MAX;
 const DROP: u32 = 0;
 
 // linux/bpf_common.h and linux/filter.h: class, then mode or operation, then size or source.
+const LD_WORD: u16 = 0x20; // BPF_LD (0) | BPF_ABS | BPF_W
+const LD_BYTE: u16 = 0x20 | 0x10; // BPF_LD (0) | BPF_ABS | BPF_B
 const LD_BYTE_AT_X: u16 = 0x40 | 0x10; // BPF_LD (0) | BPF_IND | BPF_B
 const LD_MEM: u16 = 0x60; // BPF_LD (0) | BPF_MEM
 const LDX_IMM: u16 = 0x01; // BPF_LDX | BPF_IMM
@@ -155,6 +184,7 @@ const fn jump(code: u16, operand: u32, jump_true: u8, jump_false: u8) -> Instruc
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::{arp, ndp};
 
     /// Runs a program as the kernel does, for the instructions that are used here; whether it
     /// passes the packet.
@@ -169,6 +199,17 @@ mod tests {
                 at += usize::from(if taken { i.jump_true } else { i.jump_false });
             };
             match i.code {
+                LD_BYTE => match byte(i.operand) {
+                    Some(byte) => a = byte,
+                    None => return false,
+                },
+                LD_WORD => match (0..4)
+                    .map(|n| byte(i.operand + n))
+                    .collect::<Option<Vec<_>>>()
+                {
+                    Some(bytes) => a = bytes.iter().fold(0, |word, byte| word << 8 | byte),
+                    None => return false,
+                },
                 LD_BYTE_AT_X => match byte(x + i.operand) {
                     Some(byte) => a = byte,
                     None => return false,
@@ -281,5 +322,21 @@ mod tests {
     fn a_sending_socket_hears_nothing() {
         assert!(!passes(&drop_everything(), &packet(20, 0x31, 7)));
         assert!(!passes(&drop_everything(), &[]));
+    }
+
+    #[test]
+    fn only_who_claims_an_address_wakes_who_looks() {
+        let (mac, v4, v6) = ([2; 6], [192, 0, 2, 1].into(), [0xfd; 16].into());
+        let arp = claims(Family::V4);
+        assert!(passes(&arp, &arp::gratuitous(mac, v4)));
+        assert!(!passes(&arp, &arp::probe(mac, v4)));
+        assert!(!passes(&arp, &arp::gratuitous(mac, v4)[..20]));
+        let ndp = claims(Family::V6);
+        assert!(passes(&ndp, &ndp::unsolicited(mac, v6, false)));
+        assert!(!passes(&ndp, &ndp::probe(mac, v6)));
+        assert!(!passes(&ndp, &ndp::unsolicited(mac, v6, false)[..50]));
+        let mut tcp = ndp::unsolicited(mac, v6, false);
+        tcp[20] = 6;
+        assert!(!passes(&ndp, &tcp));
     }
 }

@@ -5,7 +5,7 @@
 //! | [`vrrp`] | what is an advert, and which ones count? |
 //! | [`native`] | the same for the heartbeat of Floatlock's own protocol |
 //! | [`ipv4`] | what does the header around an advert say? |
-//! | [`arp`], [`ndp`] | how are the neighbours told who answers now? |
+//! | [`arp`], [`ndp`] | how are the neighbours told who answers now, and asked? |
 //! | [`filter`] | which packets does the kernel wake us for? |
 //!
 //! Reading never panics, and never allocates by a sender's wish: what was received is viewed, not

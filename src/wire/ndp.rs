@@ -1,11 +1,13 @@
-//! How do IPv6 neighbours learn who answers now? The unsolicited neighbour advertisement frame.
+//! How do IPv6 neighbours learn who answers now, and how does one learn it from them? The frames
+//! of neighbour discovery.
 
 use std::net::Ipv6Addr;
 
 use pnet_base::MacAddr;
 use pnet_packet::ethernet::{EtherTypes, MutableEthernetPacket};
 use pnet_packet::icmpv6::ndp::{
-    MutableNdpOptionPacket, MutableNeighborAdvertPacket, NdpOptionTypes, NeighborAdvertFlags,
+    MutableNdpOptionPacket, MutableNeighborAdvertPacket, MutableNeighborSolicitPacket,
+    NdpOptionTypes, NeighborAdvertFlags,
 };
 use pnet_packet::icmpv6::{Icmpv6Packet, Icmpv6Types, checksum};
 use pnet_packet::ip::IpNextHeaderProtocols;
@@ -21,26 +23,79 @@ const IPV6_AT: usize = 14;
 const ICMPV6_AT: usize = IPV6_AT + 40;
 const OPTION_AT: usize = ICMPV6_AT + 24;
 
+/// The length of a probe: Ethernet 14, IPv6 40, solicitation 24.
+pub const PROBE_LEN: usize = 78;
+
 /// An unsolicited advertisement of `address` to all nodes, overriding what they knew (RFC 4861,
 /// section 7.2.6). `router`: whether this host forwards; a wrong answer makes hosts drop or invent
 /// a default router.
 #[must_use]
 pub fn unsolicited(mac: [u8; 6], address: Ipv6Addr, router: bool) -> [u8; FRAME_LEN] {
     let mut frame = [0; FRAME_LEN];
-    write_ethernet(&mut frame[..IPV6_AT], mac);
-    write_ipv6(&mut frame[IPV6_AT..ICMPV6_AT], address);
+    write_ethernet(&mut frame[..IPV6_AT], mac, ALL_NODES_MAC);
+    let payload = (FRAME_LEN - ICMPV6_AT) as u16;
+    write_ipv6(&mut frame[IPV6_AT..ICMPV6_AT], address, ALL_NODES, payload);
     write_option(&mut frame[OPTION_AT..], mac);
     write_advertisement(&mut frame[ICMPV6_AT..], address, router);
     frame
+}
+
+/// A solicitation of `address` from nobody: whoever has it answers to all nodes, and nobody's cache
+/// changes (RFC 4862, section 5.4.2: "the IP source is set to the unspecified address and the IP
+/// destination is set to the solicited-node multicast address of the target address").
+///
+/// RFC 4861, section 4.3: the source link-layer option "MUST NOT be included when the source IP
+/// address is the unspecified address".
+#[must_use]
+pub fn probe(mac: [u8; 6], address: Ipv6Addr) -> [u8; PROBE_LEN] {
+    let mut frame = [0; PROBE_LEN];
+    let [.., a, b, c] = address.octets();
+    // RFC 4291, section 2.7.1, and its Ethernet address.
+    let mut solicited = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 1, 0xff00, 0).octets();
+    solicited[13..].copy_from_slice(&[a, b, c]);
+    write_ethernet(&mut frame[..IPV6_AT], mac, [0x33, 0x33, 0xff, a, b, c]);
+    let (nobody, solicited) = (Ipv6Addr::UNSPECIFIED, solicited.into());
+    let payload = (PROBE_LEN - ICMPV6_AT) as u16;
+    write_ipv6(&mut frame[IPV6_AT..ICMPV6_AT], nobody, solicited, payload);
+    write_solicitation(&mut frame[ICMPV6_AT..], address, solicited);
+    frame
+}
+
+/// An address that somebody says is his, and by which hardware address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// Where the frame came from.
+    pub mac: [u8; 6],
+    /// The target of the advertisement.
+    pub address: Ipv6Addr,
+}
+
+impl Claim {
+    /// What a frame from the Ethernet header on claims: `None` where it is no neighbour
+    /// advertisement that came from this link (RFC 4861, section 7.1.2).
+    ///
+    /// Its checksum is not looked at: a frame that was damaged on the way did not arrive, and a lie
+    /// would carry the right one.
+    #[must_use]
+    pub fn read(frame: &[u8]) -> Option<Self> {
+        let frame = frame.first_chunk::<OPTION_AT>()?;
+        let is_ipv6 = frame[12..14] == [0x86, 0xdd] && frame[IPV6_AT] >> 4 == 6;
+        let is_on_link = frame[IPV6_AT + 6..IPV6_AT + 8] == [58 /* ICMPv6 */, 255];
+        let is_advertisement = frame[ICMPV6_AT..ICMPV6_AT + 2] == [136, 0];
+        let mac = *frame[6..].first_chunk()?;
+        let address = Ipv6Addr::from(*frame[ICMPV6_AT + 8..].first_chunk::<16>()?);
+        let claims = is_ipv6 && is_on_link && is_advertisement;
+        claims.then_some(Self { mac, address })
+    }
 }
 
 #[expect(
     clippy::expect_used,
     reason = "the caller's range is as long as the header"
 )]
-fn write_ethernet(bytes: &mut [u8], mac: [u8; 6]) {
+fn write_ethernet(bytes: &mut [u8], mac: [u8; 6], to: [u8; 6]) {
     let mut ethernet = MutableEthernetPacket::new(bytes).expect("14 bytes");
-    ethernet.set_destination(ALL_NODES_MAC.into());
+    ethernet.set_destination(to.into());
     ethernet.set_source(mac.into());
     ethernet.set_ethertype(EtherTypes::Ipv6);
 }
@@ -49,15 +104,15 @@ fn write_ethernet(bytes: &mut [u8], mac: [u8; 6]) {
     clippy::expect_used,
     reason = "the caller's range is as long as the header"
 )]
-fn write_ipv6(bytes: &mut [u8], source: Ipv6Addr) {
+fn write_ipv6(bytes: &mut [u8], source: Ipv6Addr, destination: Ipv6Addr, payload: u16) {
     let mut ipv6 = MutableIpv6Packet::new(bytes).expect("40 bytes");
     ipv6.set_version(6);
-    ipv6.set_payload_length((FRAME_LEN - ICMPV6_AT) as u16);
+    ipv6.set_payload_length(payload);
     ipv6.set_next_header(IpNextHeaderProtocols::Icmpv6);
     // RFC 4861, section 7.1.2: receivers drop it with any other hop limit.
     ipv6.set_hop_limit(255);
     ipv6.set_source(source);
-    ipv6.set_destination(ALL_NODES);
+    ipv6.set_destination(destination);
 }
 
 #[expect(
@@ -86,4 +141,94 @@ fn write_advertisement(bytes: &mut [u8], address: Ipv6Addr, router: bool) {
     let icmpv6 = Icmpv6Packet::new(bytes).expect("32 bytes");
     let sum = checksum(&icmpv6, &address, &ALL_NODES);
     bytes[2..4].copy_from_slice(&sum.to_be_bytes());
+}
+
+#[expect(
+    clippy::expect_used,
+    reason = "the caller's range is as long as the message"
+)]
+fn write_solicitation(bytes: &mut [u8], address: Ipv6Addr, to: Ipv6Addr) {
+    let mut solicitation = MutableNeighborSolicitPacket::new(bytes).expect("24 bytes");
+    solicitation.set_icmpv6_type(Icmpv6Types::NeighborSolicit);
+    solicitation.set_target_addr(address);
+    let icmpv6 = Icmpv6Packet::new(bytes).expect("24 bytes");
+    let sum = checksum(&icmpv6, &Ipv6Addr::UNSPECIFIED, &to);
+    bytes[2..4].copy_from_slice(&sum.to_be_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const MAC: [u8; 6] = [2, 0, 0, 0, 0, 7];
+    const VIP: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0x12, 0x3456);
+
+    #[test]
+    fn rfc4862_5_4_2_a_probe_comes_from_nobody_and_goes_to_the_solicited_node() {
+        let frame = probe(MAC, VIP);
+        #[rustfmt::skip]
+        let ethernet = [
+            0x33, 0x33, 0xff, 0x12, 0x34, 0x56,
+            2, 0, 0, 0, 0, 7,
+            0x86, 0xdd,
+        ];
+        assert_eq!(frame[..14], ethernet);
+        assert_eq!(frame[14..22], [0x60, 0, 0, 0, 0, 24, 58, 255]);
+        assert_eq!(frame[22..38], [0; 16], "from nobody");
+        let to: Ipv6Addr = "ff02::1:ff12:3456".parse().unwrap();
+        assert_eq!(frame[38..54], to.octets());
+        assert_eq!(frame[54..56], [135, 0]);
+        assert_eq!(frame[58..62], [0; 4]);
+        assert_eq!(frame[62..], VIP.octets());
+        assert_eq!(internet_sum(&frame), 0xffff);
+    }
+
+    /// Of the pseudo-header and the message, the checksum included (RFC 1071).
+    fn internet_sum(frame: &[u8; PROBE_LEN]) -> u32 {
+        let pseudo = [&frame[22..54], &[0, 0, 0, 24, 0, 0, 0, 58], &frame[54..]].concat();
+        let words = pseudo
+            .chunks(2)
+            .map(|w| u32::from(w[0]) << 8 | u32::from(w[1]));
+        let sum: u32 = words.sum();
+        (sum & 0xffff) + (sum >> 16)
+    }
+
+    #[test]
+    fn an_advertisement_claims_its_target() {
+        let claim = Claim {
+            mac: MAC,
+            address: VIP,
+        };
+        assert_eq!(Claim::read(&unsolicited(MAC, VIP, false)), Some(claim));
+        let without_option = &unsolicited(MAC, VIP, true)[..OPTION_AT];
+        assert_eq!(Claim::read(without_option), Some(claim));
+    }
+
+    #[test]
+    fn somebody_else_s_probe_claims_nothing() {
+        assert_eq!(Claim::read(&probe(MAC, VIP)), None);
+    }
+
+    #[test]
+    fn what_is_no_advertisement_of_this_link_claims_nothing() {
+        for (at, value) in [(12, 8), (14, 0x40), (20, 17), (21, 254), (54, 135), (55, 1)] {
+            let mut frame = unsolicited(MAC, VIP, false);
+            frame[at] = value;
+            assert_eq!(Claim::read(&frame), None, "byte {at}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..120)) {
+            let _ = Claim::read(&bytes);
+        }
+
+        #[test]
+        fn what_is_cut_short_claims_nothing(length in 0..OPTION_AT) {
+            prop_assert_eq!(Claim::read(&unsolicited(MAC, VIP, false)[..length]), None);
+        }
+    }
 }

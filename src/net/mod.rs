@@ -1,7 +1,8 @@
-//! Sockets and netlink: how adverts, announcements and addresses reach the kernel.
+//! Sockets and netlink: how adverts, announcements, questions and addresses reach the kernel.
 
 pub mod addresses;
 pub mod announce;
 pub mod heartbeat;
+pub mod look;
 pub mod monitor;
 pub mod rtnl;

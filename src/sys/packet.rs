@@ -1,5 +1,5 @@
-//! How does a whole Ethernet frame leave one interface? Through an `AF_PACKET` socket that
-//! receives nothing.
+//! How does a whole Ethernet frame leave one interface, and come in by it? Through an `AF_PACKET`
+//! socket, which hears only what it is opened for.
 //!
 //! socket2 and nix open such sockets but offer no safe way to write a `sockaddr_ll`.
 
@@ -11,11 +11,11 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use libc::{sockaddr_ll, socklen_t};
 use nix::errno::Errno;
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, SockFilter, Socket, Type};
 
-use super::mmsg;
+use super::mmsg::{self, Inbox, SLOTS};
 
-/// A socket that sends frames out of one interface.
+/// A socket that sends frames out of one interface, and may hear what comes in by it.
 #[derive(Debug)]
 pub struct PacketSocket(Socket);
 
@@ -25,11 +25,37 @@ impl PacketSocket {
     /// # Errors
     /// `EPERM` without `CAP_NET_RAW`; `ENODEV` where no interface has the index.
     pub fn open(index: u32) -> io::Result<Self> {
-        let flags = Type::RAW.nonblocking().cloexec();
-        // Protocol 0: the kernel hands it no frame, so nothing can fill a queue that nobody reads.
-        let socket = Socket::new_raw(Domain::PACKET, flags, None)?;
-        bind(&socket, index)?;
+        let socket = new()?;
+        bind(&socket, index, 0)?;
         Ok(Self(socket))
+    }
+
+    /// Opens one that hears the frames of this protocol (an `ETH_P_` number) that come in and pass
+    /// the filter; what the host itself sends does not come in.
+    ///
+    /// # Errors
+    /// As [`PacketSocket::open`]; `EINVAL` for a filter that is none.
+    pub fn hearing(index: u32, protocol: u16, filter: &[SockFilter]) -> io::Result<Self> {
+        let socket = new()?;
+        socket.attach_filter(filter)?;
+        bind(&socket, index, protocol)?;
+        Ok(Self(socket))
+    }
+
+    /// From now on another filter decides what is heard.
+    ///
+    /// # Errors
+    /// `EINVAL` for a filter that is none, `ENOMEM`.
+    pub fn set_filter(&self, filter: &[SockFilter]) -> io::Result<()> {
+        self.0.attach_filter(filter)
+    }
+
+    /// Takes waiting frames without blocking, as [`Inbox::receive`].
+    ///
+    /// # Errors
+    /// `EAGAIN` where none waits; `ENETDOWN`, once, when the interface went down.
+    pub fn receive(&self, inbox: &mut Inbox) -> Result<usize, Errno> {
+        inbox.receive(self.0.as_fd(), SLOTS)
     }
 
     /// The interface's Ethernet address now; `None` where it has none (loopback, tunnels).
@@ -74,9 +100,16 @@ impl AsFd for PacketSocket {
 
 const NAME_LEN: socklen_t = size_of::<sockaddr_ll>() as socklen_t;
 
-fn bind(socket: &Socket, index: u32) -> io::Result<()> {
+/// Protocol 0: the kernel hands it no frame, so nothing can fill a queue that nobody reads.
+fn new() -> io::Result<Socket> {
+    let flags = Type::RAW.nonblocking().cloexec();
+    Socket::new_raw(Domain::PACKET, flags, None)
+}
+
+fn bind(socket: &Socket, index: u32, protocol: u16) -> io::Result<()> {
     let mut name = empty_name();
     name.sll_family = libc::AF_PACKET as u16;
+    name.sll_protocol = protocol.to_be();
     name.sll_ifindex = i32::try_from(index).map_err(|_| Errno::ENODEV)?;
     // SAFETY: the pointer and length describe `name`, a whole sockaddr_ll that lives on the stack.
     let done = unsafe { libc::bind(socket.as_raw_fd(), (&raw const name).cast(), NAME_LEN) };

@@ -21,6 +21,8 @@ mod end;
 mod host;
 #[path = "sim/laws.rs"]
 mod laws;
+#[path = "sim/look.rs"]
+mod look;
 #[path = "sim/network.rs"]
 mod network;
 #[path = "sim/scenario.rs"]

@@ -23,7 +23,7 @@ use crate::wire::vrrp::{self, Received};
 use super::board::{Board, GroupRow, LineFacts, LineRow, WireRow};
 use super::herald::{self, Herald, Passed, PlannedHerald};
 use super::line::Line;
-use super::message::{Command, Entry, Job, Key, Level, Outbox};
+use super::message::{Ask, Command, Entry, Job, Key, Level, Outbox};
 use super::plan::{Ear, Plan, Planned};
 use super::recorder::Item;
 use super::slot::{Out, Slot};
@@ -72,16 +72,17 @@ impl Heartbeat {
     pub(crate) fn new(
         inbox: Inbox<Command>,
         (waker, wake): (Waker, Wake),
-        (jobs, journal, store): (Outbox<Job>, Outbox<Entry>, Outbox<Task>),
+        (jobs, looks): (Outbox<Job>, Outbox<Ask>),
+        (journal, store): (Outbox<Entry>, Outbox<Task>),
         board: Arc<Board>,
     ) -> io::Result<Self> {
         let out = Out {
             senders: Vec::new(),
             jobs,
+            looks,
             journal,
             store,
             says: Vec::with_capacity(64),
-            looks: Vec::new(),
             has_news: false,
             record: None,
             effects: Vec::with_capacity(64),
@@ -165,7 +166,6 @@ impl Heartbeat {
             self.pass(heard_until);
         }
         self.flush();
-        self.look();
         self.withdraw();
         self.show();
         self.board.turns.fetch_add(1, Ordering::Relaxed);
@@ -354,14 +354,6 @@ impl Heartbeat {
                 slot.step(now, Event::Tick, &mut self.out);
             }
             slot.lapse(now, &mut self.out);
-        }
-    }
-
-    fn look(&mut self) {
-        for (key, ticket) in std::mem::take(&mut self.out.looks) {
-            if let Some(slot) = self.slots.iter_mut().find(|slot| slot.key == key) {
-                slot.step(clock::now(), Event::Looked(ticket, false), &mut self.out);
-            }
         }
     }
 

@@ -24,11 +24,11 @@ pub(crate) enum Command {
     Answering(Key, Term),
     /// Somebody works on it, or on what comes before it.
     Working(Key, Term),
+    /// Whether another host answers for one of its addresses.
+    Looked(Key, u64, bool),
     AddressLost(Key),
     /// The epoch is stored.
     Persisted(Key, Epoch),
-    /// Somebody answers for an address, or nobody does.
-    Looked(Key, u64, bool),
     /// Move the addresses to this node, or to whoever is ready; by force, whether or not one is.
     HandOver(Key, Option<NodeId>, bool, SyncSender<Result<(), Immovable>>),
     /// Out of service or back; by force, whether or not others are ready.
@@ -122,6 +122,15 @@ pub(crate) enum Job {
     /// Links have come or gone: each that is there needs the gate.
     Guard,
     Stop,
+}
+
+/// To the look thread: does another host answer for these addresses? It replaces what the group has
+/// asked before.
+pub(crate) struct Ask {
+    pub(crate) key: Key,
+    pub(crate) name: Arc<str>,
+    pub(crate) ticket: u64,
+    pub(crate) addresses: Arc<Addresses>,
 }
 
 /// A queue that its sender never waits for: what does not fit is counted.

@@ -5,6 +5,7 @@
 //! | main | signals; start and stop | signals |
 //! | heartbeat | core, adverts in and out; real-time | its one poll |
 //! | actuator | addresses and announcements, one after the other | the kernel |
+//! | look | whether another host answers for addresses; real-time | neighbours, milliseconds |
 //! | watch | links and addresses changed by others | netlink |
 //! | service | control socket, watchdog, reload (tokio) | clients |
 //! | reload | a reload by signal | the disk, if need be |
@@ -21,6 +22,7 @@ mod journal;
 mod lease;
 mod line;
 mod links;
+mod look;
 mod message;
 mod observe;
 mod plan;
@@ -61,6 +63,7 @@ use actuator::Actuator;
 use board::Board;
 use errand::Errand;
 use heartbeat::Heartbeat;
+use look::Looker;
 use message::{Command, Entry, Heart, Job, Level, Outbox};
 use observe::Observer;
 use recorder::{Item, Recorder};
@@ -81,6 +84,8 @@ const LAST_WORDS_WITHIN: Duration = Duration::from_secs(2);
 const ACTUATOR_NICE: i32 = -19;
 /// Jobs for the actuator that may wait.
 const JOBS: usize = 8192;
+/// Questions for the look thread that may wait; a group has one at a time.
+const LOOKS: usize = 8192;
 
 /// How announcements are written.
 const FRAMES: Frames = Frames {
@@ -217,6 +222,7 @@ impl Agent {
 
         let pipes = || wake::pair().map_err(AgentError::system("opening an eventfd"));
         let (heart_wake, jobs_wake, watch_wake) = (pipes()?, pipes()?, pipes()?);
+        let looks_wake = pipes()?;
         let (heart, commands) = Heart::new(heart_wake.0.clone());
         let (to_store, store_inbox) = Outbox::new(store::BOUND, None);
         let store = open_store(&config, &journal)?;
@@ -224,10 +230,13 @@ impl Agent {
             .map_err(AgentError::system("reading random numbers"))?;
         remember_lease(&config, &store, &journal);
         let (jobs, job_inbox) = Outbox::new(JOBS, Some(jobs_wake.0.clone()));
+        let (looks, look_inbox) = Outbox::new(LOOKS, Some(looks_wake.0));
+        let looker = Looker::new((look_inbox, looks_wake.1), heart.clone(), journal.clone());
         let mut heartbeat = Heartbeat::new(
             commands,
             heart_wake,
-            (jobs.clone(), journal.clone(), to_store.clone()),
+            (jobs.clone(), looks),
+            (journal.clone(), to_store.clone()),
             Arc::clone(&board),
         )
         .map_err(AgentError::system("setting up the heartbeat"))?;
@@ -317,7 +326,9 @@ impl Agent {
             config,
             journal,
         };
-        // Not joined: it holds nothing that must be put in order, and ends with the process.
+        // Not joined: they hold nothing that must be put in order, and end with the process.
+        let realtime = agent.config.node.realtime;
+        spawn("look", move || look(looker, realtime))?;
         spawn("service", move || {
             service::run(&runtime, server, observer, &board)
         })?;
@@ -401,6 +412,14 @@ fn act(actuator: Actuator, realtime: bool, journal: &Outbox<Entry>) {
         journal.offer(Entry::Note(Level::Warning, text));
     }
     actuator.run();
+}
+
+fn look(looker: Looker, realtime: bool) {
+    if realtime {
+        // Not permitted: the heartbeat says so.
+        let _ = realtime::schedule_fifo(PRIORITY - 1);
+    }
+    looker.run();
 }
 
 fn beat(heartbeat: Heartbeat, realtime: bool, board: &Board, journal: &Outbox<Entry>) {

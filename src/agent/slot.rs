@@ -13,7 +13,7 @@ use crate::wire::vrrp::Received;
 use super::board::{Holding, LeaseRow};
 use super::lease::Lease;
 use super::line::Line;
-use super::message::{Addresses, Before, Entry, Job, Key, Outbox};
+use super::message::{Addresses, Ask, Before, Entry, Job, Key, Outbox};
 use super::plan::{Planned, Spoken};
 use super::recorder::Item;
 use super::store::Task;
@@ -22,12 +22,12 @@ use super::store::Task;
 pub(crate) struct Out {
     pub(crate) senders: Vec<Sender>,
     pub(crate) jobs: Outbox<Job>,
+    pub(crate) looks: Outbox<Ask>,
     pub(crate) journal: Outbox<Entry>,
     /// Where epochs are stored.
     pub(crate) store: Outbox<Task>,
     /// What native groups have said in this turn.
     pub(crate) says: Vec<(GroupId, Say)>,
-    pub(crate) looks: Vec<(Key, u64)>,
     /// The peers should know at once what has become of a native group.
     pub(crate) has_news: bool,
     /// Where everything is written down, if somebody wants it.
@@ -221,7 +221,6 @@ impl Slot {
                 let name = Arc::clone(&self.name);
                 out.store.offer(Task::Epoch(self.key, name, epoch));
             }
-            Effect::Look(ticket) => out.looks.push((self.key, ticket)),
             Effect::Renew(until) => {
                 if let Some(lease) = &mut self.lease {
                     lease.asked = Some(until);
@@ -256,6 +255,12 @@ impl Slot {
             }
             Effect::Announce(term) => out.jobs.offer(Job::Announce(self.key, term, addresses())),
             Effect::Hush => out.jobs.offer(Job::Hush(self.key)),
+            Effect::Look(ticket) => out.looks.offer(Ask {
+                key: self.key,
+                name: Arc::clone(&self.name),
+                ticket,
+                addresses: addresses(),
+            }),
             Effect::Report(report) => {
                 out.journal
                     .offer(Entry::Group(Arc::clone(&self.name), report));

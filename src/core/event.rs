@@ -46,6 +46,8 @@ pub enum Event {
     Answering(Term),
     /// What was asked for under this term is being worked on, or waits for what is.
     Working(Term),
+    /// The answer to [`Effect::Look`]: whether another host answers for one of the addresses.
+    Looked(u64, bool),
     /// Somebody else took at least one of our addresses off while we hold them.
     AddressLost,
     /// The lease has ended: no advert has left this host for as long as it lasts.
@@ -64,8 +66,6 @@ pub enum Event {
     Ask(lease::NodeId),
     /// Native: this host may have stood still for so long without its clock knowing.
     Doubt(Duration),
-    /// The answer to [`Effect::Look`]: whether somebody answers for an address.
-    Looked(u64, bool),
     /// Give the addresses to this node, or to whoever takes them; see [`super::Group::successor`].
     HandOver(Option<lease::NodeId>),
     /// Hand over and hold nothing until it is off again.
@@ -177,8 +177,6 @@ pub enum Effect {
     Extend(Instant),
     /// Native: store the epoch durably, then say [`lease::Event::Persisted`].
     Persist(lease::Epoch),
-    /// Ask the network whether somebody answers for the addresses; answer with [`Event::Looked`].
-    Look(u64),
     /// Arm the gate, put the addresses on and read them back; answer with [`Event::Acquired`].
     Acquire(Term),
     /// Let the gate pass frames for the addresses, for as long as what was renewed lasts.
@@ -193,6 +191,9 @@ pub enum Effect {
     Announce(Term),
     /// Cancel what is still to be announced.
     Hush,
+    /// Ask the network, in the manner of address conflict detection (RFC 5227), whether another
+    /// host answers for one of the addresses; answer with [`Event::Looked`] of the same number.
+    Look(u64),
     /// Tell the operator.
     Report(Report),
 }
@@ -371,11 +372,13 @@ pub enum Blocked {
     Stuck(AddressFault),
     /// Somebody else keeps taking the addresses off.
     Fight,
+    /// Another host answers for an address, though no MASTER is heard.
+    Answered,
 }
 
 impl Alarm {
     /// How many kinds there are.
-    pub const KINDS: usize = 8;
+    pub const KINDS: usize = 9;
 
     /// Which kind this is.
     #[must_use]
@@ -389,6 +392,7 @@ impl Alarm {
             Alarm::SecondMaster { .. } => 5,
             Alarm::Unheard => 6,
             Alarm::Heard => 7,
+            Alarm::Answered => 8,
         }
     }
 }
@@ -431,4 +435,6 @@ pub enum Alarm {
         /// Its priority.
         priority: u8,
     },
+    /// Another host answers for an address, though no MASTER is heard: this one does not stand.
+    Answered,
 }

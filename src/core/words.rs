@@ -97,6 +97,10 @@ impl fmt::Display for Blocked {
                 "somebody keeps removing the addresses on this host; find out who (ip monitor \
                  address), then wait or reload",
             ),
+            Blocked::Answered => f.write_str(
+                "another host answers for an address, but no MASTER is heard; the log names it: \
+                 mend the way of the adverts, or take the address off there",
+            ),
         }
     }
 }
@@ -157,6 +161,10 @@ impl fmt::Display for Alarm {
                     "{from} is MASTER too, with priority {priority}, and should give way"
                 )
             }
+            Alarm::Answered => f.write_str(
+                "no MASTER is heard, but another host answers for an address: this node stays \
+                 BACKUP and asks again",
+            ),
         }
     }
 }

@@ -57,11 +57,11 @@ pub(crate) fn play(row: &Row) {
     stage.nothing_odd();
 }
 
-/// Keeps the adverts of each from the other until both are MASTER.
+/// Cuts the network between them until both are MASTER.
 fn two_masters(stage: &Stage) {
     let [one, two] = [&stage.nodes[0], &stage.nodes[1]];
     for (from, to) in [(one, two), (two, one)] {
-        let cut = stage.lan.drop_one_way(&from.host, &to.host, Traffic::Vrrp);
+        let cut = stage.lan.drop_one_way(&from.host, &to.host, Traffic::All);
         cut.unwrap();
     }
     let both = || [one, two].iter().all(|node| node.role() == Some(Master));

@@ -108,11 +108,12 @@ fn the_owner_of_an_address_is_master_at_once_and_never_touches_it() {
     let [host, other] = &site.hosts[..] else {
         unreachable!()
     };
-    host.sh("ip addr add 10.77.0.100/24 dev eth0").unwrap();
-    let before = host.sh("ip -o addr show dev eth0").unwrap();
     let watch = site.watch(&[VIP]);
     let b = site.start(1, Group::web(100));
     b.becomes("MASTER");
+    // Not before: while its host answers for it, nobody else takes it.
+    host.sh("ip addr add 10.77.0.100/24 dev eth0").unwrap();
+    let before = host.sh("ip -o addr show dev eth0").unwrap();
     let started = clock::now();
     let a = site.start(0, Group::web(255));
     let master = a.becomes("MASTER");

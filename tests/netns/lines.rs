@@ -121,9 +121,13 @@ fn a_cut_of_one_path_changes_nothing_while_another_one_lives() {
     adverts(&watch, "lb-a", 12);
     a.demand_no_change_since(mark_a);
     b.demand_no_change_since(mark_b);
-    // And with the second path it is over.
+    // Without the second path either, it is alive all the same: it answers.
     link.cut_silently(&b.host).unwrap();
+    b.said("another host answers for an address");
+    b.demand_no_change_since(mark_b);
+    site.lan.cut_silently(&b.host).unwrap();
     b.becomes_after(mark_b, "web", "MASTER");
+    site.lan.heal(&b.host).unwrap();
     link.heal(&b.host).unwrap();
     b.becomes_after(mark_b, "web", "BACKUP");
     a.demand_no_change_since(mark_a);

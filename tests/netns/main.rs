@@ -4,6 +4,7 @@
 // Helpers of tests are tests too, which the lints do not know.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod acd;
 mod addresses;
 mod agent;
 mod announcements;

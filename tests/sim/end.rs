@@ -63,8 +63,8 @@ impl World {
         }
         if self.dice.chance(70) {
             self.return_to(node);
-        } else if !self.hosts[node].is_owner() {
-            // Gone for good, and `floatlock release` has cleared what it left.
+        } else {
+            // Gone for good: `floatlock release` has cleared what it left, and an owner is off.
             self.hosts[node].returns_after = None;
             self.hosts[node].kernel = Default::default();
         }

@@ -107,7 +107,16 @@ pub(crate) struct Agent {
     pub(crate) holding: bool,
     pub(crate) stopping: bool,
     pub(crate) timer_at: Instant,
+    /// The last one, while it goes on.
+    pub(crate) look: Option<Look>,
     pub(crate) ledger: Ledger,
+}
+
+/// Asking the network who answers for the addresses.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Look {
+    pub(crate) ticket: u64,
+    pub(crate) answered: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -192,6 +201,9 @@ impl Host {
         let (clock, mut said) = (self.clock(now), Vec::new());
         let group = Group::new(self.settings, self.facts(), (clock, clock), &mut said);
         self.boot += 1;
+        if self.is_owner() {
+            self.kernel.on = ALL;
+        }
         self.gate = Gate::default();
         if self.settings.lease.is_some() {
             self.gate.shut();
@@ -206,6 +218,7 @@ impl Host {
             holding: false,
             stopping: false,
             timer_at: Instant::NEVER,
+            look: None,
             ledger: Ledger::new(nodes, &self.settings, clock),
         });
         said

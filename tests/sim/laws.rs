@@ -20,6 +20,11 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// A stop ends within two releases that get stuck, on which nobody works.
 const STOPPED_WITHIN: Duration = Duration::from_secs(31);
 
+/// For an answer to the question who answers, a BACKUP waits so long.
+const LOOK_WITHIN: Duration = Duration::from_millis(35);
+/// However short the interval is, it asks so seldom.
+const LOOKS_APART: Duration = Duration::from_millis(100);
+
 pub(crate) type Verdict = Result<(), String>;
 
 /// The last advert that a node has heard of another one.
@@ -29,6 +34,13 @@ struct Last {
     interval: Duration,
     /// Whether it may have had addresses on, and has not resigned since.
     holds: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Looks {
+    Never,
+    Asks(u64),
+    Answered,
 }
 
 /// What an observer of one agent remembers.
@@ -52,6 +64,8 @@ pub(crate) struct Ledger {
     frozen: Duration,
     thawed_at: Instant,
     announces: bool,
+    /// Whether it asked who answers since it last heard an advert, and what came of it.
+    looks: Looks,
     stop_at: Option<Instant>,
     /// When it last learnt that somebody works on what it asked for.
     worked_at: Instant,
@@ -95,6 +109,7 @@ impl Ledger {
             frozen: Duration::ZERO,
             thawed_at: now,
             announces: false,
+            looks: Looks::Never,
             stop_at: None,
             worked_at: Instant::default(),
             works_at: Instant::default(),
@@ -118,12 +133,14 @@ impl Ledger {
         let down = self.master_down(settings);
         match packet.event {
             Event::Advert(heard) => {
-                self.stirred_at = self.now;
+                // What is heard may leave a wait as it is, also one for the next look.
+                self.stirred_at = self.stirred_at.max(self.now);
+                self.looks = Looks::Never;
                 self.longest_interval = self.longest_interval.max(heard.interval);
                 count(&mut self.heard, self.now, packet);
             }
             Event::Conflict { interval, .. } => {
-                self.stirred_at = self.now;
+                self.stirred_at = self.stirred_at.max(self.now);
                 self.longest_interval = self.longest_interval.max(interval);
                 let Settings {
                     version,
@@ -135,8 +152,12 @@ impl Ledger {
                 self.disputed_until = self.disputed_until.max(self.now + wait);
             }
             Event::Settings(new) => {
-                self.stirred_at = self.now;
+                self.stirred_at = self.stirred_at.max(self.now);
                 self.longest_interval = self.longest_interval.max(new.interval).max(down / 100);
+            }
+            Event::Looked(ticket, true) if self.looks == Looks::Asks(ticket) => {
+                self.looks = Looks::Answered;
+                self.stirred_at = self.now + LOOKS_APART;
             }
             Event::Working(term) => {
                 self.worked_at = self.now;
@@ -181,6 +202,10 @@ impl Ledger {
             ),
             Effect::Acquire(term) => self.acquires(step, term, unread),
             Effect::Release(term) => self.releases(step, term),
+            Effect::Look(ticket) => {
+                self.looks = Looks::Asks(ticket);
+                demand(step.role == RoleName::Backup, "only a BACKUP asks")
+            }
             Effect::Announce(_) => {
                 self.announces = true;
                 Ok(())
@@ -321,6 +346,11 @@ impl Ledger {
                 || is_owner(&step.settings),
             "law 10: nobody stands within the master-down time after a frame that disagrees",
         )?;
+        let after_silence = to == RoleName::Candidate && matches!(cause, Cause::Silence { .. });
+        demand(
+            !after_silence || matches!(self.looks, Looks::Asks(_)),
+            "acd: nobody stands after silence who has not asked, or who was answered",
+        )?;
         match to {
             RoleName::Master => self.became_master(step, from),
             _ => Ok(()),
@@ -378,7 +408,7 @@ impl Ledger {
 
     fn stands_in_time(&self, group: &Group, role: RoleName) -> Verdict {
         let settings = group.settings();
-        let wait = self.master_down(settings) * 2;
+        let wait = self.master_down(settings) * 2 + LOOK_WITHIN;
         let stirred_at = self.stirred_at.max(self.thawed_at);
         let latest = stirred_at.max(self.born + settings.start_delay) + wait;
         demand(

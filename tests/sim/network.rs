@@ -25,6 +25,8 @@ pub(crate) struct Network {
     nodes: usize,
     lines: Vec<Line>,
     ways: Vec<Way>,
+    /// Whether what is cut and lost are the adverts alone: a firewall, not the network.
+    only_adverts: bool,
     /// The last frame under way arrives then.
     pub(crate) last_arrival: Instant,
 }
@@ -36,6 +38,7 @@ impl Network {
             nodes,
             lines,
             ways,
+            only_adverts: false,
             last_arrival: Instant::default(),
         }
     }
@@ -70,6 +73,31 @@ impl Network {
             (now < until && dice.chance(percent)).then(|| at + dice.between(Duration::ZERO, later));
         self.last_arrival = self.last_arrival.max(again.unwrap_or(at)).max(at);
         [Some(at), again]
+    }
+
+    /// When a probe that is sent now over the service interface, or its answer, arrives.
+    pub(crate) fn probe(
+        &self,
+        now: Instant,
+        (from, to): (usize, usize),
+        dice: &mut Dice,
+    ) -> Option<Instant> {
+        let (plan, way) = (&self.lines[0], &self.ways[self.place(0, from, to)]);
+        let lost = now < way.cut_until || (now < way.loss.1 && dice.chance(way.loss.0));
+        if lost && !self.only_adverts {
+            return None;
+        }
+        let slow = match now < way.slow.1 {
+            true => dice.between(Duration::ZERO, way.slow.0),
+            false => Duration::ZERO,
+        };
+        Some(now + dice.between(plan.delay.0, plan.delay.1) + slow)
+    }
+
+    /// From now on no advert arrives, and everything else does.
+    pub(crate) fn cut_adverts(&mut self) {
+        self.only_adverts = true;
+        self.each(|_, _, _| true, |way| way.cut_until = Instant::NEVER);
     }
 
     fn each(&mut self, chosen: impl Fn(usize, usize, usize) -> bool, change: impl Fn(&mut Way)) {
@@ -129,6 +157,7 @@ impl Network {
     }
 
     pub(crate) fn heal(&mut self) {
+        self.only_adverts = false;
         for way in &mut self.ways {
             let last_arrival = way.last_arrival;
             *way = Way {

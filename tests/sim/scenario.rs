@@ -156,6 +156,37 @@ impl Scenario {
         }
     }
 
+    /// Two nodes behind gates, the first one better, on a network on which nothing happens.
+    pub(crate) fn quiet_pair(seed: u64, dice: &mut Dice) -> Self {
+        let interval = MILLI * dice.pick(&[30, 100, 100, 1000]);
+        let one = |priority| Settings {
+            version: Version::V3,
+            priority,
+            interval,
+            misses: 3,
+            preempt: true,
+            preempt_delay: Duration::ZERO,
+            start_delay: Duration::ZERO,
+            phase: Duration::ZERO,
+            pair: true,
+            lease: lease(interval, 3),
+        };
+        let settings = vec![one(200), one(dice.pick(&[1, 100, 199]))];
+        Self {
+            seed,
+            mood: Mood::Calm,
+            offsets: (0..2).map(|_| clock_offset(dice)).collect(),
+            starts: vec![Duration::ZERO, MILLI],
+            lines: lines(Mood::Calm, 2, interval, dice),
+            settings,
+            faults: Vec::new(),
+            // Never.
+            gap: SECOND * 1_000_000,
+            length: SECOND,
+            budget: 128,
+        }
+    }
+
     pub(crate) fn nodes(&self) -> usize {
         self.settings.len()
     }

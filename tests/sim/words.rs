@@ -21,6 +21,7 @@ pub(crate) fn of(cause: Cause) -> &'static str {
         Cause::Blocked(Blocked::Addresses(_)) => "cause: addresses",
         Cause::Blocked(Blocked::Stuck(_)) => "cause: stuck",
         Cause::Blocked(Blocked::Fight) => "cause: fight",
+        Cause::Blocked(Blocked::Answered) => "cause: answered",
         Cause::Recovered => "cause: recovered",
         Cause::Away(_) => "cause: away",
         Cause::Disagreement => "cause: disagreement",
@@ -29,9 +30,10 @@ pub(crate) fn of(cause: Cause) -> &'static str {
 }
 
 /// Everything that enough seeds must have seen: a simulator that never gets there checks nothing.
-pub(crate) const ALL: [&str; 29] = [
+pub(crate) const ALL: [&str; 30] = [
     "start",
     "work that takes long",
+    "answered",
     "BACKUP",
     "CANDIDATE",
     "MASTER",

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::time::Duration;
 
-use floatlock::core::{Effect, Event, Heard, Instant, Report, RoleName};
+use floatlock::core::{Alarm, Effect, Event, Heard, Instant, Report, RoleName};
 
 use super::dice::Dice;
 use super::host::{ALL, Agent, Change, Freeze, Host, KEPT, Packet};
@@ -63,10 +63,25 @@ pub(crate) enum What {
         node: usize,
         is_up: bool,
     },
+    /// A probe for the addresses of `asker` arrives, or its answer.
+    Probe {
+        asker: Asker,
+        at: usize,
+    },
+    Answer(Asker),
+    LookOver(Asker),
     Source {
         node: usize,
         is_there: bool,
     },
+}
+
+/// Whose look it is, by the number of the agent and of the look.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asker {
+    pub(crate) node: usize,
+    pub(crate) boot: u32,
+    pub(crate) ticket: u64,
 }
 
 struct Entry {
@@ -111,6 +126,8 @@ pub(crate) struct World {
     pub(crate) hosts: Vec<Host>,
     pub(crate) network: Network,
     pub(crate) dice: Dice,
+    /// For looks alone, so that they change no story in which nobody answers.
+    pub(crate) look_dice: Dice,
     pub(crate) timeline: Timeline,
     /// The first broken law.
     pub(crate) broken: Option<String>,
@@ -134,6 +151,7 @@ impl World {
             now: Instant::default(),
             act: Act::Weather,
             dice,
+            look_dice: Dice::new(!scenario.seed),
             timeline,
             broken: None,
             seen: BTreeMap::new(),
@@ -206,6 +224,9 @@ impl World {
             What::Fault => self.fault(),
             What::Tear { node } => self.tear_again(node),
             What::Noise { to, event, until } => self.noise(to, event, until),
+            What::Probe { asker, at } => self.probe(asker, at),
+            What::Answer(asker) => self.answered(asker),
+            What::LookOver(asker) => self.look_over(asker),
             What::Link { node, is_up } => {
                 self.hosts[node].has_link = is_up;
                 self.tell_facts(node);
@@ -507,6 +528,8 @@ impl World {
                 self.ask(node, Change::Release, term);
             }
             Effect::Report(Report::Role { to, cause, .. }) => self.turned(node, to, cause),
+            Effect::Look(ticket) => self.look_around(node, ticket),
+            Effect::Report(Report::Alarm(Alarm::Answered)) => self.saw("answered"),
             Effect::Report(Report::Alarm(_)) | Effect::Announce(_) | Effect::Hush => {}
         }
     }

@@ -24,6 +24,10 @@ const SETTINGS: Settings = Settings {
     native: None,
 };
 
+fn looks() -> Outbox<Ask> {
+    Outbox::new(1, None).0
+}
+
 fn placed(addresses: &[IpAddr]) -> Arc<[Placed]> {
     let place = |&address| Placed {
         interface: "eth0".into(),
@@ -74,8 +78,14 @@ fn a_withdrawal_that_found_the_queue_full_is_offered_until_it_is_taken_or_void()
     let (store, _tasks) = Outbox::new(64, None);
     jobs.offer(Job::Hush(99));
     let board = Arc::default();
-    let mut heartbeat =
-        Heartbeat::new(inbox, (waker, wake), (jobs, journal, store), board).unwrap();
+    let mut heartbeat = Heartbeat::new(
+        inbox,
+        (waker, wake),
+        (jobs, looks()),
+        (journal, store),
+        board,
+    )
+    .unwrap();
     heartbeat.rewire(plan(1, &[kept], &[lost, back]), clock::now());
     heartbeat.rewire(plan(1, &[kept, back], &[]), clock::now());
     heartbeat.turn().unwrap();
@@ -100,7 +110,8 @@ fn an_observer_sees_what_was_done_before_it_asked() {
     let board = Arc::new(Board::default());
     let own = Arc::clone(&board);
     let beating = std::thread::spawn(move || {
-        let heartbeat = Heartbeat::new(inbox, (waker, wake), (jobs, journal, store), own);
+        let heartbeat =
+            Heartbeat::new(inbox, (waker, wake), (jobs, looks()), (journal, store), own);
         heartbeat.unwrap().run().unwrap();
     });
     let addresses = [IpAddr::from([192, 0, 2, 1])];

@@ -1,12 +1,17 @@
 //! When does a BACKUP stand? Silence, resignations, worse MASTERs, and frames that disagree.
+//!
+//! Silence is not the death of the MASTER: its adverts may be lost while its clients reach it. So
+//! whoever is about to stand after silence asks first whether another host answers for the
+//! addresses. A host whose agent is dead or frozen does not: its gate is shut by then.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::role::{Claim, Role};
-use super::{Group, Rival};
+use super::role::{Claim, Look, Role, Vigil};
+use super::{Group, LOOK_PAUSE, LOOK_WITHIN, Rival};
 use crate::core::election::{self, RESIGN};
 use crate::core::event::{Alarm, Cause, Effect, Heard};
+use crate::core::lease;
 use crate::core::time::Instant;
 
 impl Group {
@@ -20,9 +25,7 @@ impl Group {
         } else {
             self.hear_worse(stand_at, heard)
         };
-        self.role = Role::Backup {
-            stand_at: stand_at.max(self.earliest()),
-        };
+        self.role = Role::Backup(Vigil::until(stand_at.max(self.earliest())));
     }
 
     /// "Set the Active_Down_Timer to Skew_Time": earlier, never later, since copies of one
@@ -125,19 +128,82 @@ impl Group {
         (self.now + wait).max(self.earliest())
     }
 
-    /// The wait is over. Who comes to know of it late did not run meanwhile, and somebody else had
-    /// the time to take over: it listens again, from now on.
-    pub(super) fn stand_unless_late(&mut self, stand_at: Instant, out: &mut Vec<Effect>) {
-        if self.now.since(stand_at) <= self.interval() {
-            return self.stand(out);
-        }
+    /// The wait that begins now.
+    pub(super) fn vigil(&self) -> Vigil {
         let stand_at = self.stand_at();
-        self.role = Role::Backup { stand_at };
+        match self.is_native() {
+            true => Vigil::without_look(stand_at),
+            false => Vigil::until(stand_at),
+        }
+    }
+
+    /// The wait is over, or nearly so. Who comes to know of it late did not run meanwhile, and
+    /// somebody else had the time to take over: it listens again, from now on.
+    pub(super) fn fire_backup(&mut self, vigil: Vigil, out: &mut Vec<Effect>) {
+        if self.now.since(vigil.ends()) > self.interval() {
+            self.role = Role::Backup(Vigil::until(self.stand_at()));
+            return;
+        }
+        let end = self.now.max(vigil.stand_at);
+        match vigil.look {
+            Look::Ahead | Look::Needless if self.is_silence(end) => self.look(vigil, out),
+            Look::Ahead => {
+                let look = Look::Needless;
+                self.role = Role::Backup(Vigil { look, ..vigil });
+            }
+            _ => self.stand(out),
+        }
+    }
+
+    /// Whether nothing but silence, until then, makes this node stand.
+    fn is_silence(&self, at: Instant) -> bool {
+        let goes = self.resigned.is_some() || self.is_owner();
+        !goes && self.living_rival_at(at).is_none() && self.dying_until(at).is_none()
+    }
+
+    fn look(&mut self, vigil: Vigil, out: &mut Vec<Effect>) {
+        self.ticket += 1;
+        out.push(Effect::Look(self.ticket));
+        let look = Look::Asked {
+            ticket: self.ticket,
+            until: self.now + LOOK_WITHIN,
+        };
+        self.role = Role::Backup(Vigil { look, ..vigil });
+    }
+
+    /// Answered means alive: stay, say so, and ask again every interval.
+    pub(super) fn on_looked(&mut self, of: u64, answered: bool, out: &mut Vec<Effect>) {
+        if self.is_native() {
+            if answered {
+                self.raise(Alarm::Answered, out);
+            }
+            return self.vote(lease::Event::Looked(of, answered), out);
+        }
+        let Role::Backup(vigil) = self.role else {
+            return;
+        };
+        let Look::Asked { ticket, until } = vigil.look else {
+            return;
+        };
+        if of != ticket {
+            return;
+        }
+        if !answered {
+            let look = Look::Unanswered { until };
+            self.role = Role::Backup(Vigil { look, ..vigil });
+            return;
+        }
+        self.raise(Alarm::Answered, out);
+        let again_at = self.now + self.interval().max(LOOK_PAUSE);
+        self.role = Role::Backup(Vigil {
+            answered: true,
+            ..Vigil::until(again_at.max(self.earliest()))
+        });
     }
 
     fn stand(&mut self, out: &mut Vec<Effect>) {
-        if let Some(gone_at) = self.dying_until() {
-            self.role = Role::Backup { stand_at: gone_at };
+        if let Some(gone_at) = self.dying_until(self.now) {
+            self.role = Role::Backup(Vigil::until(gone_at));
             return;
         }
         self.advertise(out);
@@ -165,17 +231,22 @@ impl Group {
     }
 
     pub(super) fn living_rival(&self) -> Option<Rival> {
+        self.living_rival_at(self.now)
+    }
+
+    /// The MASTER that will still count as living then, if nothing is heard until then.
+    fn living_rival_at(&self, at: Instant) -> Option<Rival> {
         let longest = self.rivals.longest(|rival| self.clear_at(rival));
-        longest.filter(|&rival| self.now < self.clear_at(rival))
+        longest.filter(|&rival| at < self.clear_at(rival))
     }
 
     /// Until when a MASTER may still answer that has missed an advert and has not resigned: it is dead
     /// perhaps, and until its lease ends its gate is open. This is so where a better node waits to
     /// push a living one aside, whose adverts do not prolong the wait.
-    fn dying_until(&self) -> Option<Instant> {
+    fn dying_until(&self, at: Instant) -> Option<Instant> {
         let gone_at = |rival: Rival| rival.at + self.master_down(self.interval_of(rival.heard));
         let rival = self.rivals.longest(gone_at)?;
-        let is_dying = self.living_rival().is_none() && self.now < gone_at(rival);
+        let is_dying = self.living_rival_at(at).is_none() && at < gone_at(rival);
         (is_dying && self.resigned.is_none() && !self.is_owner()).then(|| gone_at(rival))
     }
 
@@ -213,9 +284,9 @@ impl Group {
         self.held_until = self.held_until.max(self.now + self.master_down(longer));
         let cause = Cause::Disagreement;
         match self.role {
-            Role::Backup { stand_at } => {
-                let stand_at = stand_at.max(self.held_until);
-                self.role = Role::Backup { stand_at };
+            Role::Backup(vigil) => {
+                let stand_at = vigil.stand_at.max(self.held_until);
+                self.role = Role::Backup(Vigil::until(stand_at));
             }
             Role::Candidate {
                 claim: Claim::Asking { .. },
@@ -233,15 +304,13 @@ impl Group {
             self.delayed = true;
             return self.hold_votes(out);
         }
-        if let Role::Backup { stand_at } = self.role
+        if let Role::Backup(vigil) = self.role
             && !self.delayed
             && !self.is_native()
         {
             self.delayed = true;
             let later = self.now + self.master_down(self.settings.interval);
-            self.role = Role::Backup {
-                stand_at: stand_at.max(later),
-            };
+            self.role = Role::Backup(Vigil::until(vigil.stand_at.max(later)));
         }
     }
 }

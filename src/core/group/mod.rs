@@ -40,7 +40,7 @@ use native::Native;
 pub use native::{Immovable, Voting};
 pub use rivals::Rival;
 use rivals::Rivals;
-use role::{Attempt, Role, Verdict, Wait};
+use role::{Attempt, Role, Verdict, Vigil, Wait};
 
 /// A change of addresses that has no answer by then counts as failed.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -68,6 +68,10 @@ const FIGHT_BUDGET: u32 = 10;
 const FIGHT_WINDOW: Duration = Duration::from_secs(10);
 /// Alarms of one kind are this far apart: what a stranger can cause does not fill the log.
 const ALARM_EVERY: Duration = Duration::from_secs(10);
+/// A look takes 13 ms; without an answer so long after the question, nobody answers.
+const LOOK_WITHIN: Duration = Duration::from_millis(35);
+/// While somebody answers, looks are at least so far apart, however short the interval is.
+const LOOK_PAUSE: Duration = Duration::from_millis(100);
 /// Announcements because of another MASTER are this far apart.
 const ANNOUNCE_PAUSE: Duration = Duration::from_secs(1);
 
@@ -140,6 +144,8 @@ pub struct Group {
     since: Instant,
     cause: Cause,
     term: Term,
+    /// Numbers the looks: an answer to an older one is none.
+    ticket: u64,
     stopping: bool,
     rivals: Rivals,
     resigned: Option<std::net::IpAddr>,
@@ -210,6 +216,7 @@ impl Group {
             since: now,
             cause: Cause::Started,
             term: 0,
+            ticket: 0,
             stopping: false,
             rivals: Rivals::default(),
             resigned: None,
@@ -293,6 +300,7 @@ impl Group {
             blocked: match self.role {
                 Role::Fault { why, .. } => Some(why),
                 Role::Init { failed, .. } => failed.map(Blocked::Stuck),
+                Role::Backup(vigil) => vigil.answered.then_some(Blocked::Answered),
                 _ => None,
             },
             rival: self.rivals.last(),
@@ -317,7 +325,7 @@ impl Group {
     pub const fn may_hold(&self) -> bool {
         !matches!(
             self.role,
-            Role::Backup { .. } | Role::Staying { .. } | Role::Witness | Role::Stopped
+            Role::Backup(_) | Role::Staying { .. } | Role::Witness | Role::Stopped
         )
     }
 
@@ -359,12 +367,11 @@ impl Group {
         }
         match self.role {
             Role::Init { scrub, failed } => self.scrub(scrub, failed, out),
-            Role::Backup { .. } if self.is_native() => {
-                let stand_at = Instant::NEVER;
-                self.role = Role::Backup { stand_at };
+            Role::Backup(_) if self.is_native() => {
+                self.role = Role::Backup(Vigil::without_look(Instant::NEVER));
                 self.aspire(out);
             }
-            Role::Backup { stand_at } => self.stand_unless_late(stand_at, out),
+            Role::Backup(vigil) => self.fire_backup(vigil, out),
             Role::Staying { .. } => self.become_role(Role::Stopped, Cause::Stop, out),
             Role::Candidate { advert_at, claim } => self.fire_candidate(advert_at, claim, out),
             Role::Master { advert_at, restore } => self.fire_master(advert_at, restore, out),
@@ -383,7 +390,7 @@ impl Group {
     fn on_advert(&mut self, heard: Heard, out: &mut Vec<Effect>) {
         self.delayed = false;
         match self.role {
-            Role::Backup { stand_at } => self.listen(stand_at, heard),
+            Role::Backup(vigil) => self.listen(vigil.stand_at, heard),
             Role::Candidate { advert_at, claim } => {
                 self.hear_as_candidate(advert_at, claim, heard, out);
             }
@@ -398,7 +405,7 @@ impl Group {
     fn on_facts(&mut self, facts: Facts, out: &mut Vec<Effect>) {
         self.facts = facts;
         match (self.role, self.blocked()) {
-            (Role::Backup { .. }, Some(why)) => self.fault(why, Instant::NEVER, out),
+            (Role::Backup(_), Some(why)) => self.fault(why, Instant::NEVER, out),
             (Role::Candidate { .. } | Role::Master { .. }, Some(why)) => {
                 self.release(Cause::Blocked(why), out);
             }
@@ -431,7 +438,7 @@ impl Group {
                 self.choose_successor();
                 self.release(Cause::Stop, out);
             }
-            Role::Backup { .. } | Role::Witness => {
+            Role::Backup(_) | Role::Witness => {
                 self.vote(lease::Event::Rest, out);
                 self.become_role(Role::Stopped, Cause::Stop, out);
             }
@@ -449,10 +456,7 @@ impl Group {
             return self.revote(out);
         }
         match &mut self.role {
-            Role::Backup { .. } => {
-                let stand_at = self.stand_at();
-                self.role = Role::Backup { stand_at };
-            }
+            Role::Backup(_) => self.role = Role::Backup(Vigil::until(self.stand_at())),
             Role::Candidate { advert_at, .. } | Role::Master { advert_at, .. } => {
                 *advert_at = self.now + settings.interval;
                 out.push(Effect::Advertise {
@@ -546,8 +550,8 @@ impl Group {
         self.delayed = false;
         self.resigned = None;
         self.preempt_at = None;
-        let stand_at = self.stand_at();
-        self.become_role(Role::Backup { stand_at }, cause, out);
+        let vigil = self.vigil();
+        self.become_role(Role::Backup(vigil), cause, out);
         self.aspire(out);
     }
 

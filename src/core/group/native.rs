@@ -151,7 +151,7 @@ impl Group {
         let Some(native) = &self.native else {
             return false;
         };
-        matches!(self.role, Role::Backup { .. }) && self.may_stand() && native.lease.is_ready()
+        matches!(self.role, Role::Backup(_)) && self.may_stand() && native.lease.is_ready()
     }
 
     /// To whom the addresses would be moved.
@@ -194,7 +194,7 @@ impl Group {
 
     /// BACKUP: from now on, or from the end of its `start-delay`, it wants to hold.
     pub(super) fn aspire(&mut self, out: &mut Vec<Effect>) {
-        if matches!(self.role, Role::Backup { .. }) && self.may_stand() {
+        if matches!(self.role, Role::Backup(_)) && self.may_stand() {
             self.vote(lease::Event::Stand, out);
         }
     }
@@ -268,7 +268,7 @@ impl Group {
         self.note_company(authority.alone, out);
         let epoch = authority.epoch;
         match self.role {
-            Role::Backup { .. } => {
+            Role::Backup(_) => {
                 let cause = match authority.alone {
                     true => Cause::Alone { epoch },
                     false => Cause::Elected { epoch },
@@ -281,7 +281,7 @@ impl Group {
     }
 
     fn note_company(&mut self, alone: bool, out: &mut Vec<Effect>) {
-        let serves = !matches!(self.role, Role::Backup { .. });
+        let serves = !matches!(self.role, Role::Backup(_));
         let Some(native) = &mut self.native else {
             return;
         };
@@ -336,7 +336,7 @@ impl Group {
                 Role::Staying { .. } => {
                     self.become_role(Role::Stopped, Cause::Stop, out);
                 }
-                Role::Backup { .. } => self.consider_asking(peer, out),
+                Role::Backup(_) => self.consider_asking(peer, out),
                 _ => {}
             }
         }
@@ -415,9 +415,8 @@ impl Group {
                 self.choose_successor();
                 self.release(Cause::Maintenance, out);
             }
-            Role::Backup { .. } => {
-                let stand_at = self.stand_at();
-                self.role = Role::Backup { stand_at };
+            Role::Backup(_) => {
+                self.role = Role::Backup(self.vigil());
                 match on {
                     true => self.vote(lease::Event::Rest, out),
                     false => self.aspire(out),
@@ -450,10 +449,6 @@ impl Group {
             native.pause = pause;
             self.vote(lease::Event::Doubt, out);
         }
-    }
-
-    pub(super) fn on_looked(&mut self, ticket: u64, answered: bool, out: &mut Vec<Effect>) {
-        self.vote(lease::Event::Looked(ticket, answered), out);
     }
 
     /// What the settings of a reload change about the votes.

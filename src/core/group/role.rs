@@ -1,5 +1,7 @@
 //! What can a group be doing? The roles, each with its own deadlines.
 
+use std::time::Duration;
+
 use crate::core::event::{AddressFault, Blocked, RoleName, Term};
 use crate::core::time::Instant;
 
@@ -11,8 +13,8 @@ pub(super) enum Role {
         scrub: Attempt,
         failed: Option<AddressFault>,
     },
-    /// Listening; stands when `stand_at` comes.
-    Backup { stand_at: Instant },
+    /// Listening.
+    Backup(Vigil),
     /// Advertising, the addresses not all on yet.
     Candidate { advert_at: Instant, claim: Claim },
     /// Advertising, the addresses on. `restore` while somebody's deletion is being mended.
@@ -36,7 +38,7 @@ impl Role {
     pub(super) const fn name(&self) -> RoleName {
         match self {
             Role::Init { .. } => RoleName::Init,
-            Role::Backup { .. } => RoleName::Backup,
+            Role::Backup(_) => RoleName::Backup,
             Role::Candidate { .. } => RoleName::Candidate,
             Role::Master { .. } => RoleName::Master,
             Role::Releasing(_) | Role::Staying { .. } => RoleName::Releasing,
@@ -67,7 +69,7 @@ impl Role {
     pub(super) fn deadline(&self) -> Instant {
         match *self {
             Role::Init { scrub, .. } => scrub.deadline(),
-            Role::Backup { stand_at } => stand_at,
+            Role::Backup(vigil) => vigil.deadline(),
             Role::Candidate { advert_at, claim } => advert_at.min(claim.deadline()),
             Role::Master { advert_at, restore } => {
                 advert_at.min(restore.map_or(Instant::NEVER, |r| r.attempt.deadline()))
@@ -78,6 +80,68 @@ impl Role {
             Role::Witness | Role::Stopped => Instant::NEVER,
         }
     }
+}
+
+/// The wait of a BACKUP, which stands when `stand_at` comes. Whatever is heard makes another one of
+/// it, so that an answer to a question of before is void.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Vigil {
+    pub(super) stand_at: Instant,
+    pub(super) look: Look,
+    /// When somebody was asked before, another host answered.
+    pub(super) answered: bool,
+}
+
+impl Vigil {
+    pub(super) fn until(stand_at: Instant) -> Self {
+        Self {
+            stand_at,
+            look: Look::Ahead,
+            answered: false,
+        }
+    }
+
+    /// A wait for a time, and not for silence.
+    pub(super) fn without_look(stand_at: Instant) -> Self {
+        Self {
+            look: Look::Needless,
+            ..Self::until(stand_at)
+        }
+    }
+
+    /// The end of the wait: who comes to know of it much later did not run.
+    pub(super) fn ends(&self) -> Instant {
+        match self.look {
+            Look::Ahead | Look::Needless => self.stand_at,
+            Look::Asked { until, .. } | Look::Unanswered { until } => until,
+        }
+    }
+
+    fn deadline(&self) -> Instant {
+        match self.look {
+            Look::Ahead => self.stand_at - LOOK_AHEAD,
+            Look::Needless | Look::Unanswered { .. } => self.stand_at,
+            Look::Asked { until, .. } => until,
+        }
+    }
+}
+
+/// The probes of a look begin so long before the wait for silence is over. All of them lie behind
+/// the end of the lease of a MASTER that is frozen since its last advert, with which its host falls
+/// silent, and inside the margin between that and the wait: a takeover is not delayed.
+const LOOK_AHEAD: Duration = Duration::from_millis(15);
+
+/// Whether another host answers for the addresses.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Look {
+    /// To be decided shortly before the end of the wait.
+    Ahead,
+    /// The end of the wait is no silence.
+    Needless,
+    /// The question is out; nobody waits longer for its answer than `until`.
+    Asked { ticket: u64, until: Instant },
+    /// Nobody does.
+    Unanswered { until: Instant },
 }
 
 /// How far a candidate is.

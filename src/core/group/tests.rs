@@ -1,5 +1,6 @@
 //! The state machine by the clauses of the RFC and the laws of the design.
 
+mod acd;
 mod answering;
 mod away;
 mod backup;
@@ -67,6 +68,9 @@ struct Bench {
     group: Group,
     now: Instant,
     said: Vec<Effect>,
+    /// What a look finds, at once; `None` where its answer never comes.
+    answered: Option<bool>,
+    looks: u64,
 }
 
 impl Bench {
@@ -74,7 +78,13 @@ impl Bench {
         let now = Instant::from_nanos(1_000_000_000_000);
         let mut said = Vec::new();
         let group = Group::new(settings, UP, (now, now), &mut said);
-        Self { group, now, said }
+        Self {
+            group,
+            now,
+            said,
+            answered: Some(false),
+            looks: 0,
+        }
     }
 
     /// A group that has cleared the table and listens.
@@ -100,9 +110,17 @@ impl Bench {
 
     /// Something happens, and then it is the time that it is, as in one turn of the agent.
     fn hear(&mut self, event: Event) {
-        self.group.step(self.now, event, &mut self.said);
+        self.step(event);
         if self.group.deadline() <= self.now {
-            self.group.step(self.now, Event::Tick, &mut self.said);
+            self.step(Event::Tick);
+        }
+    }
+
+    fn step(&mut self, event: Event) {
+        self.group.step(self.now, event, &mut self.said);
+        if let (true, Some(answered)) = (self.looks < self.group.ticket, self.answered) {
+            self.looks = self.group.ticket;
+            self.step(Event::Looked(self.looks, answered));
         }
     }
 
@@ -157,6 +175,14 @@ impl Bench {
             .iter()
             .filter(|effect| matches!(effect, Effect::Acquire(_)))
             .count()
+    }
+
+    fn looks(&self) -> Vec<u64> {
+        let ticket = |effect: &Effect| match effect {
+            Effect::Look(ticket) => Some(*ticket),
+            _ => None,
+        };
+        self.said.iter().filter_map(ticket).collect()
     }
 
     fn announces(&self) -> usize {

@@ -1,0 +1,245 @@
+//! The thread that asks whether another host answers for addresses that a group is about to take.
+//!
+//! Three probes a few milliseconds apart, for a few addresses of the group, and then the end of the
+//! patience: what is not answered by then is told as "nobody". Any number of groups look at a time.
+
+use std::collections::btree_map::{BTreeMap, Entry as Slot};
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver as Inbox;
+use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::time::TimeSpec;
+use pnet_base::MacAddr;
+
+use crate::config::Family;
+use crate::core::Instant;
+use crate::net::addresses::Placed;
+use crate::net::look::{Claim, Lookout, sample};
+use crate::sys::clock;
+use crate::sys::wake::Wake;
+
+use super::message::{Ask, Command, Entry, Heart, Key, Level, Outbox};
+
+/// When the probes go out, from the first one on.
+const PROBES: [Duration; 3] = [
+    Duration::ZERO,
+    Duration::from_millis(4),
+    Duration::from_millis(8),
+];
+/// When it is over.
+const OVER: Duration = Duration::from_millis(13);
+/// What can come again and again is said this far apart.
+const SAY_EVERY: Duration = Duration::from_secs(10);
+
+/// The state of the look thread.
+pub(crate) struct Looker {
+    inbox: Inbox<Ask>,
+    wake: Wake,
+    heart: Heart,
+    journal: Outbox<Entry>,
+    lookout: Lookout,
+    looks: Vec<Look>,
+    /// When it was last said of a group who answers, or why nobody can be asked.
+    said: BTreeMap<Key, Instant>,
+}
+
+/// One look of one group.
+struct Look {
+    key: Key,
+    name: Arc<str>,
+    ticket: u64,
+    sample: Vec<Placed>,
+    began: Instant,
+    probes: usize,
+    answer: Option<Claim>,
+}
+
+impl Look {
+    fn next_at(&self) -> Instant {
+        let wait = PROBES.get(self.probes).copied().unwrap_or(OVER);
+        self.began + wait
+    }
+
+    fn is_over(&self, now: Instant) -> bool {
+        self.answer.is_some() || now >= self.began + OVER
+    }
+
+    fn asks_for(&self, claim: &Claim) -> bool {
+        let asked = |placed: &Placed| {
+            placed.address == claim.address && placed.interface == claim.interface
+        };
+        self.sample.iter().any(asked)
+    }
+}
+
+impl Looker {
+    pub(crate) fn new(
+        (inbox, wake): (Inbox<Ask>, Wake),
+        heart: Heart,
+        journal: Outbox<Entry>,
+    ) -> Self {
+        Self {
+            inbox,
+            wake,
+            heart,
+            journal,
+            lookout: Lookout::default(),
+            looks: Vec::new(),
+            said: BTreeMap::new(),
+        }
+    }
+
+    /// Looks for as long as the process lives.
+    pub(crate) fn run(mut self) {
+        loop {
+            // What came until then is heard before a look ends, and before another one begins.
+            let now = clock::now();
+            self.hear();
+            self.end_looks(now);
+            self.take_all();
+            self.probe();
+            if self.looks.is_empty() {
+                self.lookout.rest();
+            }
+            self.wait_or_abort();
+        }
+    }
+
+    fn take_all(&mut self) {
+        self.wake.clear();
+        while let Ok(ask) = self.inbox.try_recv() {
+            self.begin(ask);
+        }
+    }
+
+    fn begin(&mut self, ask: Ask) {
+        self.looks.retain(|look| look.key != ask.key);
+        let mut chosen = sample(&ask.addresses.managed);
+        chosen.retain(|placed| self.can_ask(&ask, placed));
+        if chosen.is_empty() {
+            return self.heart.send(Command::Looked(ask.key, ask.ticket, false));
+        }
+        self.looks.push(Look {
+            key: ask.key,
+            name: ask.name,
+            ticket: ask.ticket,
+            sample: chosen,
+            began: clock::now(),
+            probes: 0,
+            answer: None,
+        });
+    }
+
+    fn can_ask(&mut self, ask: &Ask, placed: &Placed) -> bool {
+        let family = Family::of(placed.address);
+        let opened = self.lookout.open(&placed.interface, family, clock::now());
+        if let Err(error) = &opened {
+            self.say_blind(ask.key, &ask.name, &placed.interface, error);
+        }
+        opened.unwrap_or(false)
+    }
+
+    fn hear(&mut self) {
+        let (looks, mut answers) = (&self.looks, Vec::new());
+        self.lookout.hear(|claim| {
+            if looks.iter().any(|look| look.asks_for(&claim)) {
+                answers.push(claim);
+            }
+        });
+        for claim in answers {
+            if self.lookout.is_own(claim.mac) {
+                continue;
+            }
+            for look in self.looks.iter_mut().filter(|look| look.asks_for(&claim)) {
+                look.answer.get_or_insert_with(|| claim.clone());
+            }
+        }
+    }
+
+    fn end_looks(&mut self, now: Instant) {
+        while let Some(place) = self.looks.iter().position(|look| look.is_over(now)) {
+            let look = self.looks.swap_remove(place);
+            let answered = look.answer.is_some();
+            self.heart
+                .send(Command::Looked(look.key, look.ticket, answered));
+            if let Some(claim) = look.answer {
+                self.say_who(look.key, &look.name, &claim);
+            }
+        }
+    }
+
+    /// The probes that are due. One that cannot be sent is as good as one that was lost.
+    fn probe(&mut self) {
+        let now = clock::now();
+        let mut failed = Vec::new();
+        for look in &mut self.looks {
+            if look.probes == PROBES.len() || look.next_at() > now {
+                continue;
+            }
+            look.probes += 1;
+            for placed in &look.sample {
+                if let Err(error) = self.lookout.ask(placed) {
+                    let (name, interface) = (Arc::clone(&look.name), Arc::clone(&placed.interface));
+                    failed.push((look.key, name, interface, error));
+                    break;
+                }
+            }
+        }
+        for (key, name, interface, error) in failed {
+            self.say_blind(key, &name, &interface, &error);
+        }
+    }
+
+    fn say_who(&mut self, key: Key, name: &str, claim: &Claim) {
+        let Claim {
+            interface,
+            address,
+            mac,
+        } = claim;
+        let mac = MacAddr::from(*mac);
+        let text = format!("{name}: {mac} on {interface} answers for {address}");
+        self.say(key, text);
+    }
+
+    fn say_blind(&mut self, key: Key, name: &str, interface: &str, error: &io::Error) {
+        let text = format!(
+            "{name}: nobody can be asked on {interface} whether he answers for the addresses: \
+             {error}"
+        );
+        self.say(key, text);
+    }
+
+    /// One line a group within [`SAY_EVERY`].
+    fn say(&mut self, key: Key, text: String) {
+        let now = clock::now();
+        self.said.retain(|_, at| now.since(*at) < SAY_EVERY);
+        if let Slot::Vacant(free) = self.said.entry(key) {
+            free.insert(now);
+            self.journal.offer(Entry::Note(Level::Warning, text));
+        }
+    }
+
+    /// Waits for a question, an answer, or the next probe.
+    fn wait(&self) -> io::Result<()> {
+        let next = self.looks.iter().map(Look::next_at).min();
+        let timeout = next.map(|at| TimeSpec::from(at.since(clock::now())));
+        let eyes = self.lookout.descriptors();
+        let fds = std::iter::once(self.wake.as_fd()).chain(eyes);
+        let mut fds: Vec<PollFd<'_>> = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
+        match ppoll(&mut fds, timeout, None) {
+            Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Without its wait the thread would spin or stand still: end the agent, as the actuator does.
+    fn wait_or_abort(&self) {
+        if let Err(error) = self.wait() {
+            eprintln!("floatlock: the look thread cannot wait: {error}");
+            std::process::abort();
+        }
+    }
+}

@@ -278,6 +278,7 @@ fn all_settings(mood: Mood, nodes: usize, dice: &mut Dice) -> Vec<Settings> {
             phase: interval / 256 * dice.below(256) as u32,
             pair: nodes == 2,
             lease: lease(interval, misses.min(3)).filter(|_| is_gated && priority != OWNER),
+            native: None,
         }
     };
     priorities.into_iter().enumerate().map(one).collect()

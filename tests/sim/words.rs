@@ -26,6 +26,13 @@ pub(crate) fn of(cause: Cause) -> &'static str {
         Cause::Away(_) => "cause: away",
         Cause::Disagreement => "cause: disagreement",
         Cause::Stop => "cause: stop",
+        Cause::Elected { .. } => "cause: elected",
+        Cause::Alone { .. } => "cause: alone",
+        Cause::Unvoted => "cause: unvoted",
+        Cause::Outvoted => "cause: outvoted",
+        Cause::Preempted { .. } => "cause: preempted",
+        Cause::Moved { .. } => "cause: moved",
+        Cause::Maintenance => "cause: maintenance",
     }
 }
 

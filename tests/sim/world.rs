@@ -531,6 +531,8 @@ impl World {
             Effect::Look(ticket) => self.look_around(node, ticket),
             Effect::Report(Report::Alarm(Alarm::Answered)) => self.saw("answered"),
             Effect::Report(Report::Alarm(_)) | Effect::Announce(_) | Effect::Hush => {}
+            // A law says that there are none.
+            Effect::Say(_) | Effect::Extend(_) | Effect::Persist(_) | Effect::Look(_) => {}
         }
     }
 

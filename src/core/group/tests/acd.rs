@@ -249,3 +249,24 @@ fn acd_a_conflict_holds_whatever_was_answered() {
     bench.answered = Some(false);
     assert_eq!(bench.until_change(), WAIT);
 }
+
+#[test]
+fn acd_a_master_that_was_to_be_asked_to_go_and_is_gone_when_it_is_time_is_looked_for() {
+    let millis = Duration::from_millis;
+    let short = Settings {
+        misses: 2,
+        ..settings(254)
+    };
+    let mut bench = Bench::backup(short);
+    bench.answered = Some(true);
+    bench.wait(millis(800));
+    bench.hear(advert(100));
+    // It is alive as far as can be told shortly before the end of the wait ...
+    bench.wait(millis(1200));
+    assert!(bench.looks().is_empty());
+    // ... at which this node does not run for a moment.
+    bench.now = bench.now + millis(950);
+    bench.hear(Event::Tick);
+    assert_eq!(bench.looks(), [1]);
+    assert_eq!(bench.role(), RoleName::Backup);
+}

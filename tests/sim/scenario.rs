@@ -170,6 +170,7 @@ impl Scenario {
             phase: Duration::ZERO,
             pair: true,
             lease: lease(interval, 3),
+            native: None,
         };
         let settings = vec![one(200), one(dice.pick(&[1, 100, 199]))];
         Self {

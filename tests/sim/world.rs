@@ -532,7 +532,7 @@ impl World {
             Effect::Report(Report::Alarm(Alarm::Answered)) => self.saw("answered"),
             Effect::Report(Report::Alarm(_)) | Effect::Announce(_) | Effect::Hush => {}
             // A law says that there are none.
-            Effect::Say(_) | Effect::Extend(_) | Effect::Persist(_) | Effect::Look(_) => {}
+            Effect::Say(_) | Effect::Extend(_) | Effect::Persist(_) => {}
         }
     }
 

@@ -5,4 +5,5 @@ pub mod announce;
 pub mod heartbeat;
 pub mod look;
 pub mod monitor;
+pub mod nft;
 pub mod rtnl;

@@ -1,7 +1,7 @@
 //! How does a classifier get onto an interface? The clsact queue discipline and BPF filters on it.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use netlink_packet_core::{
     DefaultNla, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REQUEST, NlasIterator,
@@ -9,6 +9,7 @@ use netlink_packet_core::{
 use netlink_packet_route::tc::{TcHandle, TcHeader};
 
 use super::message::{next_attribute, number, text};
+use super::socket::{Message, Socket};
 use super::{Rtnl, edit};
 
 // linux/pkt_sched.h, linux/pkt_cls.h, linux/rtnetlink.h
@@ -22,10 +23,16 @@ const TCA_BPF_FD: u16 = 6;
 const TCA_BPF_NAME: u16 = 7;
 const TCA_BPF_FLAGS: u16 = 8;
 const NLA_F_NESTED: u16 = 1 << 15;
+const RTM_DELCHAIN: u16 = 101;
 /// The verdict is what the program returns.
 const ACT_DIRECT: u32 = 1;
 /// The first to be asked.
 const PRIORITY: u32 = 1;
+
+/// Room for events that nobody has read yet. More are lost, which is told.
+const RECEIVE_BUFFER: usize = 256 << 10;
+/// Read before the caller has its turn.
+const AT_ONCE: usize = 256;
 
 /// Which way the frames go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,6 +66,49 @@ pub struct Filter {
     /// The name that it was given, for BPF filters.
     pub name: Option<String>,
     info: u32,
+}
+
+/// Hears of filters that go, on any interface of this host.
+#[derive(Debug)]
+pub struct FilterEvents(Socket);
+
+impl FilterEvents {
+    /// Listens in the network namespace of this thread.
+    ///
+    /// # Errors
+    /// What socket(2) and bind(2) say.
+    pub fn open() -> io::Result<Self> {
+        Socket::events(&[libc::RTNLGRP_TC], RECEIVE_BUFFER).map(Self)
+    }
+
+    /// Whether filters may have gone since the last call, or were replaced. Loss counts; a filter
+    /// that comes does not.
+    pub fn heard(&mut self) -> bool {
+        let mut heard = false;
+        for _ in 0..AT_ONCE {
+            match self.0.receive_now() {
+                Ok(Some(mut messages)) => heard |= messages.any(|message| takes_away(&message)),
+                Ok(None) => break,
+                Err(_) => heard = true,
+            }
+        }
+        heard
+    }
+}
+
+impl AsFd for FilterEvents {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+fn takes_away(message: &Message<'_>) -> bool {
+    match message.kind {
+        libc::RTM_DELQDISC | libc::RTM_DELTFILTER | RTM_DELCHAIN => true,
+        // Ours come with NLM_F_EXCL.
+        libc::RTM_NEWTFILTER => message.flags & NLM_F_EXCL == 0,
+        _ => false,
+    }
 }
 
 impl Rtnl {

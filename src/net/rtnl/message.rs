@@ -210,7 +210,7 @@ impl<'a> LinkMessage<'a> {
 }
 
 /// Takes one attribute off the front. Unlike [`NlasIterator`] its value outlives the step.
-pub(super) fn next_attribute<'a>(rest: &mut &'a [u8]) -> Option<(u16, &'a [u8])> {
+pub(in crate::net) fn next_attribute<'a>(rest: &mut &'a [u8]) -> Option<(u16, &'a [u8])> {
     let head = NlasIterator::new(*rest).next()?.ok()?;
     let (kind, length) = (head.kind(), usize::from(head.length()));
     let value = rest.get(4..length)?;
@@ -234,7 +234,7 @@ pub(super) fn explanation(payload: &[u8], capped: bool) -> Option<String> {
 }
 
 /// The errno of an NLMSG_ERROR or NLMSG_DONE; 0 is success.
-pub(super) fn errno(payload: &[u8]) -> i32 {
+pub(in crate::net) fn errno(payload: &[u8]) -> i32 {
     let code: Option<[u8; 4]> = payload.get(..4).and_then(|bytes| bytes.try_into().ok());
     code.map_or(0, |bytes| i32::from_ne_bytes(bytes).saturating_neg())
 }
@@ -243,7 +243,7 @@ pub(super) fn number(value: &[u8]) -> Option<u32> {
     Some(u32::from_ne_bytes(value.try_into().ok()?))
 }
 
-pub(super) fn text(value: &[u8]) -> Cow<'_, str> {
+pub(in crate::net) fn text(value: &[u8]) -> Cow<'_, str> {
     let end = value.iter().position(|b| *b == 0).unwrap_or(value.len());
     String::from_utf8_lossy(&value[..end])
 }

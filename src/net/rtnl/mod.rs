@@ -6,7 +6,7 @@
 
 mod edit;
 mod filter;
-mod message;
+pub(in crate::net) mod message;
 pub(in crate::net) mod socket;
 
 use std::collections::HashSet;
@@ -27,7 +27,7 @@ use crate::config::Family;
 use socket::{Message, Socket};
 
 pub use edit::{Act, Edit};
-pub use filter::{Direction, Filter};
+pub use filter::{Direction, Filter, FilterEvents};
 pub use message::{AddressState, LinkState, LocalRoute, host_prefix};
 pub(in crate::net) use message::{LinkMessage, address_index};
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use netlink_packet_core::NetlinkBuffer;
 use netlink_sys::SocketAddr;
+pub(in crate::net) use netlink_sys::protocols::NETLINK_NETFILTER;
 use netlink_sys::protocols::NETLINK_ROUTE;
 use nix::sys::socket::{setsockopt, sockopt};
 use nix::sys::time::TimeVal;
@@ -14,7 +15,7 @@ use nix::sys::time::TimeVal;
 /// the larger the pieces. No event is longer than this either.
 const INBOX: usize = 64 << 10;
 
-/// A NETLINK_ROUTE socket with its receive buffer; what does not come from the kernel is dropped.
+/// A netlink socket with its receive buffer; what does not come from the kernel is dropped.
 #[derive(Debug)]
 pub(in crate::net) struct Socket {
     inner: netlink_sys::Socket,
@@ -22,9 +23,14 @@ pub(in crate::net) struct Socket {
 }
 
 impl Socket {
-    /// A socket for requests. A reply that does not come within `timeout` is an error.
+    /// A NETLINK_ROUTE socket for requests. A reply that does not come within `timeout` is an error.
     pub(in crate::net) fn requests(timeout: Duration) -> io::Result<Self> {
-        let socket = Self::open(1 << 20)?;
+        Self::requests_of(NETLINK_ROUTE, timeout)
+    }
+
+    /// The same of another protocol.
+    pub(in crate::net) fn requests_of(protocol: isize, timeout: Duration) -> io::Result<Self> {
+        let socket = Self::open(protocol, 1 << 20)?;
         let millis = i64::try_from(timeout.as_millis())
             .unwrap_or(i64::MAX)
             .max(1);
@@ -40,23 +46,39 @@ impl Socket {
         Ok(socket)
     }
 
-    /// A socket that hears the events of these multicast groups.
+    /// A NETLINK_ROUTE socket that hears the events of these multicast groups.
     pub(in crate::net) fn events(groups: &[u32], receive_buffer: usize) -> io::Result<Self> {
-        let socket = Self::open(receive_buffer)?;
+        Self::events_of(NETLINK_ROUTE, groups, receive_buffer)
+    }
+
+    /// The same of another protocol.
+    pub(in crate::net) fn events_of(
+        protocol: isize,
+        groups: &[u32],
+        receive_buffer: usize,
+    ) -> io::Result<Self> {
+        let socket = Self::open(protocol, receive_buffer)?;
         for &group in groups {
             socket.inner.add_membership(group)?;
         }
         Ok(socket)
     }
 
-    fn open(receive_buffer: usize) -> io::Result<Self> {
-        let mut inner = netlink_sys::Socket::new(NETLINK_ROUTE)?;
+    fn open(protocol: isize, receive_buffer: usize) -> io::Result<Self> {
+        let mut inner = netlink_sys::Socket::new(protocol)?;
         if setsockopt(&inner, sockopt::RcvBufForce, &receive_buffer).is_err() {
             setsockopt(&inner, sockopt::RcvBuf, &receive_buffer)?;
         }
         inner.bind(&SocketAddr::new(0, 0))?;
         let inbox = vec![0; INBOX].into_boxed_slice();
         Ok(Self { inner, inbox })
+    }
+
+    /// The number by which the kernel knows this socket, and which events name that it caused.
+    pub(in crate::net) fn port(&self) -> io::Result<u32> {
+        let mut own = SocketAddr::new(0, 0);
+        self.inner.get_address(&mut own)?;
+        Ok(own.port_number())
     }
 
     /// Hands `bytes` to the kernel, which carries out every request in them before this returns.

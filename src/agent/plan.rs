@@ -201,6 +201,7 @@ impl Planner<'_> {
             settings: Settings {
                 lease: config.lease().filter(|_| wanted.shutter.is_some()),
                 native: wanted.native.map(|(voting, _)| voting),
+                shuts_at_once: wanted.shutter.is_some(),
                 ..settings(config, self.pair)
             },
             facts,
@@ -471,6 +472,7 @@ fn settings(config: &GroupConfig, pair: bool) -> Settings {
         pair,
         lease: None,
         native: None,
+        shuts_at_once: false,
     }
 }
 

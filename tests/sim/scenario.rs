@@ -170,6 +170,7 @@ impl Scenario {
             phase: Duration::ZERO,
             pair: true,
             lease: lease(interval, 3),
+            shuts_at_once: true,
             native: None,
         };
         let settings = vec![one(200), one(dice.pick(&[1, 100, 199]))];
@@ -280,6 +281,7 @@ fn all_settings(mood: Mood, nodes: usize, dice: &mut Dice) -> Vec<Settings> {
             pair: nodes == 2,
             lease: lease(interval, misses.min(3)).filter(|_| is_gated && priority != OWNER),
             native: None,
+            shuts_at_once: true,
         }
     };
     priorities.into_iter().enumerate().map(one).collect()

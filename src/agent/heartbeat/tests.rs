@@ -22,6 +22,7 @@ const SETTINGS: Settings = Settings {
     pair: false,
     lease: None,
     native: None,
+    shuts_at_once: true,
 };
 
 fn looks() -> Outbox<Ask> {

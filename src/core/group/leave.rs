@@ -55,7 +55,7 @@ impl Group {
             Cause::Blocked(Blocked::Addresses(fault)) => fault.kind == AddressFaultKind::NoGate,
             _ => false,
         };
-        self.settings.lease.is_some() && !no_gate
+        self.settings.lease.is_some() && self.settings.shuts_at_once && !no_gate
     }
 
     /// A stop that comes while the table is still being cleared ends like any other.

@@ -102,6 +102,8 @@ pub struct Settings {
     /// The native protocol: who holds is voted on, and what is said of versions, misses, phase and
     /// pair above does not count.
     pub native: Option<Voting>,
+    /// That gate shuts with the next packet; others take a moment, which nobody may count on.
+    pub shuts_at_once: bool,
 }
 
 /// A group as an observer sees it.

@@ -43,6 +43,7 @@ fn settings(priority: u8) -> Settings {
         pair: false,
         lease: None,
         native: None,
+        shuts_at_once: true,
     }
 }
 

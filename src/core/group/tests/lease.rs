@@ -115,3 +115,18 @@ fn what_a_dead_agent_left_is_disarmed_when_it_is_off() {
     bench.released(Ok(()));
     assert!(bench.said.contains(&Effect::Disarm));
 }
+
+#[test]
+fn law_6_a_gate_that_takes_a_moment_to_shut_does_not_count_as_off() {
+    let mut bench = Bench::master(Settings {
+        shuts_at_once: false,
+        ..leased(100)
+    });
+    bench.hear(Event::Stop);
+    assert!(!bench.said.contains(&Effect::Advertise { priority: 0 }));
+    bench.said.clear();
+    bench.released(Ok(()));
+    let disarm = place(&bench.said, |e| *e == Effect::Disarm);
+    let resign = place(&bench.said, |e| *e == Effect::Advertise { priority: 0 });
+    assert!(disarm < resign, "{:?}", bench.said);
+}

@@ -131,7 +131,7 @@ fn without_one_of_the_capabilities_an_agent_ends_and_names_it() {
 }
 
 #[test]
-fn without_the_capability_of_the_gate_an_agent_runs_and_says_that_it_is_unsafe() {
+fn without_the_capability_of_the_best_gate_an_agent_has_the_other_and_says_why() {
     let scene = Scene::new("no-bpf");
     let mut rest = words("AmbientCapabilities");
     rest.remove("CAP_BPF");
@@ -139,13 +139,16 @@ fn without_the_capability_of_the_gate_an_agent_runs_and_says_that_it_is_unsafe()
     scene.expect("STATUS=web MASTER", &mut agent);
     let gate = scene.status()["gate"].to_string();
     assert!(
-        gate.starts_with("\"off, since the kernel refuses it"),
+        gate.starts_with("\"nftables, since bpf is refused"),
         "{gate}"
     );
     agent.stop();
     let (code, log) = agent.outcome();
     assert_eq!(code, Some(0), "{log}");
-    assert!(log.contains("needs CAP_BPF"), "{log}");
+    assert!(log.contains("CAP_BPF"), "{log}");
+    for lacking in ["paged out", "without priority", "without real-time"] {
+        assert!(!log.contains(lacking), "{log}");
+    }
 }
 
 /// A directory with a configuration, and the socket that stands for systemd.

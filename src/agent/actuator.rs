@@ -175,6 +175,8 @@ impl Actuator {
             }
             Job::Withdraw(key, placed) => self.withdrawals.add(key, placed, clock::now()),
             Job::Announce(key, term, addresses) => {
+                // Behind a gate that has not opened yet nobody would hear it.
+                self.settle(key);
                 let (announced, how) = (Arc::clone(&addresses.announced), addresses.announce);
                 self.announcer
                     .start(key, term, announced, how, clock::now());
@@ -191,6 +193,7 @@ impl Actuator {
             return Ok(());
         };
         warden.cover(key, placed)?;
+        warden.settle(key)?;
         let now = clock::now();
         if warden.has_just_checked(now) {
             return Ok(());
@@ -200,7 +203,17 @@ impl Actuator {
         Ok(())
     }
 
+    fn settle(&mut self, key: Key) {
+        let settled = self.warden.as_ref().map(|warden| warden.settle(key));
+        if let Some(Err(error)) = settled {
+            self.complain(&format!("the gate does not follow: {error}"));
+        }
+    }
+
     fn check_gate_if_due(&mut self) {
+        if let Some(warden) = &mut self.warden {
+            warden.hear();
+        }
         let due = self.warden.as_ref().map(Warden::deadline);
         if due.is_some_and(|at| at <= clock::now()) {
             self.check_gate();
@@ -364,7 +377,8 @@ impl Actuator {
         }
     }
 
-    /// Waits for a job, for the next announcement, to try a withdrawal again, or `until` then.
+    /// Waits for a job, for the next announcement, for what the kernel tells of the gate, to try a
+    /// withdrawal again, or `until` then.
     fn wait(&mut self, until: Option<Instant>) -> io::Result<()> {
         let gate = self.warden.as_ref().map(Warden::deadline);
         let deadlines = [
@@ -375,7 +389,9 @@ impl Actuator {
         ];
         let next = deadlines.into_iter().flatten().min();
         let timeout = next.map(|at| TimeSpec::from(at.since(clock::now())));
-        let mut fds = [PollFd::new(self.wake.as_fd(), PollFlags::POLLIN)];
+        let events = self.warden.as_ref().and_then(Warden::events);
+        let fds = [Some(self.wake.as_fd()), events].into_iter().flatten();
+        let mut fds: Vec<_> = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
         match ppoll(&mut fds, timeout, None) {
             Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),
             Err(errno) => Err(errno.into()),

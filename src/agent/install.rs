@@ -1,36 +1,37 @@
 //! How does the gate get in place at the start, and what if it does not?
 
-use std::collections::BTreeSet;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::config::{Config, GateChoice};
 use crate::core::election::OWNER;
-use crate::gate::{Gate, Shutter};
+use crate::gate::{self, Gate, LEFTOVERS, Level, Want, Writer};
+use crate::net::addresses::OURS;
 use crate::net::rtnl::Rtnl;
 use crate::sys::clock;
 
 use super::AgentError;
-use super::message::{Entry, Level, Outbox};
-use super::warden::{Warden, attach_everywhere};
+use super::message::{Entry, Level as Grade, Outbox};
+use super::warden::Warden;
 
 /// Room for so many groups and addresses at least: a reload may bring more.
 const GROUPS: usize = 1024;
 const ADDRESSES: usize = 4096;
-/// What a dead agent may have left is shut off under this slot, which no group has.
-const LEFTOVERS: usize = 0;
 
 /// The gate as the agent uses it.
 pub(super) struct Installed {
     pub(super) gate: Option<Arc<Gate>>,
     pub(super) warden: Option<Warden>,
+    /// Has to run in a thread, where there is one.
+    pub(super) writer: Option<Writer>,
     /// In one line, for operators.
     pub(super) report: String,
 }
 
 /// A gate that is in place and shut around every address of the configuration.
 pub(super) struct Shut {
-    gate: Option<(Gate, BTreeSet<u32>)>,
+    gate: Option<(Gate, Option<Writer>)>,
     report: String,
     is_unsafe: bool,
 }
@@ -40,53 +41,75 @@ pub(super) struct Shut {
 /// # Errors
 /// A gate is demanded, and this host has none.
 pub(super) fn gate(config: &Config, rtnl: &mut Rtnl) -> Result<Shut, AgentError> {
-    let without = |report: String| Shut {
-        gate: None,
-        report,
-        is_unsafe: true,
-    };
-    if config.fencing.gate == GateChoice::Off {
-        return Ok(without("off, as configured".to_owned()));
+    match config.fencing.gate {
+        GateChoice::Off => Ok(Shut::off("off, as configured".to_owned())),
+        GateChoice::Bpf => demanded(Level::Bpf, config, rtnl),
+        GateChoice::Nftables => demanded(Level::Nftables, config, rtnl),
+        GateChoice::Auto => Ok(best(config, rtnl)),
     }
-    match shut(config, rtnl) {
-        Ok(gate) => Ok(Shut {
-            gate: Some(gate),
-            report: "bpf".to_owned(),
-            is_unsafe: false,
-        }),
-        Err(error) if config.fencing.gate == GateChoice::Bpf => {
-            let doing = "installing the gate (needs Linux 5.8, CAP_BPF and CAP_NET_ADMIN)";
-            Err(AgentError::system(doing)(error))
+}
+
+fn demanded(level: Level, config: &Config, rtnl: &mut Rtnl) -> Result<Shut, AgentError> {
+    let doing = format!("installing the gate {level} (needs {})", needs(level));
+    match shut(level, config, rtnl) {
+        Ok(gate) => Ok(Shut::with(gate, level.to_string())),
+        Err(error) => Err(AgentError::system(doing)(error)),
+    }
+}
+
+fn best(config: &Config, rtnl: &mut Rtnl) -> Shut {
+    let no_bpf = match shut(Level::Bpf, config, rtnl) {
+        Ok(gate) => return Shut::with(gate, Level::Bpf.to_string()),
+        Err(error) => reason(Level::Bpf, &error),
+    };
+    match shut(Level::Nftables, config, rtnl) {
+        Ok(gate) => Shut::with(gate, format!("{}, since {no_bpf}", Level::Nftables)),
+        Err(error) => {
+            let no_nftables = reason(Level::Nftables, &error);
+            Shut::off(format!("off, since {no_bpf}, and {no_nftables}"))
         }
-        Err(error) => Ok(without(format!("off, since {}", reason(&error)))),
     }
 }
 
-fn reason(error: &io::Error) -> String {
-    let needs = match error.kind() {
-        io::ErrorKind::PermissionDenied => " (needs CAP_BPF and CAP_NET_ADMIN)",
-        _ => " (needs Linux 5.8 with BPF classifiers)",
-    };
-    format!("the kernel refuses it: {error}{needs}")
+fn reason(level: Level, error: &io::Error) -> String {
+    format!("{level} is refused: {error} (needs {})", needs(level))
 }
 
-fn shut(config: &Config, rtnl: &mut Rtnl) -> io::Result<(Gate, BTreeSet<u32>)> {
-    let addresses = || {
-        let groups = config.groups.iter().filter(|group| group.priority != OWNER);
-        groups.flat_map(|group| group.all_addresses())
+fn needs(level: Level) -> &'static str {
+    match level {
+        Level::Bpf => "Linux 5.8 with BPF classifiers, CAP_BPF and CAP_NET_ADMIN",
+        Level::Nftables => "Linux 5.16 with the netdev egress hook, the program nft, CAP_NET_ADMIN",
+    }
+}
+
+fn shut(level: Level, config: &Config, rtnl: &mut Rtnl) -> io::Result<(Gate, Option<Writer>)> {
+    let addresses = addresses(config, rtnl)?;
+    let want = Want {
+        groups: GROUPS.max(config.groups.len() * 4),
+        room: ADDRESSES.max(addresses.len() * 4),
+        addresses: &addresses,
+        handle: handle(),
     };
-    let groups = GROUPS.max(config.groups.len() * 4);
-    let room = ADDRESSES.max(addresses().count() * 4);
-    let gate = Gate::load(groups, room, handle())?;
-    for address in addresses() {
-        let index = nix::net::if_::if_nametoindex(address.interface.as_str()).unwrap_or(0);
-        gate.cover(address.net.addr(), index, LEFTOVERS)?;
-    }
-    if let Some(shutter) = gate.shutter(LEFTOVERS) {
-        shutter.arm();
-    }
-    let attached = attach_everywhere(&gate, rtnl)?;
-    Ok((gate, attached))
+    Gate::install(level, &want, rtnl)
+}
+
+/// Those of the configuration, and those that an earlier agent has left: its gate may be replaced.
+fn addresses(config: &Config, rtnl: &mut Rtnl) -> io::Result<Vec<(IpAddr, u32)>> {
+    let groups = config.groups.iter().filter(|group| group.priority != OWNER);
+    let placed = groups.flat_map(|group| group.all_addresses());
+    let index_of = |name: &str| nix::net::if_::if_nametoindex(name).unwrap_or(0);
+    let configured = placed.map(|address| {
+        let index = index_of(address.interface.as_str());
+        (address.net.addr(), index)
+    });
+    let left = rtnl.addresses()?.into_iter();
+    let left = left.filter(|state| state.protocol == Some(OURS));
+    let mut all: Vec<_> = configured
+        .chain(left.map(|state| (state.address, state.index)))
+        .collect();
+    all.sort_unstable();
+    all.dedup();
+    Ok(all)
 }
 
 /// Unlike that of the agent before, which may still be there.
@@ -96,6 +119,22 @@ fn handle() -> u32 {
 }
 
 impl Shut {
+    fn with(gate: (Gate, Option<Writer>), report: String) -> Self {
+        Self {
+            gate: Some(gate),
+            report,
+            is_unsafe: false,
+        }
+    }
+
+    fn off(report: String) -> Self {
+        Self {
+            gate: None,
+            report,
+            is_unsafe: true,
+        }
+    }
+
     /// What a dead agent left is off: its gate goes, and ours is in nobody's way until a group holds
     /// its addresses.
     pub(super) fn finish(
@@ -103,33 +142,43 @@ impl Shut {
         rtnl: &mut Rtnl,
         journal: &Outbox<Entry>,
     ) -> Result<Installed, AgentError> {
-        let level = match self.is_unsafe {
-            true => Level::Warning,
-            false => Level::Info,
+        let grade = match self.is_unsafe {
+            true => Grade::Warning,
+            false => Grade::Info,
         };
         let mut text = format!("gate: {}", self.report);
         if self.is_unsafe {
             text += "; the addresses of a dead or frozen agent go on answering";
         }
-        journal.offer(Entry::Note(level, text));
-        let doing = "removing the gate of an earlier agent";
-        let Some((gate, attached)) = self.gate else {
-            crate::gate::detach(rtnl, None).map_err(AgentError::system(doing))?;
+        journal.offer(Entry::Note(grade, text));
+        let removing = || AgentError::system("removing the gate of an earlier agent");
+        let Some((gate, writer)) = self.gate else {
+            gate::remove(rtnl).map_err(removing())?;
             return Ok(Installed {
                 gate: None,
                 warden: None,
+                writer: None,
                 report: self.report,
             });
         };
-        gate.supersede(rtnl).map_err(AgentError::system(doing))?;
+        gate.supersede(rtnl).map_err(removing())?;
         if let Some(shutter) = gate.shutter(LEFTOVERS) {
-            Shutter::disarm(&shutter);
+            shutter.disarm();
         }
         let gate = Arc::new(gate);
-        let warden = Warden::new(Arc::clone(&gate), attached, clock::now());
+        let events = gate.events().inspect_err(|error| {
+            let text =
+                format!("the gate is looked after every 100 ms, since no events come: {error}");
+            journal.offer(Entry::Note(Grade::Warning, text));
+        });
+        let mut warden = Warden::new(Arc::clone(&gate), events.ok(), clock::now());
+        let doing = "looking whether the gate is in place";
+        let checked = warden.check(rtnl, clock::now());
+        checked.map_err(AgentError::system(doing))?;
         Ok(Installed {
             gate: Some(gate),
             warden: Some(warden),
+            writer,
             report: self.report,
         })
     }

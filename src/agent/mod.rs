@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | main | signals; start and stop | signals |
 //! | heartbeat | core, adverts in and out; real-time | its one poll |
+//! | gate | tells nftables until when groups may answer, where it is the gate; real-time | the kernel |
 //! | actuator | addresses and announcements, one after the other | the kernel |
 //! | look | whether another host answers for addresses; real-time | neighbours, milliseconds |
 //! | watch | links and addresses changed by others | netlink |
@@ -49,7 +50,7 @@ use signal_hook::iterator::Signals;
 use crate::config::{Config, Loaded, Paint, summary};
 use crate::control::SOCKET;
 use crate::control::server::Server;
-use crate::gate;
+use crate::gate::{self, Gate, Writer};
 use crate::net::addresses::sweep;
 use crate::net::announce::{Announcer, Frames};
 use crate::net::monitor::{Monitor, Watch};
@@ -190,6 +191,8 @@ struct Agent {
     dump: Errand,
     to_store: Outbox<Task>,
     store_thread: JoinHandle<()>,
+    gate: Option<Arc<Gate>>,
+    gate_thread: Option<JoinHandle<()>>,
     heartbeat_thread: JoinHandle<()>,
     actuator_thread: JoinHandle<()>,
     watch_thread: JoinHandle<()>,
@@ -232,6 +235,15 @@ impl Agent {
         let (jobs, job_inbox) = Outbox::new(JOBS, Some(jobs_wake.0.clone()));
         let (looks, look_inbox) = Outbox::new(LOOKS, Some(looks_wake.0));
         let looker = Looker::new((look_inbox, looks_wake.1), heart.clone(), journal.clone());
+        let gate_thread = match gate.writer {
+            Some(writer) => Some(spawn("gate", {
+                let (realtime, jobs, journal) =
+                    (config.node.realtime, jobs.clone(), journal.clone());
+                move || write_gate(writer, realtime, &jobs, &journal)
+            })?),
+            None => None,
+        };
+        let closing = gate.gate.clone();
         let mut heartbeat = Heartbeat::new(
             commands,
             heart_wake,
@@ -295,6 +307,8 @@ impl Agent {
             jobs,
             ending,
             watcher_waker: watch_wake.0,
+            gate: closing,
+            gate_thread,
             journal_thread: spawn("journal", {
                 let journal = journal.clone();
                 move || journal::run(&entries, &journal)
@@ -384,6 +398,12 @@ impl Agent {
         drop(self.store_thread);
         self.jobs.send(Job::Stop);
         join(self.actuator_thread);
+        if let Some(gate) = self.gate {
+            gate.end();
+        }
+        if let Some(thread) = self.gate_thread {
+            join(thread);
+        }
         self.ending.store(true, Ordering::Release);
         self.watcher_waker.wake();
         join(self.watch_thread);
@@ -480,6 +500,14 @@ fn record(path: &Path, journal: &Outbox<Entry>) -> Result<Outbox<Item>, AgentErr
     Ok(record)
 }
 
+fn write_gate(writer: Writer, realtime: bool, jobs: &Outbox<Job>, journal: &Outbox<Entry>) {
+    if realtime && let Err(error) = realtime::schedule_fifo(PRIORITY) {
+        let text = format!("the gate is written without real-time priority: {error}");
+        journal.offer(Entry::Note(Level::Warning, text));
+    }
+    writer.run(&|| jobs.offer(Job::Guard));
+}
+
 fn lock_memory(journal: &Outbox<Entry>) {
     if let Err(error) = realtime::lock_memory() {
         let text = format!("the agent's memory may be paged out: {error}");
@@ -522,7 +550,7 @@ fn sweep_all() -> Result<(), AgentError> {
 /// With no address left, nothing has to be shut off any more.
 fn remove_gate() -> Result<(), AgentError> {
     let doing = "taking the gate off the interfaces";
-    let remove = || gate::detach(&mut Rtnl::open()?, None).map(drop);
+    let remove = || gate::remove(&mut Rtnl::open()?);
     remove().map_err(AgentError::system(doing))
 }
 

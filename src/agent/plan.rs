@@ -201,7 +201,7 @@ impl Planner<'_> {
             settings: Settings {
                 lease: config.lease().filter(|_| wanted.shutter.is_some()),
                 native: wanted.native.map(|(voting, _)| voting),
-                shuts_at_once: wanted.shutter.is_some(),
+                shuts_at_once: wanted.shutter.as_ref().is_some_and(Shutter::shuts_at_once),
                 ..settings(config, self.pair)
             },
             facts,

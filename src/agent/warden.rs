@@ -3,20 +3,29 @@
 use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::net::IpAddr;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::core::Instant;
-use crate::gate::Gate;
+use crate::gate::{Events, Gate};
 use crate::net::addresses::Placed;
 use crate::net::rtnl::{LinkState, Rtnl};
 
 use super::message::Key;
 
-/// How often it is looked whether the gate is still there: while addresses may be on ...
-const CHECK_EVERY: Duration = Duration::from_millis(100);
-/// ... and while none is.
+/// How often it is looked whether the gate is still there: while addresses may be on, and the kernel
+/// tells who takes it away, ...
+const CHECK_EVERY: Duration = Duration::from_secs(1);
+/// ... or does not, ...
+const CHECK_BLIND_EVERY: Duration = Duration::from_millis(100);
+/// ... and while none is on.
 const CHECK_IDLE_EVERY: Duration = Duration::from_secs(5);
+/// What a group has asked of the gate holds within this, unless another program that changes a
+/// ruleset holds it up.
+const SETTLE_WITHIN: Duration = Duration::from_millis(500);
+/// Not for each of a thousand events: what another program does comes in many.
+const CHECK_ALARMED_EVERY: Duration = Duration::from_millis(50);
 /// Two hundred groups that begin together look once.
 const JUST: Duration = Duration::from_millis(10);
 
@@ -29,6 +38,10 @@ pub(crate) struct Warden {
     keys: BTreeSet<Key>,
     attached: BTreeSet<u32>,
     checked_at: Instant,
+    /// None where the kernel does not tell.
+    events: Option<Events>,
+    /// It has told something since the last look.
+    is_alarmed: bool,
 }
 
 /// What a check has found.
@@ -39,24 +52,49 @@ pub(crate) struct Found {
 }
 
 impl Warden {
-    pub(crate) fn new(gate: Arc<Gate>, attached: BTreeSet<u32>, now: Instant) -> Self {
+    /// For a gate that is on every interface. Without events it looks more often.
+    pub(crate) fn new(gate: Arc<Gate>, events: Option<Events>, now: Instant) -> Self {
         Self {
             gate,
             covered: HashMap::new(),
             keys: BTreeSet::new(),
-            attached,
+            attached: BTreeSet::new(),
             checked_at: now,
+            events,
+            is_alarmed: false,
         }
     }
 
     /// When to check next.
     pub(crate) fn deadline(&self) -> Instant {
         let holds = self.keys.iter().any(|key| self.is_armed(*key));
-        self.checked_at
-            + match holds {
-                true => CHECK_EVERY,
-                false => CHECK_IDLE_EVERY,
-            }
+        let every = match holds {
+            _ if self.is_alarmed => CHECK_ALARMED_EVERY,
+            true if self.events.is_some() => CHECK_EVERY,
+            true => CHECK_BLIND_EVERY,
+            false => CHECK_IDLE_EVERY,
+        };
+        self.checked_at + every
+    }
+
+    /// Readable when there is something to hear.
+    pub(crate) fn events(&self) -> Option<BorrowedFd<'_>> {
+        self.events.as_ref().map(Events::as_fd)
+    }
+
+    /// Hears what the kernel tells: the next look may be due at once.
+    pub(crate) fn hear(&mut self) {
+        if let Some(events) = &mut self.events {
+            self.is_alarmed |= events.heard();
+        }
+    }
+
+    /// Waits until the kernel knows what the group last asked of its shutter.
+    ///
+    /// # Errors
+    /// It does not, and why.
+    pub(crate) fn settle(&self, key: Key) -> io::Result<()> {
+        self.gate.settle(slot(key), SETTLE_WITHIN)
     }
 
     /// Puts the addresses behind the shutter of their group, before one of them goes on or off.
@@ -66,15 +104,20 @@ impl Warden {
     pub(crate) fn cover(&mut self, key: Key, placed: &[Placed]) -> io::Result<()> {
         self.keys.insert(key);
         let mut indices: HashMap<&str, u32> = HashMap::new();
+        let mut missing = Vec::new();
         for one in placed {
             let name = &*one.interface;
             let index = *indices.entry(name).or_insert_with(|| index_of(name));
-            if self.covered.get(one) == Some(&(key, index)) {
-                continue;
+            if self.covered.get(one) != Some(&(key, index)) {
+                missing.push((one, index));
             }
-            self.gate.cover(one.address, index, slot(key))?;
-            self.covered.insert(one.clone(), (key, index));
         }
+        let addresses: Vec<_> = missing.iter().map(|(one, at)| (one.address, *at)).collect();
+        self.gate.cover(&addresses, slot(key))?;
+        let covered = missing
+            .into_iter()
+            .map(|(one, index)| (one.clone(), (key, index)));
+        self.covered.extend(covered);
         Ok(())
     }
 
@@ -107,24 +150,20 @@ impl Warden {
     /// The gate is not on every interface, and cannot be put there.
     pub(crate) fn check(&mut self, rtnl: &mut Rtnl, now: Instant) -> io::Result<Found> {
         self.checked_at = now;
+        // What is told from here on is looked at the next time.
+        self.is_alarmed = false;
         let links = rtnl.links()?;
-        let mut found = Found::default();
-        let mut attached = BTreeSet::new();
-        for link in &links {
-            let had = self.attached.contains(&link.index);
-            if had && self.gate.is_attached(rtnl, link.index)? {
-                attached.insert(link.index);
-                continue;
-            }
-            if had {
-                found.lost.push(link.name.clone());
-            }
-            if attach(&self.gate, rtnl, link)? {
-                attached.insert(link.index);
-            }
+        let mut attached = self.gate.whole(rtnl, &links)?;
+        let is_missing = |link: &&LinkState| !attached.contains(&link.index);
+        let missing: Vec<&LinkState> = links.iter().filter(is_missing).collect();
+        let had = |link: &&&LinkState| self.attached.contains(&link.index);
+        let lost = missing.iter().filter(had).map(|link| link.name.clone());
+        let lost = lost.collect();
+        if !missing.is_empty() {
+            attached.extend(self.gate.attach(rtnl, &missing)?);
         }
         self.attached = attached;
-        Ok(found)
+        Ok(Found { lost })
     }
 
     fn is_armed(&self, key: Key) -> bool {
@@ -136,32 +175,6 @@ impl Warden {
 /// The slot of a group: a key is never used twice.
 pub(crate) fn slot(key: Key) -> usize {
     key as usize
-}
-
-/// Puts the gate onto every interface of the host.
-///
-/// # Errors
-/// What the kernel says, with the interface.
-pub(crate) fn attach_everywhere(gate: &Gate, rtnl: &mut Rtnl) -> io::Result<BTreeSet<u32>> {
-    let mut attached = BTreeSet::new();
-    for link in rtnl.links()? {
-        if attach(gate, rtnl, &link)? {
-            attached.insert(link.index);
-        }
-    }
-    Ok(attached)
-}
-
-/// `false`: the interface has gone meanwhile.
-fn attach(gate: &Gate, rtnl: &mut Rtnl, link: &LinkState) -> io::Result<bool> {
-    match gate.attach(rtnl, link.index) {
-        Ok(()) => Ok(true),
-        Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(false),
-        Err(error) => {
-            let text = format!("{}: {error}", link.name);
-            Err(io::Error::new(error.kind(), text))
-        }
-    }
 }
 
 fn index_of(interface: &str) -> u32 {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::config;
 use crate::core::Outcome;
 use crate::core::election::OWNER;
-use crate::gate::{self, Gate};
+use crate::gate::{self, Gate, Level, Want};
 use crate::net::addresses::{Change, OURS, Placed, Progress, sweep};
 use crate::net::rtnl::{AddressState, Rtnl};
 use crate::sys::lock::{self, LockError};
@@ -50,27 +50,28 @@ fn clear(file: &Path) -> io::Result<Outcome> {
     // One that will not come off does not keep the others on.
     let outcome = release_all(&mut rtnl, file);
     if swept.is_ok() && outcome.is_ok() {
-        gate::detach(&mut rtnl, None)?;
+        gate::remove(&mut rtnl)?;
     }
     swept.map(|_| outcome)
 }
 
-/// A gate of our own around every address with our tag; none where there can be none.
+/// A gate of our own around every address with our tag, shut; none where there can be none.
 fn shut(rtnl: &mut Rtnl) -> Option<Gate> {
     let ours = |state: &AddressState| state.protocol == Some(OURS);
-    let left: Vec<AddressState> = rtnl.addresses().ok()?.into_iter().filter(ours).collect();
+    let left = rtnl.addresses().ok()?.into_iter().filter(ours);
+    let left: Vec<_> = left.map(|state| (state.address, state.index)).collect();
     if left.is_empty() {
         return None;
     }
-    let gate = Gate::load(1, left.len() * 2, std::process::id()).ok()?;
-    for state in &left {
-        gate.cover(state.address, state.index, 0).ok()?;
-    }
-    gate.shutter(0)?.arm();
-    for link in rtnl.links().ok()? {
-        // One that has gone meanwhile answers nothing.
-        let _ = gate.attach(rtnl, link.index);
-    }
+    let want = Want {
+        groups: 1,
+        room: left.len() * 2,
+        addresses: &left,
+        handle: std::process::id(),
+    };
+    let mut levels = [Level::Bpf, Level::Nftables].into_iter();
+    // Nothing has to open it: it needs no writer.
+    let (gate, _) = levels.find_map(|level| Gate::install(level, &want, rtnl).ok())?;
     Some(gate)
 }
 

@@ -26,16 +26,12 @@ fn gate(section: &Section<'_>, out: &mut Problems) -> Checked<GateChoice> {
             );
             Ok(GateChoice::Off)
         }
-        "nftables" => {
-            let message = "`gate = \"nftables\"` is not supported by this version yet";
-            let advice = "write \"auto\": this host's best is used, and reported";
-            Err(out.push(Problem::error(text.span, message).advise(advice)))
-        }
+        "nftables" => Ok(GateChoice::Nftables),
         other => {
-            let gates = ["auto", "bpf", "off"];
+            let gates = ["auto", "bpf", "nftables", "off"];
             let advice = match suggest::closest(other, gates.into_iter()) {
                 Some(meant) => format!("did you mean \"{meant}\"?"),
-                None => "write \"auto\", \"bpf\" or \"off\"".to_owned(),
+                None => "write \"auto\", \"bpf\", \"nftables\" or \"off\"".to_owned(),
             };
             let message = format!("{} is not a gate", quoted(other));
             Err(out.push(Problem::error(text.span, message).advise(advice)))

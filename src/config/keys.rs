@@ -166,7 +166,7 @@ pub const KEYS: &[Key] = &[
     key("heartbeat.path", "peers", Kind::Texts, Absent::Otherwise("multicast"), "The other nodes' addresses: unicast"),
     key("heartbeat.path", "source", Kind::TextOrTexts, Absent::Otherwise("the interface's first address of its own"), "The address to send from, at most one a family"),
     //
-    default("fencing", "gate", Kind::Text, "\"auto\"", "The kernel-enforced end of a lease: `auto` (the best there is), `bpf` (or no start), `off`"),
+    default("fencing", "gate", Kind::Text, "\"auto\"", "The kernel-enforced end of a lease: `auto` (the best there is), `bpf` or `nftables` (or no start), `off`"),
     not_yet("fencing", "reference", Kind::Texts, "Addresses that a holder must reach"),
     not_yet("fencing", "reference-need", Kind::Integer { min: 1, max: 64 }, "How many of them"),
     not_yet("fencing", "disk-lock", Kind::Texts, "Shared disks that one node holds"),

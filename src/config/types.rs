@@ -178,6 +178,8 @@ pub enum GateChoice {
     Auto,
     /// The one that compares an absolute deadline; without it the agent does not start.
     Bpf,
+    /// The one whose time is relative; without it the agent does not start.
+    Nftables,
     /// None: a dead agent's addresses go on answering.
     Off,
 }

@@ -21,7 +21,8 @@ pub struct Status {
     pub config: String,
     /// How long it has run, in milliseconds.
     pub uptime_ms: u64,
-    /// What ends the right to answer of a dead or frozen agent: `bpf`, or `off` and why.
+    /// What ends the right to answer of a dead or frozen agent: `bpf`; `nftables`, and why not
+    /// `bpf`; or `off` and why.
     pub gate: String,
     /// How the heartbeat thread does.
     pub heartbeat: HeartbeatStatus,
@@ -149,11 +150,11 @@ impl Status {
         );
         self.heartbeat.write(&mut text);
         let _ = match self.gate.as_str() {
-            "bpf" => writeln!(text, "gate: bpf"),
-            other => writeln!(
+            off if off.starts_with("off") => writeln!(
                 text,
-                "gate: {other}  UNSAFE: a dead agent's addresses answer on"
+                "gate: {off}  UNSAFE: a dead agent's addresses answer on"
             ),
+            level => writeln!(text, "gate: {level}"),
         };
         for group in &self.groups {
             group.write(&mut text);

@@ -1,87 +1,143 @@
 //! How does the right to answer end, whatever happens to the agent?
 //!
-//! A classifier on every interface, in both directions, knows each floating address and the slot of
-//! its group: `{armed, deadline, epoch, dropped}` in memory that the kernel shares with the agent.
-//! While a slot is armed, frames for and from its addresses pass only before the deadline, an
-//! absolute instant of the boot clock. Renewing is one store, whatever the number of addresses, and
-//! a store that comes late opens nothing. An agent that is killed, frozen or starved renews nothing,
-//! so that its host falls silent by itself; the programs stay when it ends, and stay shut.
+//! On every interface, in both directions, the kernel knows each floating address and the slot of
+//! its group. While a slot is armed, frames for and from its addresses pass only before its deadline.
+//! An agent that is killed, frozen or starved renews nothing, so that its host falls silent by
+//! itself; what is in the kernel stays when the agent ends, and stays shut.
 //!
 //! A slot that is not armed lets everything pass: a standby that bridges or routes the addresses of
 //! the others is not in the way.
+//!
+//! | level | the kernel compares | a renewal | shut |
+//! |---|---|---|---|
+//! | `bpf`: [`Filters`] | the boot clock with an absolute deadline, for each frame | one store | with the next frame |
+//! | `nftables`: [`Table`] | whether an element of a set is there, which goes when its time is over | one transaction of the [`Writer`] | when the transaction is through |
+//!
+//! A store that comes late opens nothing, since the deadline is absolute. The time of an element is
+//! relative: it is worked out right before the transaction, and again after one that took long, so
+//! that only a pause of the agent in between leaves a gate open for too long, by that pause.
 
 mod assemble;
+mod filters;
 mod program;
 mod slots;
+mod table;
+mod text;
+mod wishes;
+mod writer;
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv6Addr};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
+use std::net::IpAddr;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
 
-use crate::net::rtnl::{Direction, Rtnl};
-use crate::sys::bpf::{self, Map, Shared};
-use program::{KEY_LEN, program};
+use crate::net::rtnl::{LinkState, Rtnl};
+use crate::net::{nft, rtnl};
 
+pub use filters::{Filters, detach};
 pub use slots::Shutter;
+pub use table::Table;
+pub use writer::Writer;
 
-/// What the filters are called.
+/// What the filters and the table are called.
 pub const NAME: &str = "floatlock";
 
-/// The programs of this agent, and the maps behind them.
+/// The slot of no group: what a dead agent may have left on is shut off under it.
+pub const LEFTOVERS: usize = 0;
+
+/// What the kernel enforces a lease with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// BPF classifiers.
+    Bpf,
+    /// A table of nftables.
+    Nftables,
+}
+
+/// What a gate is to be for.
+#[derive(Clone, Copy, Debug)]
+pub struct Want<'a> {
+    /// Slots below this number.
+    pub groups: usize,
+    /// So many addresses at most.
+    pub room: usize,
+    /// These, each on the interface of this index, are shut off from the start ([`LEFTOVERS`]).
+    pub addresses: &'a [(IpAddr, u32)],
+    /// Tells the gate of this agent from that of one before.
+    pub handle: u32,
+}
+
+/// The gate of this agent.
 #[derive(Debug)]
-pub struct Gate {
-    addresses: Map,
-    /// Kept open for the pin.
-    slots: Map,
-    shared: Arc<Shared>,
-    capacity: usize,
-    ingress: OwnedFd,
-    egress: OwnedFd,
-    /// Tells the filters of this agent from those of one before.
-    handle: u32,
+pub enum Gate {
+    /// Level 3.
+    Bpf(Filters),
+    /// Level 2.
+    Nftables(Table),
+}
+
+/// What tells that somebody may have changed the gate.
+#[derive(Debug)]
+pub enum Events {
+    /// Filters came or went.
+    Bpf(rtnl::FilterEvents),
+    /// Something was done to the table.
+    Nftables(nft::Events),
 }
 
 impl Gate {
-    /// Loads the programs, for up to so many groups and addresses. Every slot is closed, none armed,
-    /// and no interface has the programs yet.
+    /// Puts the gate onto every interface, around these addresses: shut, and armed. The gate of an
+    /// earlier agent stays where it is ([`Gate::supersede`]), unless this one replaces it in one
+    /// step. The writer, where there is one, has to run for the gate to open.
     ///
     /// # Errors
-    /// What the kernel says: `EPERM` without CAP_BPF and CAP_NET_ADMIN, `EINVAL` or `ENOSYS` where it
-    /// lacks what is needed (Linux 5.8).
-    pub fn load(groups: usize, addresses: usize, handle: u32) -> io::Result<Self> {
-        let entries = |n: usize| u32::try_from(n).map_err(|_| io::ErrorKind::InvalidInput);
-        let map = Map::hash("floatlock_addrs", KEY_LEN as u32, 4, entries(addresses)?)?;
-        let slots = Map::shared_array("floatlock_slots", SLOT_LEN, entries(groups)?)?;
-        let shared = Arc::new(Shared::map(&slots, groups * slots::WORDS)?);
-        let load = |direction| bpf::load_classifier(NAME, &program(direction, &map, &slots));
-        Ok(Self {
-            ingress: load(Direction::Ingress)?,
-            egress: load(Direction::Egress)?,
-            addresses: map,
-            slots,
-            shared,
-            capacity: groups,
-            handle,
+    /// What the kernel says, or what the `nft` program does.
+    pub fn install(
+        level: Level,
+        want: &Want<'_>,
+        rtnl: &mut Rtnl,
+    ) -> io::Result<(Self, Option<Writer>)> {
+        Ok(match level {
+            Level::Bpf => (Gate::Bpf(Filters::install(want, rtnl)?), None),
+            Level::Nftables => {
+                let (table, writer) = Table::install(want, &rtnl.links()?)?;
+                (Gate::Nftables(table), Some(writer))
+            }
         })
+    }
+
+    /// Which one it is.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        match self {
+            Gate::Bpf(_) => Level::Bpf,
+            Gate::Nftables(_) => Level::Nftables,
+        }
     }
 
     /// The shutter of a slot; `None` where there are not that many.
     #[must_use]
     pub fn shutter(&self, slot: usize) -> Option<Shutter> {
-        let shared = Arc::clone(&self.shared);
-        (slot < self.capacity).then_some(Shutter { shared, slot })
+        match self {
+            Gate::Bpf(filters) => filters.shutter(slot),
+            Gate::Nftables(table) => table.shutter(slot),
+        }
     }
 
-    /// Puts an address behind the shutter of a slot. A link-local one counts on its interface only.
+    /// Puts addresses, each on the interface of this index, behind the shutter of a slot. A
+    /// link-local one counts on its interface only.
     ///
     /// # Errors
-    /// `E2BIG` when there are more addresses than were asked for.
-    pub fn cover(&self, address: IpAddr, index: u32, slot: usize) -> io::Result<()> {
-        let slot = u32::try_from(slot).map_err(|_| io::ErrorKind::InvalidInput)?;
-        self.addresses
-            .update(&key(address, index), &slot.to_ne_bytes())
+    /// There is no room for more, or the kernel refuses: some of them are behind it then, perhaps.
+    pub fn cover(&self, addresses: &[(IpAddr, u32)], slot: usize) -> io::Result<()> {
+        match self {
+            Gate::Bpf(filters) => addresses
+                .iter()
+                .try_for_each(|(address, index)| filters.cover(*address, *index, slot)),
+            Gate::Nftables(table) => table.cover(addresses, slot),
+        }
     }
 
     /// The address is nobody's any more.
@@ -89,110 +145,128 @@ impl Gate {
     /// # Errors
     /// What the kernel says.
     pub fn uncover(&self, address: IpAddr, index: u32) -> io::Result<()> {
-        self.addresses.delete(&key(address, index))
+        match self {
+            Gate::Bpf(filters) => filters.uncover(address, index),
+            Gate::Nftables(table) => table.uncover(address, index),
+        }
     }
 
-    /// Puts the programs onto an interface; where they are already, nothing changes.
+    /// Waits until what was last asked of a shutter holds in the kernel.
     ///
     /// # Errors
-    /// What the kernel says; `ENODEV` where the interface has gone.
-    pub fn attach(&self, rtnl: &mut Rtnl, index: u32) -> io::Result<()> {
-        for direction in Direction::ALL {
-            let program = self.program(direction);
-            match rtnl.add_filter(index, direction, self.handle, program, NAME) {
-                Err(error) if error.raw_os_error() == Some(libc::EEXIST) => {}
-                other => other?,
-            }
+    /// `TimedOut`, or why it does not.
+    pub fn settle(&self, slot: usize, within: Duration) -> io::Result<()> {
+        match self {
+            Gate::Bpf(_) => Ok(()),
+            Gate::Nftables(table) => table.settle(slot, within),
         }
-        Ok(())
     }
 
-    /// Whether the programs of this agent are on the interface, both ways.
+    /// On which of these interfaces, which are all that the host has, the gate is whole.
     ///
     /// # Errors
     /// What the kernel says.
-    pub fn is_attached(&self, rtnl: &mut Rtnl, index: u32) -> io::Result<bool> {
-        for direction in Direction::ALL {
-            let filters = rtnl.filters(index, direction)?;
-            let ours = |f: &crate::net::rtnl::Filter| f.handle == self.handle && is_named(f);
-            if !filters.iter().any(ours) {
-                return Ok(false);
-            }
+    pub fn whole(&self, rtnl: &mut Rtnl, links: &[LinkState]) -> io::Result<BTreeSet<u32>> {
+        match self {
+            Gate::Bpf(filters) => filters.whole(rtnl, links),
+            Gate::Nftables(table) => table.whole(links),
         }
-        Ok(true)
     }
 
-    /// Where the programs of an earlier agent are, they go; those of this one stay.
+    /// Puts the gate onto these interfaces, after a look that found it not whole there; returns
+    /// those that have it now. One that has gone meanwhile has not.
+    ///
+    /// # Errors
+    /// What the kernel says, with the interface.
+    pub fn attach(&self, rtnl: &mut Rtnl, links: &[&LinkState]) -> io::Result<BTreeSet<u32>> {
+        match self {
+            Gate::Bpf(filters) => filters.attach_all(rtnl, links),
+            Gate::Nftables(table) => table.attach(rtnl, links),
+        }
+    }
+
+    /// What an earlier agent left goes; what is of this one stays.
     ///
     /// # Errors
     /// What the kernel says.
     pub fn supersede(&self, rtnl: &mut Rtnl) -> io::Result<()> {
-        detach(rtnl, Some(self.handle)).map(drop)
+        match self {
+            Gate::Bpf(filters) => {
+                filters.supersede(rtnl)?;
+                table::remove()
+            }
+            Gate::Nftables(_) => detach(rtnl, None).map(drop),
+        }
     }
 
-    /// The descriptors, by the names under which they may be pinned.
-    #[must_use]
-    pub fn objects(&self) -> [(&'static str, BorrowedFd<'_>); 4] {
-        [
-            ("addresses", self.addresses.as_fd()),
-            ("slots", self.slots.as_fd()),
-            ("ingress", self.ingress.as_fd()),
-            ("egress", self.egress.as_fd()),
-        ]
+    /// What tells that somebody may have changed it.
+    ///
+    /// # Errors
+    /// What socket(2), bind(2) and setsockopt(2) say.
+    pub fn events(&self) -> io::Result<Events> {
+        Ok(match self {
+            Gate::Bpf(_) => Events::Bpf(rtnl::FilterEvents::open()?),
+            Gate::Nftables(table) => Events::Nftables(table.events()?),
+        })
     }
 
-    fn program(&self, direction: Direction) -> BorrowedFd<'_> {
-        match direction {
-            Direction::Ingress => self.ingress.as_fd(),
-            Direction::Egress => self.egress.as_fd(),
+    /// Ends the writer, where there is one.
+    pub fn end(&self) {
+        if let Gate::Nftables(table) = self {
+            table.end();
         }
     }
 }
 
-/// A slot in the array, in bytes.
-const SLOT_LEN: u32 = (slots::WORDS * 8) as u32;
+impl Events {
+    /// Whether there was anything since the last call.
+    pub fn heard(&mut self) -> bool {
+        match self {
+            Events::Bpf(events) => events.heard(),
+            Events::Nftables(events) => events.heard(),
+        }
+    }
+}
 
-/// Takes every program of Floatlock off every interface, except those with this handle; returns the
-/// interfaces that had one. Only when no floating address is on this host any more.
+impl AsFd for Events {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Events::Bpf(events) => events.as_fd(),
+            Events::Nftables(events) => events.as_fd(),
+        }
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Level::Bpf => "bpf",
+            Level::Nftables => "nftables",
+        })
+    }
+}
+
+/// Takes away whatever of a gate there is on this host, of either level and of whichever agent. Only
+/// when no floating address is on this host any more.
 ///
 /// # Errors
 /// What the kernel says.
-pub fn detach(rtnl: &mut Rtnl, except: Option<u32>) -> io::Result<BTreeSet<u32>> {
-    let mut had = BTreeSet::new();
-    for link in rtnl.links()? {
-        for direction in Direction::ALL {
-            let filters = rtnl.filters(link.index, direction)?;
-            let ours = |f: &&crate::net::rtnl::Filter| is_named(f) && Some(f.handle) != except;
-            for filter in filters.iter().filter(ours) {
-                rtnl.delete_filter(link.index, direction, filter)?;
-                had.insert(link.index);
-            }
-        }
-        if had.contains(&link.index) {
-            rtnl.delete_bare_clsact(link.index)?;
-        }
-    }
-    Ok(had)
+pub fn remove(rtnl: &mut Rtnl) -> io::Result<()> {
+    let detached = detach(rtnl, None).map(drop);
+    table::remove().and(detached)
 }
 
-fn is_named(filter: &crate::net::rtnl::Filter) -> bool {
-    filter.name.as_deref() == Some(NAME)
-}
-
-fn key(address: IpAddr, index: u32) -> [u8; KEY_LEN] {
-    let (octets, index) = match address {
-        IpAddr::V4(v4) => (v4.to_ipv6_mapped().octets(), 0),
-        IpAddr::V6(v6) => (v6.octets(), scope(v6, index)),
-    };
-    let mut key = [0; KEY_LEN];
-    key[..16].copy_from_slice(&octets);
-    key[16..].copy_from_slice(&index.to_ne_bytes());
-    key
-}
-
-fn scope(address: Ipv6Addr, index: u32) -> u32 {
-    match address.is_unicast_link_local() {
+/// On which interface an address counts: a link-local one on its own, all others on every one (0).
+fn scope(address: IpAddr, index: u32) -> u32 {
+    match is_link_local(address) {
         true => index,
         false => 0,
+    }
+}
+
+fn is_link_local(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(_) => false,
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
     }
 }

@@ -1,8 +1,9 @@
-//! The deadlines that the kernel compares with, in memory that it shares with the agent.
+//! Until when is a group's part of the gate open? What the heartbeat thread says, in stores only.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::wishes::Wishes;
 use crate::core::Instant;
 use crate::sys::bpf::Shared;
 
@@ -14,11 +15,20 @@ pub(super) const DROPPED: usize = 3;
 pub(super) const WORDS: usize = 4;
 
 /// The shutter of one group: open until an instant of the boot clock, whatever happens to the
-/// agent.
+/// agent. Nothing here waits for anything; when it holds: [`super::Gate::settle`].
 #[derive(Clone, Debug)]
 pub struct Shutter {
-    pub(super) shared: Arc<Shared>,
+    pub(super) words: Words,
     pub(super) slot: usize,
+}
+
+/// Where the words of the slots are.
+#[derive(Clone, Debug)]
+pub(super) enum Words {
+    /// Before the eyes of the kernel, for each frame.
+    Kernel(Arc<Shared>),
+    /// Where a thread reads them and tells the kernel.
+    Writer(Arc<Wishes>),
 }
 
 impl Shutter {
@@ -48,6 +58,12 @@ impl Shutter {
         self.set(EPOCH, epoch);
     }
 
+    /// Whether what is asked of it holds with the next packet.
+    #[must_use]
+    pub fn shuts_at_once(&self) -> bool {
+        matches!(self.words, Words::Kernel(_))
+    }
+
     /// Whether it is armed.
     #[must_use]
     pub fn is_armed(&self) -> bool {
@@ -67,13 +83,27 @@ impl Shutter {
     }
 
     fn set(&self, word: usize, value: u64) {
-        if let Some(word) = self.shared.word(self.slot * WORDS + word) {
-            word.store(value, Ordering::Release);
+        let Some(place) = self.word(word) else {
+            return;
+        };
+        let before = place.swap(value, Ordering::AcqRel);
+        if let Words::Writer(wishes) = &self.words
+            && before != value
+        {
+            wishes.note(self.slot);
         }
     }
 
     fn get(&self, word: usize) -> u64 {
-        let word = self.shared.word(self.slot * WORDS + word);
-        word.map_or(0, |word| word.load(Ordering::Acquire))
+        self.word(word)
+            .map_or(0, |word| word.load(Ordering::Acquire))
+    }
+
+    fn word(&self, word: usize) -> Option<&AtomicU64> {
+        let place = self.slot * WORDS + word;
+        match &self.words {
+            Words::Kernel(shared) => shared.word(place),
+            Words::Writer(wishes) => wishes.word(place),
+        }
     }
 }

@@ -45,6 +45,21 @@ fn first_group(text: &str) -> GroupConfig {
 }
 
 #[test]
+fn every_gate_has_its_word() {
+    let words = [
+        ("auto", GateChoice::Auto),
+        ("bpf", GateChoice::Bpf),
+        ("nftables", GateChoice::Nftables),
+        ("off", GateChoice::Off),
+    ];
+    for (word, gate) in words {
+        let loaded = good(&format!("{MINIMAL}\n[fencing]\ngate = \"{word}\"\n"));
+        assert_eq!(loaded.config.fencing.gate, gate);
+        assert_eq!(loaded.warnings.is_empty(), word != "off");
+    }
+}
+
+#[test]
 fn a_minimal_file_gets_every_default() {
     let loaded = good(MINIMAL);
     assert!(loaded.warnings.is_empty());

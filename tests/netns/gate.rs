@@ -1,13 +1,14 @@
 //! Does a host whose agent is dead, frozen or mute fall silent before another one answers?
 
+use std::process::Command;
 use std::time::Duration;
 
 use floatlock::lab::{Host, Observation, Watch, clock};
 use nix::sys::signal::Signal;
 
-use crate::agent::floatlock;
+use crate::agent::{Agent, floatlock};
 use crate::config::{Config, Group};
-use crate::site::{Site, answers, await_address, falls_silent, has};
+use crate::site::{SOON, Site, answers, await_address, falls_silent, has};
 
 const VIP: &str = "10.77.0.100";
 const VIP6: &str = "fd77::100";
@@ -25,6 +26,40 @@ fn staying(priority: u8) -> Group {
     both(priority).key("preempt", "false")
 }
 
+/// The configuration of a node with this gate.
+fn fenced(node: &str, group: Group, gate: &str) -> Config {
+    Config::new(node, &[group]).heartbeat(&format!(
+        "protocol = \"vrrp3\"\ninterval = \"100ms\"\nmisses = 5\n\n[fencing]\ngate = \"{gate}\"\n"
+    ))
+}
+
+fn pair(site: &Site, group: impl Fn(u8) -> Group, gate: &str) -> [Agent; 2] {
+    site.pair_of(|node, priority| fenced(node, group(priority), gate))
+}
+
+/// Each of these is a test of every level.
+macro_rules! of_every_level {
+    ($($name:ident,)*) => {
+        mod bpf {
+            $(#[test] fn $name() { super::$name("bpf"); })*
+        }
+        mod nftables {
+            $(#[test] fn $name() { super::$name("nftables"); })*
+        }
+    };
+}
+
+of_every_level! {
+    a_killed_agent_s_addresses_are_silent_before_another_host_answers,
+    an_agent_that_is_stopped_and_continued_answers_for_nothing_in_between_nor_after,
+    a_master_whose_adverts_do_not_leave_falls_silent_and_gives_way,
+    a_gate_that_somebody_takes_away_is_missed_at_once_and_put_back,
+    a_link_that_appears_gets_the_gate_too,
+    the_status_shows_the_gate_and_a_stop_leaves_nothing_of_it,
+    an_agent_that_is_started_again_finds_an_open_gate_and_shuts_it,
+    a_planned_stop_hands_over_without_two_answers,
+}
+
 /// Asks each host by its MAC, whoever is said to have the address.
 fn ask_everybody(site: &Site, hosts: [&Host; 2]) -> Watch {
     site.watch_all(&[VIP, VIP6], &hosts)
@@ -37,16 +72,17 @@ fn demand_no_two_answers(seen: &Observation) {
     }
 }
 
-fn filters(host: &Host) -> String {
-    let script = "for way in ingress egress; do for dev in lo eth0; do \
-                  tc filter show dev $dev $way; done; done | grep floatlock | wc -l";
+/// The places where the gate is: two on every interface.
+fn places(host: &Host) -> String {
+    let script = "{ for way in ingress egress; do for dev in lo eth0; do \
+                  tc filter show dev $dev $way | grep floatlock; done; done; \
+                  nft list table netdev floatlock 2>/dev/null | grep 'type filter hook'; } | wc -l";
     host.sh(script).unwrap()
 }
 
-#[test]
-fn a_killed_agent_s_addresses_are_silent_before_another_host_answers() {
+fn a_killed_agent_s_addresses_are_silent_before_another_host_answers(gate: &str) {
     let site = Site::new();
-    let [a, b] = site.pair(both);
+    let [a, b] = pair(&site, both, gate);
     let watch = ask_everybody(&site, [&a.host, &b.host]);
     answers(&watch, "lb-a", VIP, clock::now());
     let killed = clock::now();
@@ -70,13 +106,12 @@ fn a_killed_agent_s_addresses_are_silent_before_another_host_answers() {
     let release = floatlock(&a.host, &["release"]);
     assert_eq!(release.code, 0, "{release:?}");
     assert!(!has(&a.host, VIP) && !has(&a.host, VIP6));
-    assert_eq!(filters(&a.host), "0");
+    assert_eq!(places(&a.host), "0");
 }
 
-#[test]
-fn an_agent_that_is_stopped_and_continued_answers_for_nothing_in_between_nor_after() {
+fn an_agent_that_is_stopped_and_continued_answers_for_nothing_in_between_nor_after(gate: &str) {
     let site = Site::new();
-    let [a, b] = site.pair(staying);
+    let [a, b] = pair(&site, staying, gate);
     let watch = ask_everybody(&site, [&a.host, &b.host]);
     answers(&watch, "lb-a", VIP, clock::now());
     let mark = a.mark();
@@ -96,10 +131,9 @@ fn an_agent_that_is_stopped_and_continued_answers_for_nothing_in_between_nor_aft
     assert_eq!(after.filter(|reply| &*reply.from == "lb-a").count(), 0);
 }
 
-#[test]
-fn a_master_whose_adverts_do_not_leave_falls_silent_and_gives_way() {
+fn a_master_whose_adverts_do_not_leave_falls_silent_and_gives_way(gate: &str) {
     let site = Site::new();
-    let [a, b] = site.pair(staying);
+    let [a, b] = pair(&site, staying, gate);
     let watch = ask_everybody(&site, [&a.host, &b.host]);
     answers(&watch, "lb-a", VIP, clock::now());
     let mark = a.mark();
@@ -114,43 +148,51 @@ fn a_master_whose_adverts_do_not_leave_falls_silent_and_gives_way() {
     demand_no_two_answers(&watch.stop());
 }
 
-#[test]
-fn a_gate_that_somebody_takes_away_is_missed_at_once_and_put_back() {
+fn a_gate_that_somebody_takes_away_is_missed_at_once_and_put_back(gate: &str) {
     let site = Site::new();
-    let [a, b] = site.pair(staying);
+    let [a, b] = pair(&site, staying, gate);
     let watch = ask_everybody(&site, [&a.host, &b.host]);
     answers(&watch, "lb-a", VIP, clock::now());
-    assert_eq!(filters(&a.host), "4");
+    assert_eq!(places(&a.host), "4");
     let mark = a.mark();
     let began = clock::now();
-    a.host.sh("tc qdisc del dev eth0 clsact").unwrap();
+    let way = match gate {
+        "bpf" => "tc qdisc del dev eth0 clsact",
+        _ => "nft flush ruleset",
+    };
+    a.host.sh(way).unwrap();
     let lost = a.becomes_after(mark, "web", "RELEASING");
     assert!(lost.cause.contains("took the gate away"), "{lost:?}");
-    // The check comes every 100 ms; a busy machine is late.
+    // The kernel tells; a busy machine is late.
     assert!(
         lost.at.since(began) < 10 * INTERVAL,
         "{:?}",
         lost.at.since(began)
     );
-    a.said("somebody else took the gate off eth0");
+    let all = match gate {
+        "bpf" => "somebody else took the gate off eth0",
+        _ => "somebody else took the gate off lo, eth0",
+    };
+    a.said(all);
     answers(&watch, "lb-b", VIP, began);
-    assert!(clock::wait_until(Duration::from_secs(5), || filters(
+    assert!(clock::wait_until(Duration::from_secs(5), || places(
         &a.host
     ) == "4"));
     demand_no_two_answers(&watch.stop());
 }
 
-#[test]
-fn a_link_that_appears_gets_the_gate_too() {
+fn a_link_that_appears_gets_the_gate_too(gate: &str) {
     let site = Site::new();
-    let a = site.start(0, both(150));
+    let a = site.start_with(0, &fenced("lb-a", both(150), gate));
     a.becomes("MASTER");
     a.host
         .sh("ip link add late0 type veth peer name late1")
         .unwrap();
     let guarded = || {
-        let shown = a.host.sh("tc filter show dev late0 egress").unwrap();
-        shown.contains("floatlock")
+        let script = "tc filter show dev late0 egress; \
+                      nft list table netdev floatlock 2>/dev/null | grep late0 | grep egress; true";
+        let shown = a.host.sh(script).unwrap();
+        shown.contains("floatlock") || shown.contains("hook egress")
     };
     assert!(
         clock::wait_until(Duration::from_secs(5), guarded),
@@ -160,22 +202,102 @@ fn a_link_that_appears_gets_the_gate_too() {
     assert_eq!(a.group("web").role, "MASTER", "{}", a.log());
 }
 
-#[test]
-fn the_status_shows_the_gate_and_a_stop_leaves_nothing_of_it() {
+fn the_status_shows_the_gate_and_a_stop_leaves_nothing_of_it(gate: &str) {
     let site = Site::new();
-    let [a, b] = site.pair(both);
+    let [a, b] = pair(&site, both, gate);
     let (of_a, of_b) = (a.status(), b.status());
-    assert_eq!((of_a.gate.as_str(), of_b.gate.as_str()), ("bpf", "bpf"));
+    assert_eq!((of_a.gate.as_str(), of_b.gate.as_str()), (gate, gate));
     let left = of_a.groups[0].lease_ms.unwrap();
     assert!(left > 0 && Duration::from_millis(left) <= LEASE, "{left}");
     assert_eq!(of_b.groups[0].lease_ms, Some(0));
     a.signal(Signal::SIGTERM);
     a.demand_good_end();
-    assert_eq!(filters(&a.host), "0");
+    assert_eq!(places(&a.host), "0");
     assert_eq!(
         a.host.sh("tc qdisc show | grep -c clsact || true").unwrap(),
         "0"
     );
+    assert_eq!(a.host.sh("nft list tables").unwrap(), "");
+}
+
+/// The gate of one level takes a moment to shut: what is still open then is not resigned yet.
+fn a_planned_stop_hands_over_without_two_answers(gate: &str) {
+    let site = Site::new();
+    let [a, b] = pair(&site, both, gate);
+    let watch = ask_everybody(&site, [&a.host, &b.host]);
+    answers(&watch, "lb-a", VIP, clock::now());
+    let stopped = clock::now();
+    a.stop();
+    answers(&watch, "lb-b", VIP, stopped);
+    answers(&watch, "lb-b", VIP6, stopped);
+    demand_no_two_answers(&watch.stop());
+}
+
+/// Runs the agent without the right to load BPF programs.
+fn start_without_bpf(host: &Host, gate: &str) -> Agent {
+    Agent::start_as(host, &fenced("lb-a", both(150), gate), |command| {
+        let mut without = Command::new("setpriv");
+        without.args(["--bounding-set", "-bpf,-sys_admin"]);
+        without.arg(command.get_program()).args(command.get_args());
+        *command = without;
+    })
+}
+
+#[test]
+fn where_bpf_is_refused_nftables_is_the_best_there_is() {
+    let site = Site::new();
+    let a = start_without_bpf(&site.hosts[0], "auto");
+    a.becomes("MASTER");
+    a.said("gate: nftables, since bpf is refused: ");
+    assert!(
+        a.status()
+            .gate
+            .starts_with("nftables, since bpf is refused")
+    );
+    assert!(!a.status().text().contains("UNSAFE"));
+    assert_eq!(places(&a.host), "4");
+}
+
+#[test]
+fn where_both_are_refused_there_is_no_gate_and_both_reasons() {
+    let site = Site::new();
+    let host = &site.hosts[0];
+    host.sh("mount --bind /dev/null $(command -v nft)").unwrap();
+    let a = start_without_bpf(host, "auto");
+    a.becomes("MASTER");
+    let said = a.said("gate: off, since bpf is refused: ");
+    assert!(said.contains("and nftables is refused: "), "{said}");
+    assert!(a.status().text().contains("UNSAFE"));
+}
+
+#[test]
+fn without_the_gate_that_is_demanded_no_agent_starts() {
+    for gate in ["bpf", "nftables"] {
+        let site = Site::new();
+        let host = &site.hosts[0];
+        host.sh("mount --bind /dev/null $(command -v nft)").unwrap();
+        let a = start_without_bpf(host, gate);
+        a.said(&format!("installing the gate {gate} (needs Linux 5."));
+        assert!(!a.process.wait(SOON).unwrap().success());
+    }
+}
+
+/// Whatever the level of the agent before was, nothing of it stays.
+#[test]
+fn an_agent_with_another_gate_takes_the_old_one_away() {
+    for [before, after] in [["bpf", "nftables"], ["nftables", "bpf"]] {
+        let site = Site::new();
+        let a = site.start_with(0, &fenced("lb-a", both(150), before));
+        a.becomes("MASTER");
+        a.signal(Signal::SIGKILL);
+        let _ = a.process.wait(SOON);
+        let again = site.start_with(0, &fenced("lb-a", both(150), after));
+        again.becomes("MASTER");
+        assert_eq!(again.status().gate, after);
+        assert_eq!(places(&again.host), "4", "{before} is still there");
+        let watch = ask_everybody(&site, [&again.host, &again.host]);
+        answers(&watch, "lb-a", VIP, clock::now());
+    }
 }
 
 #[test]
@@ -190,7 +312,7 @@ fn without_a_gate_the_agent_says_that_it_is_unsafe() {
     );
     a.becomes("MASTER");
     a.said("gate: off, as configured; the addresses of a dead or frozen agent go on answering");
-    assert_eq!(filters(&a.host), "0");
+    assert_eq!(places(&a.host), "0");
     assert_eq!(a.group("web").lease_ms, None);
     let text = a.status().text();
     assert!(text.contains("UNSAFE"), "{text}");
@@ -209,21 +331,22 @@ fn adverts_too_fast_for_a_lease_run_without_one() {
 }
 
 /// A restarted agent shuts what the one before left open, before it takes it off.
-#[test]
-fn an_agent_that_is_started_again_finds_an_open_gate_and_shuts_it() {
+fn an_agent_that_is_started_again_finds_an_open_gate_and_shuts_it(gate: &str) {
     let site = Site::new();
-    let slow = |node: &str, priority| {
-        Config::new(node, &[both(priority)]).heartbeat("protocol = \"vrrp3\"\ninterval = \"5s\"\n")
+    let slow = || {
+        Config::new("lb-a", &[both(150)]).heartbeat(&format!(
+            "protocol = \"vrrp3\"\ninterval = \"5s\"\n\n[fencing]\ngate = \"{gate}\"\n"
+        ))
     };
-    let a = site.start_with(0, &slow("lb-a", 150));
+    let a = site.start_with(0, &slow());
     a.becomes("MASTER");
     let host = a.host.clone();
     a.signal(Signal::SIGKILL);
     let watch = ask_everybody(&site, [&host, &host]);
     answers(&watch, "lb-a", VIP, clock::now());
-    let again = site.start_with(0, &slow("lb-a", 150));
+    let again = site.start_with(0, &slow());
     await_address(&host, VIP, false);
     falls_silent(&watch, VIP, clock::now(), 2 * INTERVAL);
-    assert_eq!(filters(&host), "4");
+    assert_eq!(places(&host), "4");
     assert!(again.is_running());
 }

@@ -1,0 +1,221 @@
+//! Level 3: BPF classifiers, and the maps that tell them what is shut.
+//!
+//! A slot is `{armed, deadline, epoch, dropped}` in memory that the kernel shares with the agent, and
+//! the deadline an absolute instant of the boot clock. Renewing is one store, whatever the number of
+//! addresses, and a store that comes late opens nothing.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+use super::program::{KEY_LEN, program};
+use super::slots::{self, Shutter, Words};
+use super::{LEFTOVERS, NAME, Want, scope};
+use crate::net::rtnl::{Direction, LinkState, Rtnl};
+use crate::sys::bpf::{self, Map, Shared};
+
+/// The programs of this agent, and the maps behind them.
+#[derive(Debug)]
+pub struct Filters {
+    addresses: Map,
+    /// Kept open for the pin.
+    slots: Map,
+    shared: Arc<Shared>,
+    capacity: usize,
+    ingress: OwnedFd,
+    egress: OwnedFd,
+    /// Tells the filters of this agent from those of one before.
+    handle: u32,
+}
+
+impl Filters {
+    pub(super) fn install(want: &Want<'_>, rtnl: &mut Rtnl) -> io::Result<Self> {
+        let filters = Self::load(want.groups, want.room, want.handle)?;
+        for (address, index) in want.addresses {
+            filters.cover(*address, *index, LEFTOVERS)?;
+        }
+        if let Some(shutter) = filters.shutter(LEFTOVERS) {
+            shutter.arm();
+        }
+        let links = rtnl.links()?;
+        filters.attach_all(rtnl, &links.iter().collect::<Vec<_>>())?;
+        Ok(filters)
+    }
+
+    /// Loads the programs, for up to so many groups and addresses. Every slot is closed, none armed,
+    /// and no interface has the programs yet.
+    ///
+    /// # Errors
+    /// What the kernel says: `EPERM` without CAP_BPF and CAP_NET_ADMIN, `EINVAL` or `ENOSYS` where it
+    /// lacks what is needed (Linux 5.8).
+    pub fn load(groups: usize, addresses: usize, handle: u32) -> io::Result<Self> {
+        let entries = |n: usize| u32::try_from(n).map_err(|_| io::ErrorKind::InvalidInput);
+        let map = Map::hash("floatlock_addrs", KEY_LEN as u32, 4, entries(addresses)?)?;
+        let slots = Map::shared_array("floatlock_slots", SLOT_LEN, entries(groups)?)?;
+        let shared = Arc::new(Shared::map(&slots, groups * slots::WORDS)?);
+        let load = |direction| bpf::load_classifier(NAME, &program(direction, &map, &slots));
+        Ok(Self {
+            ingress: load(Direction::Ingress)?,
+            egress: load(Direction::Egress)?,
+            addresses: map,
+            slots,
+            shared,
+            capacity: groups,
+            handle,
+        })
+    }
+
+    /// The shutter of a slot; `None` where there are not that many.
+    #[must_use]
+    pub fn shutter(&self, slot: usize) -> Option<Shutter> {
+        let words = Words::Kernel(Arc::clone(&self.shared));
+        (slot < self.capacity).then_some(Shutter { words, slot })
+    }
+
+    /// Puts an address behind the shutter of a slot. A link-local one counts on its interface only.
+    ///
+    /// # Errors
+    /// `E2BIG` when there are more addresses than were asked for.
+    pub fn cover(&self, address: IpAddr, index: u32, slot: usize) -> io::Result<()> {
+        let slot = u32::try_from(slot).map_err(|_| io::ErrorKind::InvalidInput)?;
+        self.addresses
+            .update(&key(address, index), &slot.to_ne_bytes())
+    }
+
+    /// The address is nobody's any more.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn uncover(&self, address: IpAddr, index: u32) -> io::Result<()> {
+        self.addresses.delete(&key(address, index))
+    }
+
+    /// Puts the programs onto an interface; where they are already, nothing changes.
+    ///
+    /// # Errors
+    /// What the kernel says; `ENODEV` where the interface has gone.
+    pub fn attach(&self, rtnl: &mut Rtnl, index: u32) -> io::Result<()> {
+        for direction in Direction::ALL {
+            let program = self.program(direction);
+            match rtnl.add_filter(index, direction, self.handle, program, NAME) {
+                Err(error) if error.raw_os_error() == Some(libc::EEXIST) => {}
+                other => other?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the programs of this agent are on the interface, both ways.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn is_attached(&self, rtnl: &mut Rtnl, index: u32) -> io::Result<bool> {
+        for direction in Direction::ALL {
+            let filters = rtnl.filters(index, direction)?;
+            let ours = |f: &crate::net::rtnl::Filter| f.handle == self.handle && is_named(f);
+            if !filters.iter().any(ours) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    pub(super) fn whole(&self, rtnl: &mut Rtnl, links: &[LinkState]) -> io::Result<BTreeSet<u32>> {
+        let mut whole = BTreeSet::new();
+        for link in links {
+            if self.is_attached(rtnl, link.index)? {
+                whole.insert(link.index);
+            }
+        }
+        Ok(whole)
+    }
+
+    pub(super) fn attach_all(
+        &self,
+        rtnl: &mut Rtnl,
+        links: &[&LinkState],
+    ) -> io::Result<BTreeSet<u32>> {
+        let mut attached = BTreeSet::new();
+        for link in links {
+            match self.attach(rtnl, link.index) {
+                Ok(()) => drop(attached.insert(link.index)),
+                // It has gone meanwhile.
+                Err(error) if error.raw_os_error() == Some(libc::ENODEV) => {}
+                Err(error) => {
+                    let text = format!("{}: {error}", link.name);
+                    return Err(io::Error::new(error.kind(), text));
+                }
+            }
+        }
+        Ok(attached)
+    }
+
+    /// Where the programs of an earlier agent are, they go; those of this one stay.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn supersede(&self, rtnl: &mut Rtnl) -> io::Result<()> {
+        detach(rtnl, Some(self.handle)).map(drop)
+    }
+
+    /// The descriptors, by the names under which they may be pinned.
+    #[must_use]
+    pub fn objects(&self) -> [(&'static str, BorrowedFd<'_>); 4] {
+        [
+            ("addresses", self.addresses.as_fd()),
+            ("slots", self.slots.as_fd()),
+            ("ingress", self.ingress.as_fd()),
+            ("egress", self.egress.as_fd()),
+        ]
+    }
+
+    fn program(&self, direction: Direction) -> BorrowedFd<'_> {
+        match direction {
+            Direction::Ingress => self.ingress.as_fd(),
+            Direction::Egress => self.egress.as_fd(),
+        }
+    }
+}
+
+/// A slot in the array, in bytes.
+const SLOT_LEN: u32 = (slots::WORDS * 8) as u32;
+
+/// Takes every program of Floatlock off every interface, except those with this handle; returns the
+/// interfaces that had one. Only when no floating address is on this host any more.
+///
+/// # Errors
+/// What the kernel says.
+pub fn detach(rtnl: &mut Rtnl, except: Option<u32>) -> io::Result<BTreeSet<u32>> {
+    let mut had = BTreeSet::new();
+    for link in rtnl.links()? {
+        for direction in Direction::ALL {
+            let filters = rtnl.filters(link.index, direction)?;
+            let ours = |f: &&crate::net::rtnl::Filter| is_named(f) && Some(f.handle) != except;
+            for filter in filters.iter().filter(ours) {
+                rtnl.delete_filter(link.index, direction, filter)?;
+                had.insert(link.index);
+            }
+        }
+        if had.contains(&link.index) {
+            rtnl.delete_bare_clsact(link.index)?;
+        }
+    }
+    Ok(had)
+}
+
+fn is_named(filter: &crate::net::rtnl::Filter) -> bool {
+    filter.name.as_deref() == Some(NAME)
+}
+
+fn key(address: IpAddr, index: u32) -> [u8; KEY_LEN] {
+    let octets = match address {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
+        IpAddr::V6(v6) => v6.octets(),
+    };
+    let mut key = [0; KEY_LEN];
+    key[..16].copy_from_slice(&octets);
+    key[16..].copy_from_slice(&scope(address, index).to_ne_bytes());
+    key
+}

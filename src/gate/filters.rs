@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use super::program::{KEY_LEN, program};
 use super::slots::{self, Shutter, Words};
-use super::{LEFTOVERS, NAME, Want, scope};
+use super::{LEFTOVERS, NAME, Want, pins, scope};
 use crate::net::rtnl::{Direction, LinkState, Rtnl};
 use crate::sys::bpf::{self, Map, Shared};
 
@@ -160,15 +160,15 @@ impl Filters {
         detach(rtnl, Some(self.handle)).map(drop)
     }
 
-    /// The descriptors, by the names under which they may be pinned.
-    #[must_use]
-    pub fn objects(&self) -> [(&'static str, BorrowedFd<'_>); 4] {
-        [
-            ("addresses", self.addresses.as_fd()),
-            ("slots", self.slots.as_fd()),
-            ("ingress", self.ingress.as_fd()),
-            ("egress", self.egress.as_fd()),
-        ]
+    /// Shows the programs and their maps, where it is possible.
+    pub(super) fn pin(&self) {
+        let objects = [
+            self.addresses.as_fd(),
+            self.slots.as_fd(),
+            self.ingress.as_fd(),
+            self.egress.as_fd(),
+        ];
+        pins::pin(objects);
     }
 
     fn program(&self, direction: Direction) -> BorrowedFd<'_> {

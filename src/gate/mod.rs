@@ -19,6 +19,7 @@
 
 mod assemble;
 mod filters;
+mod pins;
 mod program;
 mod slots;
 mod table;
@@ -193,9 +194,13 @@ impl Gate {
         match self {
             Gate::Bpf(filters) => {
                 filters.supersede(rtnl)?;
+                filters.pin();
                 table::remove()
             }
-            Gate::Nftables(_) => detach(rtnl, None).map(drop),
+            Gate::Nftables(_) => {
+                pins::unpin();
+                detach(rtnl, None).map(drop)
+            }
         }
     }
 
@@ -252,6 +257,7 @@ impl fmt::Display for Level {
 /// # Errors
 /// What the kernel says.
 pub fn remove(rtnl: &mut Rtnl) -> io::Result<()> {
+    pins::unpin();
     let detached = detach(rtnl, None).map(drop);
     table::remove().and(detached)
 }

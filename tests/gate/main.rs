@@ -343,3 +343,32 @@ fn the_filters_of_others_stay() {
         .unwrap();
     assert_eq!(before, after);
 }
+
+#[test]
+fn the_maps_can_be_looked_at_where_a_bpf_file_system_is() {
+    let bench = Bench::new(Level::Bpf);
+    let pins = || {
+        let listed = bench
+            .host
+            .sh("ls -m /sys/fs/bpf/floatlock 2>/dev/null; true");
+        listed.unwrap()
+    };
+    let supersede = || {
+        let gate = Arc::clone(&bench.gate);
+        let job = move || gate.supersede(&mut Rtnl::open().unwrap()).unwrap();
+        bench.host.run(job).unwrap();
+    };
+    let mounted = "grep -c ' /sys/fs/bpf bpf ' /proc/mounts || true";
+    if bench.host.sh(mounted).unwrap() == "1" {
+        for _ in 0..2 {
+            supersede();
+            assert_eq!(pins(), "addresses, egress, ingress, slots");
+        }
+        let remove = || gate::remove(&mut Rtnl::open().unwrap()).unwrap();
+        bench.host.run(remove).unwrap();
+        assert_eq!(pins(), "");
+        bench.host.sh("umount /sys/fs/bpf").unwrap();
+    }
+    supersede();
+    assert_eq!(pins(), "");
+}

@@ -4,6 +4,7 @@ ask.py arp ADDRESS [SENDER]   who-has, as a broadcast; SENDER 0.0.0.0 is a probe
 ask.py ns ADDRESS             neighbour solicitation to the solicited-node group
 ask.py icmp ADDRESS           one echo request through the kernel
 ask.py say ADDRESS TO         UDP and gratuitous ARP from ADDRESS
+ask.py na ADDRESS SOURCE      unsolicited neighbour advertisement for ADDRESS, from another one
 ask.py hear ADDRESS FENCE     says "frame" for each frame that carries ADDRESS, "fence" for FENCE
 
 The others print "answered" or "silent".
@@ -103,6 +104,21 @@ def say(address, to):
     return "said"
 
 
+def na(address, source):
+    packet, mac = eth0()
+    target, source = (ipaddress.ip_address(a).packed for a in (address, source))
+    group = ipaddress.ip_address("ff02::1").packed
+    body = struct.pack("!BBHI", 136, 0, 0, 0x20000000) + target + b"\x02\x01" + mac
+    pseudo = source + group + struct.pack("!IBBBB", len(body), 0, 0, 0, 58)
+    body = body[:2] + struct.pack("!H", checksum(pseudo + body)) + body[4:]
+    header = struct.pack("!IHBB", 6 << 28, len(body), 58, 255) + source + group
+    try:
+        packet.send(b"\x33\x33\0\0\0\1" + mac + b"\x86\xdd" + header + body)
+    except OSError:
+        pass
+    return "said"
+
+
 def hear(address, fence):
     packet, _ = eth0()
     needle, fence = (ipaddress.ip_address(a).packed for a in (address, fence))
@@ -116,4 +132,4 @@ def hear(address, fence):
 
 
 
-print({"arp": arp, "ns": ns, "icmp": icmp, "say": say, "hear": hear}[sys.argv[1]](*sys.argv[2:]))
+print({"arp": arp, "ns": ns, "icmp": icmp, "say": say, "na": na, "hear": hear}[sys.argv[1]](*sys.argv[2:]))

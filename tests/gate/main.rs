@@ -37,6 +37,7 @@ of_every_level! {
     a_gate_that_is_not_armed_or_open_lets_everything_pass,
     a_closed_gate_answers_for_none_of_its_addresses_and_for_all_others,
     a_closed_gate_lets_nothing_of_its_addresses_out,
+    a_closed_gate_advertises_none_of_its_addresses,
     a_probe_comes_in_and_its_answer_does_not_go_out,
     the_last_answer_comes_before_the_deadline,
     a_renewal_is_nothing_that_a_frame_notices,
@@ -100,6 +101,25 @@ fn a_closed_gate_lets_nothing_of_its_addresses_out(level: Level) {
     bench.disarm();
     say("10.77.0.100");
     hear.wait_for_line("frame", SOON).unwrap();
+}
+
+fn a_closed_gate_advertises_none_of_its_addresses(level: Level) {
+    let bench = Bench::new(level);
+    for (address, fence) in [("fd77::100", "fd77::1"), ("fe80::100", "fe80::1")] {
+        let mut hear = Command::new("python3");
+        hear.args([ASK, "hear", address, fence]);
+        let hear = bench.client.spawn(hear).unwrap();
+        hear.wait_for_line("listening", SOON).unwrap();
+        let advertise = |address| ask(&bench.host, &format!("na {address} fe80::7"));
+        bench.close();
+        advertise(address);
+        advertise(fence);
+        hear.wait_for_line("fence", SOON).unwrap();
+        assert!(!hear.last_lines(1000).contains("frame"), "{address}");
+        bench.disarm();
+        advertise(address);
+        hear.wait_for_line("frame", SOON).unwrap();
+    }
 }
 
 fn a_probe_comes_in_and_its_answer_does_not_go_out(level: Level) {

@@ -196,6 +196,11 @@ impl<T> Outbox<T> {
         }
     }
 
+    /// The number of those that did not fit, for whoever reads what does.
+    pub(crate) fn losses(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.lost)
+    }
+
     /// How many did not fit.
     pub(crate) fn lost(&self) -> u64 {
         self.lost.load(Ordering::Relaxed)

@@ -191,6 +191,7 @@ struct Agent {
     dump: Errand,
     to_store: Outbox<Task>,
     store_thread: JoinHandle<()>,
+    record_thread: Option<JoinHandle<()>>,
     gate: Option<Arc<Gate>>,
     gate_thread: Option<JoinHandle<()>>,
     heartbeat_thread: JoinHandle<()>,
@@ -252,8 +253,11 @@ impl Agent {
             Arc::clone(&board),
         )
         .map_err(AgentError::system("setting up the heartbeat"))?;
+        let mut record_thread = None;
         if let Some(path) = start.record {
-            heartbeat.record(record(path, &journal)?);
+            let (record, thread) = record(path, &journal)?;
+            heartbeat.record(record);
+            record_thread = Some(thread);
         }
         let actuator = Actuator::new(
             (job_inbox, jobs_wake.1),
@@ -322,6 +326,7 @@ impl Agent {
                 move || store.run(&store_inbox, &heart, &journal)
             })?,
             to_store,
+            record_thread,
             heartbeat_thread: spawn("heartbeat", {
                 let (realtime, board, journal) =
                     (config.node.realtime, Arc::clone(&board), journal.clone());
@@ -393,6 +398,9 @@ impl Agent {
         self.note(Level::Info, "stopping: handing over".to_owned());
         self.heart.send(Command::Stop);
         join(self.heartbeat_thread);
+        if let Some(thread) = &self.record_thread {
+            wait_for(thread);
+        }
         // Not joined: a disk that hangs keeps nobody from stopping.
         self.to_store.offer(Task::Stop);
         drop(self.store_thread);
@@ -491,13 +499,16 @@ fn remember_lease(config: &Config, store: &Store, journal: &Outbox<Entry>) {
     }
 }
 
-fn record(path: &Path, journal: &Outbox<Entry>) -> Result<Outbox<Item>, AgentError> {
+fn record(
+    path: &Path,
+    journal: &Outbox<Entry>,
+) -> Result<(Outbox<Item>, JoinHandle<()>), AgentError> {
     let doing = format!("beginning the recording {}", path.display());
     let recorder = Recorder::create(path).map_err(AgentError::system(doing))?;
     let (record, inbox) = Outbox::new(recorder::BOUND, None);
-    let (own, journal) = (record.clone(), journal.clone());
-    spawn("record", move || recorder.run(&inbox, &own, &journal))?;
-    Ok(record)
+    let (losses, journal) = (record.losses(), journal.clone());
+    let thread = spawn("record", move || recorder.run(&inbox, &losses, &journal))?;
+    Ok((record, thread))
 }
 
 fn write_gate(writer: Writer, realtime: bool, jobs: &Outbox<Job>, journal: &Outbox<Entry>) {
@@ -607,6 +618,14 @@ fn end_journal(journal: &Outbox<Entry>, thread: &JoinHandle<()>) {
     while !thread.is_finished() && clock::now().since(began) < LAST_WORDS_WITHIN {
         // Again and again: there may be no room yet.
         journal.offer(Entry::End);
+        clock::sleep(READY_LOOK);
+    }
+}
+
+/// Not for ever: what it writes may go to a disk that hangs.
+fn wait_for(thread: &JoinHandle<()>) {
+    let began = clock::now();
+    while !thread.is_finished() && clock::now().since(began) < LAST_WORDS_WITHIN {
         clock::sleep(READY_LOOK);
     }
 }

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
@@ -53,21 +54,21 @@ impl Recorder {
     pub(crate) fn run(
         mut self,
         inbox: &Receiver<Item>,
-        own: &Outbox<Item>,
+        losses: &AtomicU64,
         journal: &Outbox<Entry>,
     ) {
-        if let Err(error) = self.write_all(inbox, own) {
+        if let Err(error) = self.write_all(inbox, losses) {
             let text = format!("the recording {} ends here: {error}", self.path.display());
             journal.offer(Entry::Note(Level::Warning, text));
         }
     }
 
-    fn write_all(&mut self, inbox: &Receiver<Item>, own: &Outbox<Item>) -> io::Result<()> {
+    fn write_all(&mut self, inbox: &Receiver<Item>, losses: &AtomicU64) -> io::Result<()> {
         loop {
             match inbox.recv_timeout(FLUSH_EVERY) {
                 Ok(Item::What(group, at, what)) => {
                     self.end_line()?;
-                    self.note_losses(group, at, own.lost())?;
+                    self.note_losses(group, at, losses.load(Ordering::Relaxed))?;
                     let effects = Vec::new();
                     self.line = Some(Line {
                         group,

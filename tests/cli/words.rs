@@ -303,18 +303,3 @@ fn check_holds_the_files_of_other_nodes_against_each_other() {
     assert_eq!(code, 2, "{output}");
     assert!(output.contains("/no/such/file"), "{output}");
 }
-
-#[test]
-fn the_agent_does_not_serve_native_groups_yet() {
-    let site = Site::new();
-    let host = &site.hosts[0];
-    host.sh(KEYS).unwrap();
-    host.write(FILE, &native()).unwrap();
-    let ran = floatlock(host, &["run", "-c", FILE]);
-    assert_eq!(ran.code, 2, "{}", ran.output);
-    assert!(
-        ran.output.contains("are not served by this version yet"),
-        "{}",
-        ran.output
-    );
-}

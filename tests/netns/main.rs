@@ -17,6 +17,7 @@ mod gate;
 mod hostile;
 mod lease;
 mod lines;
+mod recordings;
 mod reloads;
 mod returns;
 mod site;

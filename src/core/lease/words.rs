@@ -8,7 +8,23 @@ use crate::core::time::Instant;
 
 /// 128 random bits that are new with every start of an agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct BootId(pub u128);
+
+/// As 32 hexadecimal digits: no number of JSON is as long.
+impl From<BootId> for String {
+    fn from(id: BootId) -> Self {
+        format!("{:032x}", id.0)
+    }
+}
+
+impl TryFrom<String> for BootId {
+    type Error = std::num::ParseIntError;
+
+    fn try_from(digits: String) -> Result<Self, Self::Error> {
+        u128::from_str_radix(&digits, 16).map(Self)
+    }
+}
 
 /// Counts the questions of one boot, upwards.
 pub type Nonce = u64;

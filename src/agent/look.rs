@@ -116,16 +116,19 @@ impl Looker {
     }
 
     fn begin(&mut self, ask: Ask) {
-        self.looks.retain(|look| look.key != ask.key);
         let mut chosen = sample(&ask.addresses.managed);
         chosen.retain(|placed| self.can_ask(&ask, placed));
+        let Some(ticket) = ask.ticket else {
+            return;
+        };
+        self.looks.retain(|look| look.key != ask.key);
         if chosen.is_empty() {
-            return self.heart.send(Command::Looked(ask.key, ask.ticket, false));
+            return self.heart.send(Command::Looked(ask.key, ticket, false));
         }
         self.looks.push(Look {
             key: ask.key,
             name: ask.name,
-            ticket: ask.ticket,
+            ticket,
             sample: chosen,
             began: clock::now(),
             probes: 0,

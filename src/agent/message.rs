@@ -129,7 +129,8 @@ pub(crate) enum Job {
 pub(crate) struct Ask {
     pub(crate) key: Key,
     pub(crate) name: Arc<str>,
-    pub(crate) ticket: u64,
+    /// None: only be ready, since opening sockets takes longer than a look may.
+    pub(crate) ticket: Option<u64>,
     pub(crate) addresses: Arc<Addresses>,
 }
 

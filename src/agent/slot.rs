@@ -83,6 +83,7 @@ impl Slot {
             spoken: planned.spoken,
         };
         slot.carry_out(out);
+        slot.look(None, out);
         slot
     }
 
@@ -109,6 +110,7 @@ impl Slot {
         }
         self.step(now, Event::Facts(planned.facts), out);
         if changed {
+            self.look(None, out);
             self.step(now, Event::AddressesChanged, out);
         }
     }
@@ -184,6 +186,15 @@ impl Slot {
         self.group.view().role == RoleName::Stopped
     }
 
+    fn look(&self, ticket: Option<u64>, out: &Out) {
+        out.looks.offer(Ask {
+            key: self.key,
+            name: Arc::clone(&self.name),
+            ticket,
+            addresses: Arc::clone(&self.addresses),
+        });
+    }
+
     fn carry_out(&mut self, out: &mut Out) {
         let mut effects = std::mem::take(&mut out.effects);
         if let Some(record) = &out.record {
@@ -255,12 +266,7 @@ impl Slot {
             }
             Effect::Announce(term) => out.jobs.offer(Job::Announce(self.key, term, addresses())),
             Effect::Hush => out.jobs.offer(Job::Hush(self.key)),
-            Effect::Look(ticket) => out.looks.offer(Ask {
-                key: self.key,
-                name: Arc::clone(&self.name),
-                ticket,
-                addresses: addresses(),
-            }),
+            Effect::Look(ticket) => self.look(Some(ticket), out),
             Effect::Report(report) => {
                 out.journal
                     .offer(Entry::Group(Arc::clone(&self.name), report));

@@ -191,6 +191,9 @@ impl Lease {
         self.now = self.now.max(now);
         self.lapse(out);
         self.take(event, out);
+        // A peer that restarted goes on far above all epochs that were used: whoever is to grant them,
+        // or to follow them, waits for no disk then.
+        self.store_ahead(self.known(), out);
         self.campaign(out);
     }
 

@@ -343,6 +343,22 @@ fn an_epoch_is_stored_before_it_is_granted_and_a_lower_one_refused() {
 }
 
 #[test]
+fn what_was_seen_is_stored_before_anybody_asks_for_it() {
+    let (mut node, _) = Node::standing(1, With::Witness);
+    node.at(2010, Event::Rest);
+    assert!(node.lease.is_ready());
+    let restarted = round(100, 0);
+    let out = node.at(2020, Event::Seen(restarted));
+    assert_eq!(out, [Effect::Persist(round(164, 0))]);
+    assert!(!node.lease.is_ready(), "the next epoch is not stored");
+    assert_eq!(node.at(2021, Event::Seen(restarted)), [], "it is under way");
+    node.at(2030, Event::Persisted(round(164, 0)));
+    assert!(node.lease.is_ready());
+    let out = node.at(2040, Event::Request(0, request(0, 1, restarted)));
+    assert!(grants(&out), "{out:?}");
+}
+
+#[test]
 fn a_restart_grants_nothing_below_what_was_stored_ahead() {
     let boot = Boot {
         id: boot_id(1),

@@ -19,7 +19,7 @@ impl Lease {
         if campaign.authority.is_some_and(|own| own.until <= now) {
             self.lose(Loss::Lapsed, out);
         } else if campaign.authority.is_none() && campaign.rest_at <= now {
-            self.abandon(out);
+            self.give_up(None, out);
             // The better rank did not win; twice a promise is enough for the others.
             self.pause(self.own_promise() * 2);
         }
@@ -192,7 +192,7 @@ impl Lease {
     pub(super) fn hold(&mut self, until: Instant, out: &mut Vec<Effect>) {
         self.held_until = self.held_until.max(until);
         if self.authority().is_none() {
-            self.abandon(out);
+            self.give_up(None, out);
         }
     }
 
@@ -200,6 +200,18 @@ impl Lease {
         match self.authority() {
             Some(_) => self.lose(Loss::Lapsed, out),
             None => self.abandon(out),
+        }
+    }
+
+    /// A candidate that has not won gives the votes back that it may have got: they would keep others
+    /// from winning for one promise.
+    pub(super) fn give_up(&mut self, to: Option<NodeId>, out: &mut Vec<Effect>) {
+        let campaign = self.campaign.as_ref();
+        let asked = campaign.filter(|campaign| !campaign.asked.is_empty());
+        let epoch = asked.map(|campaign| campaign.epoch);
+        self.abandon(out);
+        if let Some(epoch) = epoch {
+            self.lay_down(epoch, to, out);
         }
     }
 
@@ -223,7 +235,7 @@ impl Lease {
         self.wants = false;
         match self.authority() {
             Some(own) => self.resign(own.epoch, None, out),
-            None => self.abandon(out),
+            None => self.give_up(None, out),
         }
     }
 
@@ -238,6 +250,11 @@ impl Lease {
 
     fn resign(&mut self, epoch: Epoch, to: Option<NodeId>, out: &mut Vec<Effect>) {
         self.lose(Loss::Resigned, out);
+        self.lay_down(epoch, to, out);
+    }
+
+    /// Nothing that was asked up to here counts any more.
+    fn lay_down(&self, epoch: Epoch, to: Option<NodeId>, out: &mut Vec<Effect>) {
         out.push(Effect::Resign(Resign {
             group: self.settings.group,
             epoch,

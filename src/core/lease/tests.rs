@@ -617,7 +617,7 @@ fn of_two_that_hold_the_lesser_closes_at_once_and_the_other_announces() {
 }
 
 #[test]
-fn a_resting_holder_resigns_to_nobody_and_a_resting_candidate_is_silent() {
+fn who_rests_resigns_to_nobody_and_the_votes_are_free() {
     let mut holder = Node::holding(0, With::Witness);
     let out = holder.at(2100, Event::Rest);
     assert!(matches!(
@@ -626,8 +626,33 @@ fn a_resting_holder_resigns_to_nobody_and_a_resting_candidate_is_silent() {
     ));
     assert_eq!(holder.lease.deadline(), Instant::NEVER);
     let (mut node, _) = Node::standing(0, With::Witness);
-    assert_eq!(node.at(2100, Event::Rest), []);
+    let out = node.at(2100, Event::Rest);
+    assert!(
+        matches!(out[..], [Effect::Resign(Resign { to: None, .. })]),
+        "a candidate as well: somebody may have granted"
+    );
+    assert_eq!(node.at(2101, Event::Rest), [], "once");
     assert_eq!(node.lease.deadline(), Instant::NEVER);
+}
+
+#[test]
+fn a_candidate_that_gives_way_frees_the_votes_that_it_got_already() {
+    let (mut worse, asked) = Node::standing(0, With::Witness);
+    let mut witness = Node::booted(WITNESS, With::Witness);
+    assert!(grants(&witness.at(2001, Event::Request(0, asked))));
+    let (mut better, _) = Node::standing(1, With::Witness);
+    better.at(2002, Event::Refused(WITNESS, asked.epoch));
+    let theirs = super::tests::asked(&better.at(2200, Event::Time));
+    let out = witness.at(2201, Event::Request(1, theirs));
+    assert!(refused(Refusal::Promised, &out));
+    let out = worse.at(2202, Event::Request(1, theirs));
+    let [Effect::Resign(resign), Effect::Grant(1, ..)] = out[..] else {
+        panic!("{out:?}");
+    };
+    assert_eq!((resign.to, resign.nonce_last), (Some(1), asked.nonce));
+    witness.at(2203, Event::Resign(0, resign));
+    let again = super::tests::asked(&better.at(2400, Event::Time));
+    assert!(grants(&witness.at(2401, Event::Request(1, again))));
 }
 
 #[test]

@@ -117,7 +117,7 @@ impl Lease {
 
     fn grant(&mut self, from: NodeId, request: &Request, out: &mut Vec<Effect>) {
         // What we asked for ourselves is worthless from here on, though answers may be on the way.
-        self.abandon(out);
+        self.give_up(Some(from), out);
         self.epochs.floor = self.epochs.floor.max(request.epoch);
         let same = self.promise.filter(|old| old.boot == request.boot);
         let (nonce, until) = same.map_or((0, Instant::default()), |old| (old.nonce, old.until));

@@ -489,6 +489,14 @@ fn the_named_successor_stands_at_once_and_others_wait() {
 }
 
 #[test]
+fn the_named_successor_asks_at_once_though_it_was_refused_a_moment_ago() {
+    let (mut node, first) = Node::standing(1, With::Witness);
+    node.at(2001, Event::Refused(0, round(1, 0)));
+    let out = node.at(2002, Event::Resign(0, resign(0, 1, 7)));
+    assert!(asked(&out).nonce > first.nonce);
+}
+
+#[test]
 fn who_handed_over_takes_back_at_once_when_it_is_named() {
     let mut node = Node::holding(0, With::Witness);
     node.at(2100, Event::HandOver(1));

@@ -168,7 +168,13 @@ impl Lease {
     /// Leaves the named successor the time to collect the votes; it has waited long enough itself.
     fn give_precedence(&mut self, to: Option<NodeId>) {
         match to {
-            Some(to) if to == self.settings.me => self.stand_at = self.now,
+            Some(to) if to == self.settings.me => {
+                self.stand_at = self.now;
+                if let Some(campaign) = &mut self.campaign {
+                    // It was refused a moment ago, and would be granted now.
+                    campaign.ask_at = self.now;
+                }
+            }
             Some(_) => self.pause(self.own_promise()),
             None => {}
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::campaign::{Asked, Campaign, Voice, Vote};
 use super::epoch::{Epoch, NodeId};
 use super::words::{Effect, Loss, Request, Resign};
-use super::{HEAD_START, Lease};
+use super::{HEAD_START, LOOK, Lease};
 use crate::core::time::Instant;
 
 impl Lease {
@@ -131,7 +131,7 @@ impl Lease {
         self.nonce += 1;
         if let Some(campaign) = &mut self.campaign {
             campaign.look = Some(self.nonce);
-            campaign.look_at = self.now + self.settings.lease;
+            campaign.look_at = self.now + self.settings.lease.max(LOOK);
             out.push(Effect::Look(self.nonce));
         }
     }

@@ -41,6 +41,9 @@ const QUEUED: Duration = Duration::from_millis(20);
 /// The holder asks the arbiter earlier than anybody else, by one interval, but at most this.
 const HEAD_START: Duration = Duration::from_millis(200);
 
+/// A look takes 13 ms; its answer is none when it comes later than this after the question, or than L.
+const LOOK: Duration = Duration::from_millis(100);
+
 /// By how much the gate may shut late: its clock and its deadline are those of the kernel.
 pub const GRANULARITY: Duration = Duration::from_millis(1);
 

@@ -610,6 +610,42 @@ fn one_of_a_pair_begins_alone_only_after_silence_and_an_unanswered_look() {
 }
 
 #[test]
+fn a_look_that_takes_longer_than_a_lease_is_waited_for() {
+    let short = Settings {
+        lease: Duration::from_millis(4),
+        interval: Duration::from_millis(1),
+        ..settings(0, With::Nobody)
+    };
+    let boot = Boot {
+        id: boot_id(0),
+        stored: round(64, 0),
+        longest: Duration::ZERO,
+    };
+    let mut out = Vec::new();
+    let mut lease = Lease::new(short, boot, ms(0), &mut out);
+    lease.step(ms(0), Event::Persisted(round(128, 0)), &mut out);
+    out.clear();
+    let mut looked = None;
+    for at in 0..60 {
+        let event = if at == 0 { Event::Stand } else { Event::Time };
+        lease.step(ms(at), event, &mut out);
+        for effect in out.drain(..) {
+            if let Effect::Look(ticket) = effect {
+                looked.get_or_insert((ticket, at));
+            }
+        }
+        if let Some((ticket, begun)) = looked
+            && at == begun + 13
+        {
+            lease.step(ms(at), Event::Looked(ticket, false), &mut out);
+            assert!(lease.authority().is_some_and(|own| own.alone), "{out:?}");
+            return;
+        }
+    }
+    panic!("it never looked");
+}
+
+#[test]
 fn of_two_that_hold_the_lesser_closes_at_once_and_the_other_announces() {
     let meet = |epoch| Request {
         holding: true,

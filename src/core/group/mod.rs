@@ -288,6 +288,7 @@ impl Group {
     #[must_use]
     pub fn deadline(&self) -> Instant {
         let native = self.native.as_ref();
+        let native = native.filter(|_| !matches!(self.role, Role::Stopped));
         let votes = native.map_or(Instant::NEVER, |native| native.deadline());
         self.role.deadline().min(self.announce_at).min(votes)
     }
@@ -360,11 +361,8 @@ impl Group {
         if self.announce_at <= self.now {
             return self.announce(out);
         }
-        if self
-            .native
-            .as_ref()
-            .is_some_and(|n| n.deadline() <= self.now)
-        {
+        let is_due = |native: &Native| native.deadline() <= self.now;
+        if self.native.as_deref().is_some_and(is_due) {
             return self.vote(lease::Event::Time, out);
         }
         match self.role {

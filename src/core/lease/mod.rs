@@ -44,6 +44,10 @@ const HEAD_START: Duration = Duration::from_millis(200);
 /// A look takes 13 ms; its answer is none when it comes later than this after the question, or than L.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// One of a pair that did nothing for more than so many intervals was deaf, perhaps together with the
+/// other: two hosts of one hypervisor stand still together.
+const DEAF: u32 = 2;
+
 /// By how much the gate may shut late: its clock and its deadline are those of the kernel.
 pub const GRANULARITY: Duration = Duration::from_millis(1);
 
@@ -191,7 +195,12 @@ impl Lease {
 
     /// The only way to change: time passes first (law 1), then the event is taken.
     pub fn step(&mut self, now: Instant, event: Event, out: &mut Vec<Effect>) {
+        let away = now.since(self.now);
         self.now = self.now.max(now);
+        if self.settings.voters.pair() && away > self.settings.interval * DEAF {
+            // What nobody could tell us is no silence.
+            self.hear();
+        }
         self.lapse(out);
         self.take(event, out);
         // A peer that restarted goes on far above all epochs that were used: whoever is to grant them,
@@ -225,10 +234,15 @@ impl Lease {
     /// When to call [`Lease::step`] next, if nothing happens before.
     #[must_use]
     pub fn deadline(&self) -> Instant {
-        match &self.campaign {
+        let deadline = match &self.campaign {
             Some(campaign) => self.campaign_deadline(campaign),
             None if self.wants => self.may_stand_at(),
             None => Instant::NEVER,
+        };
+        match self.settings.voters.pair() {
+            // It has to know that it ran all the time.
+            true => deadline.min(self.now + self.settings.interval),
+            false => deadline,
         }
     }
 

@@ -76,6 +76,13 @@ impl Node {
         self.out.clone()
     }
 
+    /// Nothing happens, and it does not stand still.
+    fn runs(&mut self, from: u64, to: u64) {
+        for at in (from..to).step_by(50) {
+            self.at(at, Event::Time);
+        }
+    }
+
     /// A candidate from 2 s on, and what it asked.
     fn standing(me: NodeId, with: With) -> (Self, Request) {
         let mut node = Self::booted(me, with);
@@ -582,18 +589,24 @@ fn one_of_a_pair_goes_on_alone_but_only_while_it_lives() {
     assert!(holder.lease.authority().unwrap().alone);
     let out = holder.at(3600, Event::Time);
     assert_eq!(out, [Effect::Lost(Loss::Lapsed)], "frozen for L");
-    assert_eq!(holder.lease.deadline(), ms(3600) + P, "it waits and looks");
+    holder.runs(3600, 4641);
+    assert!(!holder.lease.stands(), "it waits ...");
+    holder.at(4641, Event::Time);
+    assert!(holder.lease.stands(), "... and looks");
 }
 
 #[test]
 fn one_of_a_pair_begins_alone_only_after_silence_and_an_unanswered_look() {
     let mut node = Node::booted(0, With::Nobody);
+    node.runs(0, 1500);
     node.at(1500, Event::Refused(1, round(3, 1)));
+    node.runs(1500, 2000);
     let out = node.at(2000, Event::Stand);
     assert!(
         !out.iter().any(|e| matches!(e, Effect::Look(_))),
         "heard at 1500"
     );
+    node.runs(2000, 2541);
     let out = node.at(2541, Event::Time);
     let Some(&Effect::Look(ticket)) = out.last() else {
         panic!("{out:?}");
@@ -607,6 +620,18 @@ fn one_of_a_pair_begins_alone_only_after_silence_and_an_unanswered_look() {
     let out = node.at(2750, Event::Looked(ticket, false));
     assert!(asked(&out).nonce > ticket, "together with a heartbeat");
     assert_eq!(node.until(), Some(ms(3750)));
+}
+
+#[test]
+fn one_of_a_pair_that_stood_still_waits_again_for_a_sign_of_life() {
+    let mut node = Node::booted(0, With::Nobody);
+    node.runs(0, 800);
+    let looks = |out: &[Effect]| out.iter().any(|e| matches!(e, Effect::Look(_)));
+    assert!(!looks(&node.at(1300, Event::Stand)), "it was deaf");
+    for at in (1350..2341).step_by(50) {
+        assert!(!looks(&node.at(at, Event::Time)), "at {at}");
+    }
+    assert!(looks(&node.at(2341, Event::Time)), "P after it could hear");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::campaign::{Asked, Campaign, Voice, Vote};
 use super::epoch::{Epoch, NodeId};
 use super::words::{Effect, Loss, Request, Resign};
-use super::{HEAD_START, LOOK, Lease};
+use super::{HEAD_START, HURRY, LOOK, Lease};
 use crate::core::time::Instant;
 
 impl Lease {
@@ -75,6 +75,10 @@ impl Lease {
         let epoch = campaign.epoch;
         self.nonce += 1;
         campaign.ask_at = next_beat(now, self.settings.interval);
+        if campaign.authority.is_none() && self.hurry > 0 {
+            self.hurry -= 1;
+            campaign.ask_at = campaign.ask_at.min(now + HURRY);
+        }
         let nonce = self.nonce;
         campaign.asked.push(Asked {
             nonce,

@@ -44,6 +44,11 @@ const HEAD_START: Duration = Duration::from_millis(200);
 /// A look takes 13 ms; its answer is none when it comes later than this after the question, or than L.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// A successor's question may overtake the RESIGN that frees the vote: it asks again after so long ...
+const HURRY: Duration = Duration::from_millis(2);
+/// ... and so often.
+const HURRIES: u8 = 4;
+
 /// One of a pair that did nothing for more than so many intervals was deaf, perhaps together with the
 /// other: two hosts of one hypervisor stand still together.
 const DEAF: u32 = 2;
@@ -164,6 +169,8 @@ pub struct Lease {
     wants: bool,
     /// No candidacy before.
     stand_at: Instant,
+    /// Named as the successor: so often it asks sooner than at the next beat.
+    hurry: u8,
     /// Law 10: somebody disagrees on what safety rests on. Until then nobody is promoted.
     held_until: Instant,
     campaign: Option<Campaign>,
@@ -186,6 +193,7 @@ impl Lease {
             silent_at: now + promised,
             wants: false,
             stand_at: now,
+            hurry: 0,
             held_until: Instant::default(),
             campaign: None,
         };

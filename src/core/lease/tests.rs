@@ -504,6 +504,20 @@ fn the_named_successor_asks_at_once_though_it_was_refused_a_moment_ago() {
 }
 
 #[test]
+fn the_named_successor_asks_again_soon_if_its_question_came_before_the_resign() {
+    let mut node = Node::booted(1, With::Witness);
+    node.at(2000, Event::Stand);
+    node.at(2001, Event::Resign(0, resign(0, 1, 7)));
+    let again = |out: &[Effect]| out.iter().any(|e| matches!(e, Effect::Request(_)));
+    let asks = (2002..2190).filter(|at| again(&node.at(*at, Event::Time)));
+    assert_eq!(asks.collect::<Vec<_>>(), [2003, 2005, 2007, 2009]);
+    node.at(2200, Event::Time);
+    let first = node.at(2210, Event::Granted(WITNESS, boot_id(1), node.lease.nonce));
+    assert!(until(&first).is_some());
+    assert_eq!(node.lease.deadline(), ms(2400));
+}
+
+#[test]
 fn who_handed_over_takes_back_at_once_when_it_is_named() {
     let mut node = Node::holding(0, With::Witness);
     node.at(2100, Event::HandOver(1));

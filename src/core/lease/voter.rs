@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::Lease;
 use super::epoch::NodeId;
 use super::words::{BootId, Effect, Loss, Nonce, Rank, Refusal, Request, Resign};
+use super::{HURRIES, Lease};
 use crate::core::time::Instant;
 
 /// The vote, and whose it is until when. Kept when it has ended, for its nonce.
@@ -170,6 +170,7 @@ impl Lease {
         match to {
             Some(to) if to == self.settings.me => {
                 self.stand_at = self.now;
+                self.hurry = HURRIES;
                 if let Some(campaign) = &mut self.campaign {
                     // It was refused a moment ago, and would be granted now.
                     campaign.ask_at = self.now;

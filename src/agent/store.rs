@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Receiver;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -32,16 +32,26 @@ pub(crate) struct State {
     pub(crate) epochs: BTreeMap<String, u64>,
     /// The longest lease that was ever granted since the last start, in nanoseconds.
     pub(crate) lease_ns: u64,
-    /// This node is out of service; until then, in seconds since 1970, if that has an end.
+    /// This node is out of service.
     pub(crate) maintenance: Option<Maintenance>,
 }
 
-/// Out of service.
+/// Out of service; times are in seconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Maintenance {
-    /// It ends by itself then, in seconds since 1970.
+    /// It began then.
+    #[serde(default)]
+    pub(crate) since: u64,
+    /// It ends by itself then.
     pub(crate) until: Option<u64>,
+}
+
+impl Maintenance {
+    /// Whether it has not ended by itself.
+    pub(crate) fn holds_at(&self, now: u64) -> bool {
+        self.until.is_none_or(|until| now < until)
+    }
 }
 
 /// To the thread.
@@ -55,8 +65,10 @@ pub(crate) enum Task {
 #[derive(Clone)]
 pub(crate) struct Store {
     path: PathBuf,
-    /// Written as a whole: who changes it holds the lock until the file has it.
-    state: Arc<Mutex<State>>,
+    /// What the file is to hold: who changes it holds the lock until the file has it.
+    wanted: Arc<Mutex<State>>,
+    /// What the file holds: read by those who must not wait for a disk.
+    stored: Arc<Mutex<State>>,
 }
 
 impl Store {
@@ -72,36 +84,54 @@ impl Store {
             Err(error) if error.kind() == io::ErrorKind::NotFound => State::default(),
             Err(error) => return Err(error),
         };
-        let state = Arc::new(Mutex::new(state));
-        Ok(Self { path, state })
+        Ok(Self::of(path, state))
     }
 
     /// Nothing is known; what changes may be stored later.
     pub(crate) fn empty(directory: &Path) -> Self {
+        Self::of(directory.join(FILE), State::default())
+    }
+
+    fn of(path: PathBuf, state: State) -> Self {
         Self {
-            path: directory.join(FILE),
-            state: Arc::default(),
+            path,
+            wanted: Arc::new(Mutex::new(state.clone())),
+            stored: Arc::new(Mutex::new(state)),
         }
     }
 
+    /// What is stored by now; waits for no disk.
     pub(crate) fn read(&self) -> State {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.clone()
+        lock(&self.stored).clone()
     }
 
     /// Changes what is stored.
     ///
     /// # Errors
-    /// The file could not be written; what is in memory has changed all the same, and goes out with
-    /// the next change.
+    /// The file could not be written; the change goes out with the next one.
     pub(crate) fn change(&self, change: impl FnOnce(&mut State)) -> io::Result<()> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = state.clone();
-        change(&mut state);
-        if *state == before && self.path.exists() {
-            return Ok(());
+        let mut wanted = lock(&self.wanted);
+        change(&mut wanted);
+        self.write(&wanted)
+    }
+
+    /// The same, all or nothing.
+    ///
+    /// # Errors
+    /// The file could not be written, and nothing has changed.
+    pub(crate) fn change_now(&self, change: impl FnOnce(&mut State)) -> io::Result<()> {
+        let mut wanted = lock(&self.wanted);
+        let before = wanted.clone();
+        change(&mut wanted);
+        self.write(&wanted).inspect_err(|_| *wanted = before)
+    }
+
+    fn write(&self, wanted: &State) -> io::Result<()> {
+        if *wanted != self.read() || !self.path.exists() {
+            write(&self.path, wanted)?;
+            lock(&self.stored).clone_from(wanted);
         }
-        write(&self.path, &state)
+        Ok(())
     }
 
     /// Stores what comes, many at a time, until told to stop.
@@ -139,6 +169,11 @@ impl Store {
             }
         }
     }
+}
+
+/// A panic aborts the agent, so that the lock cannot be poisoned.
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn note(state: &mut State, stored: &[(Key, Arc<str>, Epoch)]) {
@@ -192,6 +227,31 @@ mod tests {
             .unwrap();
         let again = Store::open(&directory).unwrap().read();
         assert_eq!(again.epochs.get("web"), Some(&128));
+        fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn what_could_not_be_stored_is_not_read_and_is_stored_later_unless_it_was_all_or_nothing() {
+        let directory = directory("later");
+        let store = Store::open(&directory).unwrap();
+        fs::remove_dir(&directory).unwrap();
+        let maintenance = Some(Maintenance {
+            since: 1,
+            until: None,
+        });
+        store
+            .change_now(|state| state.maintenance = maintenance)
+            .unwrap_err();
+        store.change(|state| state.lease_ns = 7).unwrap_err();
+        assert_eq!(store.read(), State::default());
+        fs::create_dir(&directory).unwrap();
+        store.change(|_| {}).unwrap();
+        let stored = State {
+            lease_ns: 7,
+            ..State::default()
+        };
+        assert_eq!(store.read(), stored);
+        assert_eq!(Store::open(&directory).unwrap().read(), stored);
         fs::remove_dir_all(directory).unwrap();
     }
 

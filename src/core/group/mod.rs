@@ -31,8 +31,8 @@ use std::time::Duration;
 
 use super::election::{self, OWNER, RESIGN, Version};
 use super::event::{
-    AddressFault, AddressFaultKind, Alarm, Blocked, Cause, Effect, Event, Facts, Heard, Report,
-    RoleName, Term,
+    AddressFault, AddressFaultKind, Alarm, Blocked, Cause, Effect, Event, Facts, Heard, NodeName,
+    Report, RoleName, Term,
 };
 use super::lease;
 use super::time::Instant;
@@ -131,6 +131,8 @@ pub struct View {
     pub promised: Option<Instant>,
     /// Native: whether this node could hold the addresses at once.
     pub ready: bool,
+    /// Native: the node that says it is MASTER, as last heard, or this one.
+    pub holder: Option<NodeName>,
     /// An operator took this node out of service.
     pub maintenance: bool,
 }
@@ -313,6 +315,7 @@ impl Group {
             epoch: self.native.as_ref().map(|n| n.known()),
             promised: self.native.as_ref().and_then(|n| n.promised()),
             ready: self.is_ready(),
+            holder: self.holder(),
             maintenance: self.maintenance,
         }
     }

@@ -95,10 +95,19 @@ impl Native {
 
     /// What the peers said that were heard lately.
     fn living(&self, now: Instant) -> impl Iterator<Item = PeerState> + '_ {
+        self.lately(now).map(|(state, _)| *state)
+    }
+
+    fn lately(&self, now: Instant) -> impl Iterator<Item = &(PeerState, Instant)> {
         let patience = self.lease.patience();
-        let fresh =
-            move |(state, at): &(PeerState, Instant)| (now.since(*at) < patience).then_some(*state);
-        self.peers.iter().flatten().filter_map(fresh)
+        let said = self.peers.iter().flatten();
+        said.filter(move |(_, at)| now.since(*at) < patience)
+    }
+
+    /// The peer that says MASTER; of several, who said it last.
+    fn master(&self, now: Instant) -> Option<NodeId> {
+        let masters = self.lately(now).filter(|(p, _)| p.role == RoleName::Master);
+        masters.max_by_key(|(_, at)| *at).map(|(peer, _)| peer.node)
     }
 
     fn best_ready(&self, now: Instant) -> Option<NodeId> {
@@ -176,6 +185,16 @@ impl Group {
             true => Ok(Some(to)),
             false => Err(Immovable::NotReady(voting.name(to))),
         }
+    }
+
+    /// Who says MASTER: this node, or the one that said so last and was heard lately.
+    pub(super) fn holder(&self) -> Option<NodeName> {
+        let native = self.native.as_ref()?;
+        let node = match self.role {
+            Role::Master { .. } => native.voting.lease.me,
+            _ => native.master(self.now)?,
+        };
+        Some(native.voting.name(node))
     }
 
     pub(super) fn is_native(&self) -> bool {

@@ -457,6 +457,19 @@ fn nothing_is_moved_to_a_node_that_is_not_ready() {
 }
 
 #[test]
+fn every_node_knows_who_holds_as_long_as_it_hears_it() {
+    let mut world = World::pair();
+    world.run(Duration::from_secs(4));
+    let holder = |world: &World, node: usize| world.nodes[node].group.view().holder.map(|h| h.0);
+    assert_eq!(holder(&world, 0), Some("lb-a"));
+    assert_eq!(holder(&world, 1), Some("lb-a"));
+    world.nodes[0].dead = true;
+    world.nodes[0].cut = true;
+    world.until_master(1, ms(2_500));
+    assert_eq!(holder(&world, 1), Some("lb-b"));
+}
+
+#[test]
 fn maintenance_hands_over_takes_nothing_and_still_votes() {
     let mut world = World::new(&[150, 100, 50], 0b111, 0);
     world.run(Duration::from_secs(4));

@@ -36,6 +36,13 @@ impl Lease {
         }
     }
 
+    /// Whether it has ended by now. The first renewal may still wait for the end of this turn: what
+    /// has not begun does not end.
+    pub(crate) fn has_ended(&self, now: Instant) -> bool {
+        let begins = self.asked.is_some() && self.granted == Instant::default();
+        !begins && self.ends() <= now
+    }
+
     pub(crate) fn open(&mut self) {
         self.open = true;
         self.shutter.open_until(self.granted);

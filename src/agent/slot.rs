@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::core::record::What;
-use crate::core::{Effect, Event, Group, Instant, RoleName, Say};
+use crate::core::{Effect, Event, Group, Instant, Report, RoleName, Say};
 use crate::net::heartbeat::Sender;
 use crate::wire::native::GroupId;
 use crate::wire::vrrp::Received;
@@ -154,7 +154,11 @@ impl Slot {
 
     /// After time has passed: a lease that has ended all the same was not renewed by any advert.
     pub(crate) fn lapse(&mut self, now: Instant, out: &mut Out) {
-        if self.lease.as_ref().is_some_and(|lease| lease.ends() <= now) {
+        if self
+            .lease
+            .as_ref()
+            .is_some_and(|lease| lease.has_ended(now))
+        {
             self.step(now, Event::Lapsed, out);
         }
     }
@@ -236,6 +240,8 @@ impl Slot {
                 if let Some(lease) = &mut self.lease {
                     lease.asked = Some(until);
                 }
+                // It counts only with a heartbeat, which need not be due in this turn.
+                out.has_news |= self.spoken.is_some();
             }
             Effect::Open => {
                 if let Some(lease) = &mut self.lease {
@@ -268,6 +274,9 @@ impl Slot {
             Effect::Hush => out.jobs.offer(Job::Hush(self.key)),
             Effect::Look(ticket) => self.look(Some(ticket), out),
             Effect::Report(report) => {
+                // The last word: nobody should take it for ready until it is silent long enough.
+                let ends = matches!(report, Report::Role { to, .. } if to == RoleName::Stopped);
+                out.has_news |= ends && self.spoken.is_some();
                 out.journal
                     .offer(Entry::Group(Arc::clone(&self.name), report));
             }

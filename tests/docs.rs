@@ -141,7 +141,23 @@ fn the_requests_and_answers_in_the_documents_are_those_of_the_socket() {
     let parsed: Vec<Request> = requests
         .map(|text| serde_json::from_str(text).unwrap())
         .collect();
-    assert_eq!(parsed, [Request::Status {}, Request::Reload {}]);
+    let switchover = Request::Switchover {
+        group: "web".to_owned(),
+        to: None,
+        force: false,
+    };
+    let maintenance = Request::Maintenance {
+        on: true,
+        for_ms: None,
+        force: false,
+    };
+    let all = [
+        Request::Status {},
+        Request::Reload {},
+        switchover,
+        maintenance,
+    ];
+    assert_eq!(parsed, all);
     for text in document.blocks("text") {
         let shown: serde_json::Value = serde_json::from_str(&text).unwrap();
         let answer: Response = serde_json::from_value(shown.clone()).unwrap();

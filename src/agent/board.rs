@@ -75,7 +75,7 @@ pub(crate) struct LastHeard {
 pub(crate) struct PeerRow {
     pub(crate) node: &'static str,
     pub(crate) facts: Arc<LineFacts>,
-    /// When a frame of now came in by it.
+    /// When a frame came in by it, whether or not it proved that it was of now.
     pub(crate) heard: Option<Instant>,
     /// When the node last said that it hears us by it.
     pub(crate) echoed: Option<Instant>,
@@ -94,6 +94,8 @@ pub(crate) struct WireRow {
 /// All rows of one moment.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Rows {
+    /// Of when they are.
+    pub(crate) at: Instant,
     pub(crate) groups: Vec<GroupRow>,
     pub(crate) lines: Vec<LineRow>,
     pub(crate) peers: Vec<PeerRow>,
@@ -160,6 +162,11 @@ impl Board {
             .published
             .wait_timeout_while(rows, FRESH_WITHIN, is_old);
         waited.unwrap_or_else(PoisonError::into_inner).0.clone()
+    }
+
+    /// Looks at what was published last, without asking for more.
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&Rows) -> T) -> T {
+        look(&self.rows.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(crate) fn late(&self, nanos: u64) {

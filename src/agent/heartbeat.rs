@@ -57,6 +57,8 @@ pub(crate) struct Heartbeat {
     has_sent: Vec<bool>,
     /// Addresses that left the configuration while the actuator's queue was full.
     unsaid: Vec<(Key, Arc<[Placed]>)>,
+    /// This node is out of service: groups that begin hold nothing either.
+    maintenance: bool,
     inbox: Inbox<Command>,
     wake: Wake,
     waker: Waker,
@@ -75,6 +77,7 @@ impl Heartbeat {
         (jobs, looks): (Outbox<Job>, Outbox<Ask>),
         (journal, store): (Outbox<Entry>, Outbox<Task>),
         board: Arc<Board>,
+        maintenance: bool,
     ) -> io::Result<Self> {
         let out = Out {
             senders: Vec::new(),
@@ -98,6 +101,7 @@ impl Heartbeat {
             out,
             has_sent: Vec::with_capacity(64),
             unsaid: Vec::new(),
+            maintenance,
             inbox,
             wake,
             waker,
@@ -220,6 +224,11 @@ impl Heartbeat {
             Command::HandOver(key, to, force, answer) => {
                 return self.hand_over(key, to, force, &answer);
             }
+            Command::MayRest(answer) => {
+                // Whoever asked may have stopped waiting.
+                let _ = answer.try_send(self.may_rest());
+                return;
+            }
             Command::Maintenance(on, force, answer) => {
                 return self.maintain(on, force, &answer);
             }
@@ -264,19 +273,25 @@ impl Heartbeat {
         force: bool,
         answer: &SyncSender<Result<(), (Key, Immovable)>>,
     ) {
+        let verdict = match on && !force {
+            true => self.may_rest(),
+            false => Ok(()),
+        };
+        if verdict.is_ok() {
+            self.maintenance = on;
+            self.tell_all(Event::Maintenance(on));
+        }
+        let _ = answer.try_send(verdict);
+    }
+
+    /// Whether every group that is held here has somewhere to go.
+    fn may_rest(&self) -> Result<(), (Key, Immovable)> {
         let stuck = self.slots.iter().find_map(|slot| {
             let why = slot.group.successor(None).err()?;
             let holds = !matches!(why, Immovable::NotMaster(_));
             holds.then_some((slot.key, why))
         });
-        let verdict = match stuck.filter(|_| on && !force) {
-            Some(stuck) => Err(stuck),
-            None => {
-                self.tell_all(Event::Maintenance(on));
-                Ok(())
-            }
-        };
-        let _ = answer.try_send(verdict);
+        stuck.map_or(Ok(()), Err)
     }
 
     fn tell_all(&mut self, event: Event) {
@@ -410,7 +425,7 @@ impl Heartbeat {
                     slot.go_on(planned, now, &mut self.out);
                     slot
                 }
-                None => Slot::start(planned, (self.started, now), &mut self.out),
+                None => self.start(planned, now),
             };
             self.slots.push(slot);
         }
@@ -422,6 +437,15 @@ impl Heartbeat {
         self.find_groups();
         self.drop_unused_senders();
         self.watch_ears();
+    }
+
+    /// A new group; before it may stand it knows whether this node is in service.
+    fn start(&mut self, planned: Planned, now: Instant) -> Slot {
+        let mut slot = Slot::start(planned, (self.started, now), &mut self.out);
+        if self.maintenance {
+            slot.step(now, Event::Maintenance(true), &mut self.out);
+        }
+        slot
     }
 
     fn rewire_herald(&mut self, planned: Option<PlannedHerald>, kept: usize, now: Instant) {
@@ -510,6 +534,7 @@ impl Heartbeat {
     fn publish(&mut self) {
         let (slots, herald) = (&self.slots, self.herald.as_ref());
         self.board.publish(|rows| {
+            rows.at = clock::now();
             for slot in slots {
                 rows.groups.push(GroupRow {
                     key: slot.key,

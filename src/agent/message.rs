@@ -31,6 +31,8 @@ pub(crate) enum Command {
     Persisted(Key, Epoch),
     /// Move the addresses to this node, or to whoever is ready; by force, whether or not one is.
     HandOver(Key, Option<NodeId>, bool, SyncSender<Result<(), Immovable>>),
+    /// Could this node be taken out of service?
+    MayRest(SyncSender<Result<(), (Key, Immovable)>>),
     /// Out of service or back; by force, whether or not others are ready.
     Maintenance(bool, bool, SyncSender<Result<(), (Key, Immovable)>>),
     /// Somebody took the gate away: this is about every group.

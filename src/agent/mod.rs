@@ -26,6 +26,8 @@ mod links;
 mod look;
 mod message;
 mod observe;
+mod operator;
+mod peers;
 mod plan;
 mod recorder;
 mod rig;
@@ -39,8 +41,8 @@ mod withdraw;
 
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -50,6 +52,7 @@ use signal_hook::iterator::Signals;
 use crate::config::{Config, Loaded, Paint, summary};
 use crate::control::SOCKET;
 use crate::control::server::Server;
+use crate::core::words::Length;
 use crate::gate::{self, Gate, Writer};
 use crate::net::addresses::sweep;
 use crate::net::announce::{Announcer, Frames};
@@ -251,6 +254,7 @@ impl Agent {
             (jobs.clone(), looks),
             (journal.clone(), to_store.clone()),
             Arc::clone(&board),
+            is_out_of_service(&store),
         )
         .map_err(AgentError::system("setting up the heartbeat"))?;
         let mut record_thread = None;
@@ -289,7 +293,11 @@ impl Agent {
         let observer = Arc::new(Observer {
             rig,
             board: Arc::clone(&board),
-            heart: heart.waker(),
+            heart: heart.clone(),
+            elector,
+            store: store.clone(),
+            service: Mutex::default(),
+            one_way: Mutex::default(),
             jobs: jobs.clone(),
             journal: journal.clone(),
             watcher: watch_wake.0.clone(),
@@ -365,7 +373,14 @@ impl Agent {
         if !warnings.is_empty() {
             self.note(Level::Warning, warnings.to_owned());
         }
+        if let Some(mode) = mode(&self.config) {
+            self.note(Level::Info, mode);
+        }
         self.note(Level::Warning, summary(&self.config).not_survived);
+        if is_out_of_service(&self.observer.store) {
+            let text = "out of service: `floatlock maintenance off` ends that".to_owned();
+            self.note(Level::Warning, text);
+        }
         self.wait_for_groups();
         tell(notify::ready(&self.observer.status().line()));
     }
@@ -517,6 +532,29 @@ fn write_gate(writer: Writer, realtime: bool, jobs: &Outbox<Job>, journal: &Outb
         journal.offer(Entry::Note(Level::Warning, text));
     }
     writer.run(&|| jobs.offer(Job::Guard));
+}
+
+/// How the cluster decides who holds, where it votes.
+fn mode(config: &Config) -> Option<String> {
+    let (cluster, native) = config.cluster.as_ref().zip(config.native.as_ref())?;
+    let (nodes, witnesses) = (cluster.nodes.len(), cluster.witnesses.len());
+    let mode = match summary(config).exclusive {
+        true => "a majority of them elects, so that there is at most one MASTER",
+        false => "two nodes vote, and one of them goes on alone while the other is silent",
+    };
+    let lease = Length(native.interval.saturating_mul(native.misses));
+    let every = Length(native.interval);
+    let name = &cluster.name;
+    Some(format!(
+        "cluster {name}: {nodes} node(s), {witnesses} witness(es): {mode}; leases of {lease}, \
+         renewed every {every}"
+    ))
+}
+
+/// An operator took this node out of service before it was started, and that has not ended.
+fn is_out_of_service(store: &Store) -> bool {
+    let maintenance = store.read().maintenance;
+    maintenance.is_some_and(|maintenance| maintenance.holds_at(operator::unix_now()))
 }
 
 fn lock_memory(journal: &Outbox<Entry>) {

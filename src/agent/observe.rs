@@ -1,28 +1,42 @@
 //! What does an observer see? The published rows, joined with the configuration.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::config::{Family, GroupConfig};
 use crate::control::server::Answer;
-use crate::control::status::{GroupStatus, HeartbeatStatus, PathStatus, Rival, Status};
+use crate::control::status::{
+    GroupStatus, HeartbeatStatus, MaintenanceStatus, PathStatus, Rival, Status,
+};
 use crate::control::{Request, Response};
 use crate::core::Instant;
+use crate::core::lease::Epoch;
 use crate::sys::wake::Waker;
 use crate::sys::{clock, notify};
 
 use super::board::{Board, GroupRow, LastHeard, LineRow, Rows};
-use super::message::{Entry, Job, Key, Level, Outbox};
+use super::message::{Entry, Heart, Job, Key, Level, Outbox};
+use super::operator::{left_ms, unix_now};
+use super::peers::{OneWay, cluster_status};
 use super::rig::Rig;
+use super::store::Store;
+use super::voting::Elector;
 
 /// Answers what can be asked of a running agent.
 pub(crate) struct Observer {
     pub(crate) rig: Arc<Rig>,
     pub(crate) board: Arc<Board>,
-    /// Rung when somebody wants to see.
-    pub(crate) heart: Waker,
+    /// Rung when somebody wants to see, and told what is to be done.
+    pub(crate) heart: Heart,
+    /// This node's votes, where a group is native.
+    pub(crate) elector: Option<Elector>,
+    pub(crate) store: Store,
+    /// Held while this node is being taken out of service or back.
+    pub(crate) service: Mutex<()>,
+    /// Which lines carry in one direction only.
+    pub(crate) one_way: Mutex<OneWay>,
     pub(crate) jobs: Outbox<Job>,
     pub(crate) journal: Outbox<Entry>,
     /// Rung after a reload, which may name other interfaces to watch.
@@ -39,8 +53,22 @@ impl Answer for Observer {
                 status: Box::new(self.status()),
             },
             Request::Reload {} => self.reload(),
+            Request::Switchover { group, to, force } => {
+                let switchover = self.switch_over(&group, to.as_deref(), force);
+                refused_or(switchover, |switchover| Response::Switchover { switchover })
+            }
+            Request::Maintenance { on, for_ms, force } => {
+                let maintenance = self.maintain(on, for_ms.map(Duration::from_millis), force);
+                refused_or(maintenance, |maintenance| Response::Maintenance {
+                    maintenance,
+                })
+            }
         }
     }
+}
+
+fn refused_or<T>(done: Result<T, String>, response: impl FnOnce(T) -> Response) -> Response {
+    done.map_or_else(|error| Response::Error { error, code: 1 }, response)
 }
 
 impl Observer {
@@ -74,6 +102,16 @@ impl Observer {
         }
     }
 
+    /// Looks, once in a while, for what nobody is told of.
+    pub(crate) fn look_around(&self) {
+        let (peers, at) = self.board.look(|rows| (rows.peers.clone(), rows.at));
+        let one_way = self.one_way.lock();
+        let mut one_way = one_way.unwrap_or_else(PoisonError::into_inner);
+        one_way.look(&peers, at, &self.journal);
+        drop(one_way);
+        self.end_service_pause();
+    }
+
     /// Writes the status into the log.
     pub(crate) fn dump(&self) {
         let text = self.status().text();
@@ -81,7 +119,7 @@ impl Observer {
     }
 
     pub(crate) fn status(&self) -> Status {
-        let (rows, now) = (self.board.read(&self.heart), clock::now());
+        let (rows, now) = (self.board.read(&self.heart.waker()), clock::now());
         let config = self.rig.config();
         let groups = self.rig.groups();
         let known = groups.iter().filter_map(|(key, group)| {
@@ -96,8 +134,19 @@ impl Observer {
             uptime_ms: millis(now.since(self.started)),
             gate: self.gate.clone(),
             heartbeat: self.heartbeat(),
+            maintenance: self.maintenance(),
+            cluster: cluster_status(&self.rig.config(), &rows, now),
             groups: known.collect(),
         }
+    }
+
+    fn maintenance(&self) -> Option<MaintenanceStatus> {
+        let now = unix_now();
+        let maintenance = self.store.read().maintenance?;
+        maintenance.holds_at(now).then(|| MaintenanceStatus {
+            since_ms: now.saturating_sub(maintenance.since).saturating_mul(1000),
+            left_ms: left_ms(&maintenance),
+        })
     }
 
     fn heartbeat(&self) -> HeartbeatStatus {
@@ -152,6 +201,16 @@ fn group_status(
             millis(until.since(now))
         }),
         gate_dropped: row.lease.map(|lease| lease.dropped),
+        holder: view.holder.map(|holder| holder.to_string()),
+        successor: view.successor.map(|next| next.to_string()),
+        epoch: view.epoch.map(Epoch::number),
+        alone: view.authority.is_some_and(|authority| authority.alone),
+        ready: view.ready,
+        promised_ms: view
+            .promised
+            .filter(|until| *until > now)
+            .map(|until| millis(until.since(now))),
+        maintenance: view.maintenance,
         rival,
         promotions: view.promotions,
         restored: view.restored,
@@ -163,10 +222,7 @@ fn path_status(row: &LineRow, now: Instant) -> PathStatus {
     let counters = row.traffic.counters.iter().filter(|(_, count)| *count > 0);
     PathStatus {
         interface: row.facts.interface.to_string(),
-        family: match row.facts.family {
-            Family::V4 => "ipv4".to_owned(),
-            Family::V6 => "ipv6".to_owned(),
-        },
+        family: family_word(row.facts.family).to_owned(),
         source: row.facts.source,
         peers: row.facts.peers.to_vec(),
         sent: row.traffic.sent,
@@ -182,7 +238,14 @@ fn path_status(row: &LineRow, now: Instant) -> PathStatus {
     }
 }
 
-fn millis(length: Duration) -> u64 {
+pub(super) const fn family_word(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "ipv4",
+        Family::V6 => "ipv6",
+    }
+}
+
+pub(super) fn millis(length: Duration) -> u64 {
     u64::try_from(length.as_millis()).unwrap_or(u64::MAX)
 }
 

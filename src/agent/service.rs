@@ -15,14 +15,16 @@ use crate::sys::notify;
 use super::board::Board;
 use super::observe::Observer;
 
+/// How often somebody looks at what nobody is told of.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often the status line of systemd is looked at.
 const STATUS_EVERY: Duration = Duration::from_secs(1);
 
 pub(crate) fn runtime() -> io::Result<Runtime> {
     Builder::new_current_thread()
         .enable_all()
-        // Reloads that hang keep nobody from a status.
-        .max_blocking_threads(CONNECTIONS + 1)
+        // Reloads that hang keep nobody from a status, nor what is done here once a second.
+        .max_blocking_threads(CONNECTIONS + 2)
         .build()
 }
 
@@ -33,6 +35,7 @@ pub(crate) fn run(runtime: &Runtime, server: Server, observer: Arc<Observer>, bo
             server.serve(Arc::clone(&observer) as _),
             pet_watchdog(board),
             keep_status_line(Arc::clone(&observer)),
+            look_around(Arc::clone(&observer)),
         );
     });
 }
@@ -73,5 +76,17 @@ async fn keep_status_line(observer: Arc<Observer>) {
             let _ = notify::status(&line);
             told = line;
         }
+    }
+}
+
+/// What is found by looking, not by being told: a time that is over, a line that is cut one way.
+async fn look_around(observer: Arc<Observer>) {
+    let mut ticks = interval(LOOK_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let observer = Arc::clone(&observer);
+        // Elsewhere: the disk may hang. Whatever comes of it is tried again.
+        let _ = spawn_blocking(move || observer.look_around()).await;
     }
 }

@@ -100,6 +100,10 @@ impl Store {
         }
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// What is stored by now; waits for no disk.
     pub(crate) fn read(&self) -> State {
         lock(&self.stored).clone()

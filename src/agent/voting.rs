@@ -62,10 +62,6 @@ impl Elector {
         }))
     }
 
-    pub(crate) const fn names(&self) -> &'static [&'static str] {
-        self.names
-    }
-
     pub(crate) fn number(&self, name: &str) -> Option<NodeId> {
         let place = self.names.iter().position(|known| *known == name)?;
         NodeId::try_from(place).ok()

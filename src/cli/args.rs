@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
@@ -42,6 +43,16 @@ pub(crate) enum Command {
     ///
     /// A bad file changes nothing. Exits 0 when done, 2 when the file is bad, 3 when no agent runs.
     Reload(TalkArgs),
+    /// Move a group to another node
+    ///
+    /// Returns when that node holds the addresses, or says why not. To be run on the MASTER. Exits 0
+    /// when moved, 1 when refused or nobody took over, 3 when no agent runs.
+    Switchover(SwitchoverArgs),
+    /// Take this node out of service, or back; without `on` or `off`, say which it is
+    ///
+    /// Hands over everything and takes nothing until it is off, also after a restart. Still votes.
+    /// Exits 0 when done, 1 when refused, 3 when no agent runs.
+    Maintenance(MaintenanceArgs),
     /// Remove every address that Floatlock put up on this host, without an agent
     ///
     /// Idempotent; refuses while an agent runs. Exits 0 when nothing is left, 1 otherwise.
@@ -114,6 +125,44 @@ pub(crate) struct IsMasterArgs {
     pub(crate) group: String,
     #[command(flatten)]
     pub(crate) talk: TalkArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct SwitchoverArgs {
+    /// The group
+    pub(crate) group: String,
+    /// To this node; without it, to the best that is ready
+    #[arg(long, value_name = "NODE")]
+    pub(crate) to: Option<String>,
+    /// Give the addresses up even if no other node could take over at once
+    #[arg(long)]
+    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) talk: TalkArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct MaintenanceArgs {
+    /// Out of service, or back
+    #[arg(value_enum)]
+    pub(crate) switch: Option<Switch>,
+    /// It ends by itself after this time, such as 30min
+    #[arg(long = "for", value_name = "DURATION", value_parser = humantime::parse_duration, requires = "switch")]
+    pub(crate) length: Option<Duration>,
+    /// Even if no other node could take over at once
+    #[arg(long, requires = "switch")]
+    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) talk: TalkArgs,
+}
+
+/// Of maintenance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Switch {
+    /// This node hands over everything and takes nothing
+    On,
+    /// It takes part again
+    Off,
 }
 
 #[derive(Debug, clap::Args)]

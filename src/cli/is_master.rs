@@ -8,7 +8,7 @@ use super::args::IsMasterArgs;
 use super::{fail, talk};
 
 pub(crate) fn is_master(args: &IsMasterArgs) -> ExitCode {
-    let status = match talk::ask(&args.talk, Request::Status {}) {
+    let status = match talk::ask(&args.talk, &Request::Status {}) {
         Ok(Response::Status { status }) => status,
         Ok(_) => return talk::mismatch(),
         // Everything that is not an answer is "no agent" to a script; 1 would mean "not MASTER".

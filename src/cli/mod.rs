@@ -4,11 +4,13 @@ mod args;
 mod check;
 mod demo;
 mod is_master;
+mod maintenance;
 mod print;
 mod release;
 mod reload;
 mod run;
 mod status;
+mod switchover;
 mod talk;
 
 use std::process::ExitCode;
@@ -26,6 +28,8 @@ pub fn main() -> ExitCode {
         Command::Status(args) => status::status(&args),
         Command::IsMaster(args) => is_master::is_master(&args),
         Command::Reload(args) => reload::reload(&args),
+        Command::Switchover(args) => switchover::switchover(&args),
+        Command::Maintenance(args) => maintenance::maintenance(&args),
         Command::Release(args) => release::release(&args),
         Command::Demo(args) => demo::demo(&args),
         Command::Completions(args) => print::completions(&args),
@@ -38,4 +42,15 @@ pub fn main() -> ExitCode {
 fn fail(code: u8, error: impl std::fmt::Display) -> ExitCode {
     eprintln!("floatlock: {error}");
     ExitCode::from(code)
+}
+
+/// An answer as one line of JSON.
+fn print_json(answer: &impl serde::Serialize) -> ExitCode {
+    match serde_json::to_string(answer) {
+        Ok(json) => {
+            println!("{json}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => fail(1, error),
+    }
 }

@@ -5,17 +5,11 @@ use std::process::ExitCode;
 use crate::control::{Reloaded, Request, Response};
 
 use super::args::TalkArgs;
-use super::{fail, talk};
+use super::{print_json, talk};
 
 pub(crate) fn reload(args: &TalkArgs) -> ExitCode {
-    match talk::ask(args, Request::Reload {}) {
-        Ok(Response::Reload { reload }) if args.json => match serde_json::to_string(&reload) {
-            Ok(json) => {
-                println!("{json}");
-                ExitCode::SUCCESS
-            }
-            Err(error) => fail(1, error),
-        },
+    match talk::ask(args, &Request::Reload {}) {
+        Ok(Response::Reload { reload }) if args.json => print_json(&reload),
         Ok(Response::Reload { reload }) => {
             report(&reload);
             ExitCode::SUCCESS

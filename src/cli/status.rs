@@ -42,7 +42,7 @@ fn once(args: &StatusArgs) -> Result<(), ExitCode> {
 }
 
 fn fetch(args: &StatusArgs) -> Result<Status, ExitCode> {
-    let Response::Status { status } = talk::ask(&args.talk, Request::Status {})? else {
+    let Response::Status { status } = talk::ask(&args.talk, &Request::Status {})? else {
         return Err(talk::mismatch());
     };
     let status = status.only(args.group.as_deref());

@@ -11,7 +11,7 @@ use super::fail;
 use super::run::{hostname, refuse};
 
 /// The answer, or the exit code of an error that has been printed.
-pub(crate) fn ask(args: &TalkArgs, request: Request) -> Result<Response, ExitCode> {
+pub(crate) fn ask(args: &TalkArgs, request: &Request) -> Result<Response, ExitCode> {
     let runtime_dir = runtime_dir(args)?;
     match client::ask(&runtime_dir, request) {
         Ok(Response::Error { error, code }) => Err(fail(code, error)),

@@ -129,6 +129,9 @@ fn is_pair(config: &Config) -> bool {
 pub struct Summary {
     /// In the order of the file.
     pub groups: Vec<Derived>,
+    /// Whether native groups have at most one MASTER in any partition; VRRP never has.
+    #[serde(skip)]
+    pub exclusive: bool,
     /// What leaves two MASTERs, or none, in one sentence.
     pub not_survived: String,
 }
@@ -139,6 +142,7 @@ pub fn summary(config: &Config) -> Summary {
     let groups = config.groups.iter().map(|group| derived(config, group));
     Summary {
         groups: groups.collect(),
+        exclusive: survival::is_exclusive(config),
         not_survived: survival::not_survived(config),
     }
 }

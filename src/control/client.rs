@@ -9,6 +9,8 @@ use super::{Request, Response, SOCKET};
 
 /// A reload of ten thousand addresses is far below this.
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+/// A move waits for another node, which the agent does for five minutes at most.
+const MOVED_WITHIN: Duration = Duration::from_secs(360);
 /// The largest answer that is read.
 const ANSWER_MAX: u64 = 64 << 20;
 
@@ -60,7 +62,7 @@ impl ClientError {
 ///
 /// # Errors
 /// [`ClientError`].
-pub fn ask(runtime_dir: &Path, request: Request) -> Result<Response, ClientError> {
+pub fn ask(runtime_dir: &Path, request: &Request) -> Result<Response, ClientError> {
     let path = runtime_dir.join(SOCKET);
     let mut stream = UnixStream::connect(&path).map_err(|source| {
         let path = path.display().to_string();
@@ -69,9 +71,13 @@ pub fn ask(runtime_dir: &Path, request: Request) -> Result<Response, ClientError
             _ => ClientError::NoAgent { path, source },
         }
     })?;
-    stream.set_read_timeout(Some(ANSWER_WITHIN))?;
+    let within = match request {
+        Request::Status {} | Request::Reload {} => ANSWER_WITHIN,
+        Request::Switchover { .. } | Request::Maintenance { .. } => MOVED_WITHIN,
+    };
+    stream.set_read_timeout(Some(within))?;
     stream.set_write_timeout(Some(ANSWER_WITHIN))?;
-    let mut line = serde_json::to_vec(&request)?;
+    let mut line = serde_json::to_vec(request)?;
     line.push(b'\n');
     stream.write_all(&line)?;
     let mut answer = String::new();

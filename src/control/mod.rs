@@ -1,6 +1,7 @@
 //! What operators ask for, and what they get: the socket, the status, the words.
 
 pub mod client;
+pub mod cluster;
 pub(crate) mod server;
 pub mod status;
 
@@ -11,13 +12,40 @@ use serde::{Deserialize, Serialize};
 
 /// One request: one JSON object on a line. Each variant has braces, without which fields that it
 /// does not know would be let through.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Request {
     /// Everything that an observer may know.
     Status {},
     /// Read the file again.
     Reload {},
+    /// Hand a group over to another node.
+    Switchover {
+        /// Which.
+        group: String,
+        /// To this one; to the best that is ready.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        to: Option<String>,
+        /// Whether or not anybody is ready.
+        #[serde(default, skip_serializing_if = "is_false")]
+        force: bool,
+    },
+    /// Take this node out of service, or back.
+    Maintenance {
+        /// Out of service.
+        on: bool,
+        /// For so long, in milliseconds; until further notice.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        for_ms: Option<u64>,
+        /// Whether or not others are ready.
+        #[serde(default, skip_serializing_if = "is_false")]
+        force: bool,
+    },
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+const fn is_false(force: &bool) -> bool {
+    !*force
 }
 
 /// The answer: one JSON object on a line.
@@ -33,6 +61,16 @@ pub enum Response {
     Reload {
         /// What it did.
         reload: Reloaded,
+    },
+    /// To [`Request::Switchover`].
+    Switchover {
+        /// What it did.
+        switchover: SwitchedOver,
+    },
+    /// To [`Request::Maintenance`].
+    Maintenance {
+        /// What it did.
+        maintenance: Maintained,
     },
     /// What was asked for was not done.
     Error {
@@ -58,6 +96,30 @@ pub struct Reloaded {
     pub warnings: String,
 }
 
+/// A group that another node holds now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SwitchedOver {
+    /// Its name.
+    pub group: String,
+    /// The node that says MASTER; under VRRP, its address.
+    pub to: String,
+    /// From the question until that was heard, in milliseconds.
+    pub took_ms: u64,
+}
+
+/// Whether this node is in service now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Maintained {
+    /// Out of service.
+    pub on: bool,
+    /// For how long, in milliseconds, if that has an end.
+    pub left_ms: Option<u64>,
+    /// Groups that other nodes hold now.
+    pub handed_over: Vec<String>,
+    /// Groups that this node has given up, and nobody has taken yet.
+    pub untaken: Vec<String>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,7 +131,7 @@ mod tests {
     #[test]
     fn a_request_says_nothing_that_nobody_would_heed() {
         assert_eq!(read(r#"{"command":"status"}"#), Ok(Request::Status {}));
-        for command in ["status", "reload"] {
+        for command in ["status", "reload", "switchover", "maintenance"] {
             let error = read(&format!(r#"{{"command":"{command}","a":1}}"#)).unwrap_err();
             assert!(error.contains("unknown field `a`"), "{error}");
         }

@@ -161,7 +161,7 @@ async fn converse(
             Ok(request) => {
                 let answer = Arc::clone(&answer);
                 // Who may do what is looked up where waiting for a directory service hurts nobody.
-                let work = move || match may(request, uid, gid, group) {
+                let work = move || match may(&request, uid, gid, group) {
                     true => answer.answer(request),
                     false => error(
                         4,
@@ -196,8 +196,8 @@ fn error(code: u8, text: &str) -> Response {
 
 /// Status for everyone whom the mode of the socket lets in; commands for root, for the user that
 /// the agent runs as, and for the group of the socket.
-fn may(request: Request, uid: Uid, gid: Gid, group: Option<Gid>) -> bool {
-    let is_observer = request == Request::Status {};
+fn may(request: &Request, uid: Uid, gid: Gid, group: Option<Gid>) -> bool {
+    let is_observer = *request == Request::Status {};
     is_observer
         || uid.is_root()
         || uid == Uid::effective()

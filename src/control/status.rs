@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::cluster::ClusterStatus;
 use crate::core::words::Length;
 
 /// The whole node.
@@ -26,8 +27,21 @@ pub struct Status {
     pub gate: String,
     /// How the heartbeat thread does.
     pub heartbeat: HeartbeatStatus,
+    /// An operator took this node out of service.
+    pub maintenance: Option<MaintenanceStatus>,
+    /// The other nodes and the ways to them; none where no group is native.
+    pub cluster: Option<ClusterStatus>,
     /// The groups in the order of the file.
     pub groups: Vec<GroupStatus>,
+}
+
+/// Out of service.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MaintenanceStatus {
+    /// For how long by now, in milliseconds, by the clock of the day.
+    pub since_ms: u64,
+    /// For how long still, in milliseconds, if that has an end.
+    pub left_ms: Option<u64>,
 }
 
 /// How the heartbeat thread does.
@@ -68,7 +82,7 @@ pub struct GroupStatus {
     pub cause: String,
     /// What keeps this node from holding the addresses, if anything.
     pub blocked: Option<String>,
-    /// `vrrp2` or `vrrp3`.
+    /// `native`, `vrrp2` or `vrrp3`.
     pub protocol: String,
     /// As configured.
     pub priority: u8,
@@ -80,12 +94,26 @@ pub struct GroupStatus {
     pub addresses: Vec<String>,
     /// How many move along unadvertised.
     pub unadvertised: usize,
-    /// How long this node may still answer if no further advert leaves it, in milliseconds: 0 while
-    /// it may not, none where nothing ends it.
+    /// How long this node may still answer if its lease is not renewed, by votes or, under VRRP, by
+    /// an advert that leaves, in milliseconds: 0 while it may not, none where nothing ends it.
     pub lease_ms: Option<u64>,
     /// Frames for or from the addresses that the gate has dropped; none without a gate.
     pub gate_dropped: Option<u64>,
-    /// The other MASTER that was heard last, unless it resigned since.
+    /// Native: the node that says it is MASTER, as last heard, or this one.
+    pub holder: Option<String>,
+    /// Native: on the MASTER, the node that would take over if it went now.
+    pub successor: Option<String>,
+    /// Native: the highest epoch that is known here.
+    pub epoch: Option<u64>,
+    /// Native: this node holds the addresses, and no other one acknowledges it.
+    pub alone: bool,
+    /// Native: whether this node could hold the addresses at once, were it asked to.
+    pub ready: bool,
+    /// Native: for how long the vote of this node is promised to another one, in milliseconds.
+    pub promised_ms: Option<u64>,
+    /// An operator took this node out of service.
+    pub maintenance: bool,
+    /// The other MASTER that was heard last under VRRP, unless it resigned since.
     pub rival: Option<Rival>,
     /// How often this node became MASTER.
     pub promotions: u64,
@@ -156,6 +184,12 @@ impl Status {
             ),
             level => writeln!(text, "gate: {level}"),
         };
+        if let Some(maintenance) = self.maintenance {
+            maintenance.write(&mut text);
+        }
+        if let Some(cluster) = &self.cluster {
+            cluster.write(&mut text);
+        }
         for group in &self.groups {
             group.write(&mut text);
         }
@@ -186,6 +220,21 @@ impl Status {
                 count("FAULT")
             ),
         }
+    }
+}
+
+impl MaintenanceStatus {
+    fn write(self, text: &mut String) {
+        let length = |millis| Length(Duration::from_millis(millis));
+        let _ = write!(
+            text,
+            "OUT OF SERVICE for {}: takes no addresses",
+            length(self.since_ms)
+        );
+        let _ = match self.left_ms {
+            Some(left) => writeln!(text, " for {} more", length(left)),
+            None => writeln!(text, " until `floatlock maintenance off`"),
+        };
     }
 }
 
@@ -236,6 +285,7 @@ impl GroupStatus {
         );
         self.write_addresses(text);
         self.write_lease(text);
+        self.write_votes(text);
         if let Some(rival) = &self.rival {
             let _ = writeln!(text, "  MASTER heard: {}", rival.text());
         }
@@ -251,7 +301,7 @@ impl GroupStatus {
 
     fn write_lease(&self, text: &mut String) {
         let Some(left) = self.lease_ms else {
-            text.push_str("  no lease: nothing ends this node's right to answer\n");
+            text.push_str("  no gate: nothing ends this node's right to answer\n");
             return;
         };
         let dropped = self.gate_dropped.unwrap_or_default();
@@ -259,10 +309,48 @@ impl GroupStatus {
             0 => write!(text, "  gate shut"),
             _ => {
                 let left = Length(Duration::from_millis(left));
-                write!(text, "  gate open for {left} if no further advert leaves")
+                let renewed = match self.is_native() {
+                    true => "unless the votes renew it",
+                    false => "if no further advert leaves",
+                };
+                write!(text, "  gate open for {left} {renewed}")
             }
         };
         let _ = writeln!(text, ", {dropped} frames dropped");
+    }
+
+    fn is_native(&self) -> bool {
+        self.protocol == "native"
+    }
+
+    fn write_votes(&self, text: &mut String) {
+        if self.is_native() {
+            let holder = match &self.holder {
+                Some(holder) => format!("{holder} holds"),
+                None => "nobody is known to hold".to_owned(),
+            };
+            let epoch = self.epoch.unwrap_or_default();
+            let _ = write!(text, "  {holder}, epoch {epoch}");
+            if let Some(promised) = self.promised_ms {
+                let promised = Length(Duration::from_millis(promised));
+                let _ = write!(text, ", vote promised for {promised}");
+            }
+            let _ = match (self.role.as_str(), self.ready, &self.successor) {
+                ("MASTER", _, Some(next)) => writeln!(text, ", {next} is ready to take over"),
+                ("MASTER", _, None) => writeln!(text, ", NOBODY is ready to take over"),
+                ("CANDIDATE" | "WITNESS", ..) => writeln!(text),
+                (_, true, _) => writeln!(text, ", ready to take over"),
+                (_, false, _) => writeln!(text, ", NOT ready to take over"),
+            };
+        }
+        if self.alone {
+            text.push_str(
+                "  ALONE: no other node acknowledges; a second MASTER beyond a cut would not be seen\n",
+            );
+        }
+        if self.maintenance {
+            text.push_str("  out of service: takes nothing\n");
+        }
     }
 
     fn write_addresses(&self, text: &mut String) {

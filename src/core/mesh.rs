@@ -76,6 +76,8 @@ pub struct LineView {
     pub node: NodeId,
     /// Our path.
     pub path: Path,
+    /// When a frame came in by it, proved or not: who does not hear us cannot prove anything.
+    pub came_at: Option<Instant>,
     /// When a proved frame came in by it.
     pub heard_at: Option<Instant>,
     /// When the node last said that it heard us by it.
@@ -230,6 +232,7 @@ impl Mesh {
             lines.map(move |(path, (heard_at, echoed_at))| LineView {
                 node: node as NodeId,
                 path: path as Path,
+                came_at: peer.came_at(path as Path),
                 heard_at: *heard_at,
                 echoed_at: *echoed_at,
             })
@@ -248,6 +251,13 @@ impl Mesh {
 }
 
 impl Peer {
+    /// When a frame came in by this path of ours, of whatever run.
+    fn came_at(&self, by: Path) -> Option<Instant> {
+        let runs = self.runs.iter().flatten();
+        let heard = runs.flat_map(|run| &run.heard);
+        heard.filter(|heard| heard.by == by).map(|h| h.at).max()
+    }
+
     /// Notes a frame for the echo; `false` if it was heard before.
     fn note(&mut self, at: Instant, head: &Head, proves: bool) -> bool {
         let known = self.runs.iter_mut().flatten();
@@ -506,6 +516,7 @@ mod tests {
             echo(sent),
         );
         let lines: Vec<_> = mesh.lines().filter(|line| line.node == 1).collect();
+        assert_eq!((lines[0].came_at, lines[1].came_at), (None, Some(at(101))));
         assert_eq!(lines[0].heard_at, None, "nothing came in by our path 0 ...");
         assert_eq!(
             lines[0].echoed_at,

@@ -281,3 +281,47 @@ fn a_socket_that_cannot_be_given_to_its_group_is_its_owners_and_a_warning() {
     assert_eq!(mode, "600");
     a.stop();
 }
+
+#[test]
+fn moves_and_maintenance_without_an_agent_are_3_and_wrong_arguments_2() {
+    let site = Site::new();
+    let host = &site.hosts[0];
+    let cases: [(&[&str], i32, &str); 6] = [
+        (&["switchover", "web"], 3, "the agent does not run here"),
+        (&["maintenance", "on"], 3, "the agent does not run here"),
+        (&["maintenance"], 3, "the agent does not run here"),
+        (&["switchover"], 2, "<GROUP>"),
+        (&["maintenance", "perhaps"], 2, "possible values: on, off"),
+        (&["maintenance", "--for", "1h"], 2, "<SWITCH>"),
+    ];
+    for (arguments, code, words) in cases {
+        let ran = floatlock(host, &[arguments, &DIR].concat());
+        assert_eq!(ran.code, code, "{arguments:?}: {ran:?}");
+        assert!(ran.output.contains(words), "{arguments:?}: {ran:?}");
+    }
+}
+
+#[test]
+fn maintenance_is_said_for_programs_too() {
+    let site = Site::new();
+    let a = master(&site);
+    let ran = ask(&a, &["maintenance", "--json"]);
+    assert_eq!((ran.code, &json(&ran)["on"]), (0, &Value::from(false)));
+    // Nobody is there to take over.
+    let ran = ask(
+        &a,
+        &["maintenance", "on", "--force", "--for", "1h", "--json"],
+    );
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let done = json(&ran);
+    assert_eq!(done["untaken"][0], "web", "{done}");
+    let ran = ask(&a, &["maintenance", "--json"]);
+    assert!(
+        json(&ran)["left_ms"].as_u64().unwrap() > 3_000_000,
+        "{ran:?}"
+    );
+    let status: Status = serde_json::from_str(&ask(&a, &["status", "--json"]).output).unwrap();
+    assert!(status.maintenance.is_some() && status.groups[0].maintenance);
+    assert_eq!(ask(&a, &["maintenance", "off"]).code, 0);
+    a.becomes_after(3, "web", "MASTER");
+}

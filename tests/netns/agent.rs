@@ -168,7 +168,7 @@ impl Agent {
     }
 
     fn status_now(&self) -> Option<Status> {
-        let ask = || client::ask(Path::new(RUNTIME_DIR), Request::Status {});
+        let ask = || client::ask(Path::new(RUNTIME_DIR), &Request::Status {});
         match self.host.run(ask).unwrap() {
             Ok(Response::Status { status }) => Some(*status),
             _ => None,

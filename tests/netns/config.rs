@@ -12,6 +12,8 @@ pub(crate) const SILENCE: Duration = Duration::from_millis(500);
 pub(crate) struct Config {
     node: String,
     nodes: Vec<String>,
+    /// Other lines under `[cluster]`.
+    cluster: String,
     /// What follows `[heartbeat]`, and the tables after it.
     heartbeat: String,
     groups: Vec<Group>,
@@ -23,9 +25,23 @@ impl Config {
         Self {
             node: node.to_owned(),
             nodes: vec!["lb-a".to_owned(), "lb-b".to_owned()],
+            cluster: String::new(),
             heartbeat: "protocol = \"vrrp3\"\ninterval = \"100ms\"\nmisses = 5\n".to_owned(),
             groups: groups.to_vec(),
         }
+    }
+
+    /// The native heartbeat every 100 ms, with leases of 500 ms, and the key that
+    /// [`crate::site::Site::keyed`] has given to every host.
+    pub(crate) fn native(node: &str, groups: &[Group]) -> Self {
+        let config = Self::new(node, groups).heartbeat("interval = \"100ms\"\nmisses = 5\n");
+        config.cluster("key-file = \"/run/lab/cluster.key\"")
+    }
+
+    /// Another line under `[cluster]`.
+    pub(crate) fn cluster(mut self, line: &str) -> Self {
+        let _ = writeln!(self.cluster, "{line}");
+        self
     }
 
     pub(crate) fn nodes(mut self, nodes: &[&str]) -> Self {
@@ -49,12 +65,13 @@ impl Config {
         let Self {
             node,
             nodes,
+            cluster,
             heartbeat,
             groups,
         } = self;
         let groups: Vec<String> = groups.iter().map(Group::text).collect();
         format!(
-            "[cluster]\nname = \"lab\"\nnodes = {nodes:?}\n\n\
+            "[cluster]\nname = \"lab\"\nnodes = {nodes:?}\n{cluster}\n\
              [node]\nname = \"{node}\"\nruntime-dir = \"/run/floatlock\"\n\
              state-dir = \"/run/lab/state\"\n\n\
              [heartbeat]\n{heartbeat}\n{}",

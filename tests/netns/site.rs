@@ -51,6 +51,34 @@ impl Site {
         }
     }
 
+    /// For a pair whose hosts have the same key, as [`Config::native`] wants it.
+    pub(crate) fn keyed() -> Self {
+        let site = Self::new();
+        for host in &site.hosts {
+            write_key(host, "cluster", 7);
+        }
+        site
+    }
+
+    /// A native pair: `lb-a` MASTER, `lb-b` BACKUP and ready to take over, each acknowledged.
+    pub(crate) fn native_pair(&self) -> [Agent; 2] {
+        self.native_pair_of(|node, priority| Config::native(node, &[Group::web(priority)]))
+    }
+
+    /// The same with any configuration; group `web` tells when all is settled.
+    pub(crate) fn native_pair_of(&self, config: impl Fn(&str, u8) -> Config) -> [Agent; 2] {
+        let a = self.start_with(0, &config(NODES[0], 150));
+        a.becomes("MASTER");
+        let b = self.start_with(1, &config(NODES[1], 100));
+        b.group_until("web", "ready", |web| {
+            web.ready && web.holder.as_deref() == Some("lb-a")
+        });
+        a.group_until("web", "acknowledged", |web| {
+            !web.alone && web.successor.as_deref() == Some("lb-b")
+        });
+        [a, b]
+    }
+
     /// Starts an agent on the host of that number, with one group.
     pub(crate) fn start(&self, number: usize, group: Group) -> Agent {
         self.start_with(number, &Config::new(NODES[number], &[group]))
@@ -103,6 +131,13 @@ impl Site {
     pub(crate) fn listen(&self) -> Watch {
         self.watch(&[])
     }
+}
+
+/// Gives the host a key in /run/lab that is made of this byte.
+pub(crate) fn write_key(host: &Host, name: &str, byte: u8) {
+    let bytes = format!("{byte:02x}").repeat(32);
+    let script = format!("umask 077; printf {bytes} >/run/lab/{name}.key");
+    host.sh(&script).unwrap();
 }
 
 /// Waits until this host answers for the address, and returns when it did.

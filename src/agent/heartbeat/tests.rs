@@ -85,6 +85,7 @@ fn a_withdrawal_that_found_the_queue_full_is_offered_until_it_is_taken_or_void()
         (jobs, looks()),
         (journal, store),
         board,
+        false,
     )
     .unwrap();
     heartbeat.rewire(plan(1, &[kept], &[lost, back]), clock::now());
@@ -111,8 +112,14 @@ fn an_observer_sees_what_was_done_before_it_asked() {
     let board = Arc::new(Board::default());
     let own = Arc::clone(&board);
     let beating = std::thread::spawn(move || {
-        let heartbeat =
-            Heartbeat::new(inbox, (waker, wake), (jobs, looks()), (journal, store), own);
+        let heartbeat = Heartbeat::new(
+            inbox,
+            (waker, wake),
+            (jobs, looks()),
+            (journal, store),
+            own,
+            false,
+        );
         heartbeat.unwrap().run().unwrap();
     });
     let addresses = [IpAddr::from([192, 0, 2, 1])];

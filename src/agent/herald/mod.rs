@@ -282,7 +282,7 @@ impl Herald {
             rows.push(PeerRow {
                 node: self.identity.names[usize::from(line.node)],
                 facts: Arc::clone(&wire.facts),
-                heard: line.heard_at,
+                heard: line.came_at,
                 echoed: line.echoed_at,
                 heard_lately: self.mesh.hears(line.node, now),
                 lease: self.identity.lease,

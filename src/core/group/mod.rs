@@ -133,6 +133,8 @@ pub struct View {
     pub ready: bool,
     /// Native: the node that says it is MASTER, as last heard, or this one.
     pub holder: Option<NodeName>,
+    /// Native: while this node holds, the one that would take over if it went now.
+    pub successor: Option<NodeName>,
     /// An operator took this node out of service.
     pub maintenance: bool,
 }
@@ -316,6 +318,7 @@ impl Group {
             promised: self.native.as_ref().and_then(|n| n.promised()),
             ready: self.is_ready(),
             holder: self.holder(),
+            successor: self.next_holder(),
             maintenance: self.maintenance,
         }
     }

@@ -197,6 +197,11 @@ impl Group {
         Some(native.voting.name(node))
     }
 
+    pub(super) fn next_holder(&self) -> Option<NodeName> {
+        let next = self.successor(None).ok()?;
+        Some(self.native.as_ref()?.voting.name(next?))
+    }
+
     pub(super) fn is_native(&self) -> bool {
         self.native.is_some()
     }

@@ -1,0 +1,177 @@
+//! Who else is there, and which ways lead to them? The part of the status that native groups share.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::core::words::Length;
+
+/// The cluster, as this node sees it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClusterStatus {
+    /// `cluster.name`.
+    pub name: String,
+    /// Whether at most one node holds in any partition.
+    pub exclusive: bool,
+    /// What leaves two MASTERs, or none, in one sentence.
+    pub not_survived: String,
+    /// The other nodes and witnesses.
+    pub peers: Vec<PeerStatus>,
+    /// The lines of the heartbeat.
+    pub paths: Vec<WireStatus>,
+}
+
+/// Another node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PeerStatus {
+    /// Its name.
+    pub node: String,
+    /// Whether it hears us and we hear it, within the length of a lease, by whatever paths.
+    pub heard: bool,
+    /// Each line to it.
+    pub paths: Vec<WayStatus>,
+}
+
+/// One line to one node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WayStatus {
+    /// Our interface.
+    pub interface: String,
+    /// `ipv4` or `ipv6`.
+    pub family: String,
+    /// How long ago a frame of it came in here, in milliseconds.
+    pub heard_ms: Option<u64>,
+    /// How long ago it said that it hears us by this line, in milliseconds.
+    pub echoed_ms: Option<u64>,
+    /// Both together.
+    pub state: WayState,
+}
+
+/// Who hears whom on a line, lately.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum WayState {
+    /// We hear it, and it hears us.
+    #[serde(rename = "both ways")]
+    Both,
+    /// Ours do not arrive.
+    #[serde(rename = "one way: we hear it, it does not hear us")]
+    OnlyIn,
+    /// Its do not arrive.
+    #[serde(rename = "one way: it hears us, we do not hear it")]
+    OnlyOut,
+    /// Neither.
+    #[serde(rename = "silent")]
+    Silent,
+}
+
+impl WayState {
+    /// What is heard here, and what is echoed from there.
+    #[must_use]
+    pub const fn of(heard: bool, echoed: bool) -> Self {
+        match (heard, echoed) {
+            (true, true) => WayState::Both,
+            (true, false) => WayState::OnlyIn,
+            (false, true) => WayState::OnlyOut,
+            (false, false) => WayState::Silent,
+        }
+    }
+
+    const fn words(self) -> &'static str {
+        match self {
+            WayState::Both => "both ways",
+            WayState::OnlyIn => "ONE WAY: we hear it, it does not hear us",
+            WayState::OnlyOut => "ONE WAY: it hears us, we do not hear it",
+            WayState::Silent => "SILENT",
+        }
+    }
+}
+
+/// A line of the heartbeat, to all nodes together.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WireStatus {
+    /// Where it goes out.
+    pub interface: String,
+    /// `ipv4` or `ipv6`.
+    pub family: String,
+    /// The address that it sends from; unspecified while the interface has none.
+    pub source: IpAddr,
+    /// The unicast peers; empty: multicast.
+    pub peers: Vec<IpAddr>,
+    /// Frames sent.
+    pub sent: u64,
+    /// Frames that count.
+    pub received: u64,
+    /// Authentic frames that did not prove that they were of now.
+    pub unproved: u64,
+    /// Authentic frames that were heard before.
+    pub replayed: u64,
+    /// Every counter that is not zero.
+    pub counters: BTreeMap<String, u64>,
+}
+
+impl ClusterStatus {
+    pub(super) fn write(&self, text: &mut String) {
+        let mode = match self.exclusive {
+            true => "at most one MASTER",
+            false => "NOT exclusive",
+        };
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "cluster {}: {mode}; {}", self.name, self.not_survived);
+        for peer in &self.peers {
+            peer.write(text);
+        }
+        for path in &self.paths {
+            path.write(text);
+        }
+    }
+}
+
+impl PeerStatus {
+    fn write(&self, text: &mut String) {
+        let heard = match self.heard {
+            true => "heard",
+            false => "NOT heard",
+        };
+        let _ = write!(text, "  peer {}: {heard}", self.node);
+        for way in &self.paths {
+            let state = way.state.words();
+            let _ = write!(text, "; {} {} {state}", way.interface, way.family);
+            if let Some(heard) = way.heard_ms {
+                let _ = write!(text, ", {} ago", Length(Duration::from_millis(heard)));
+            }
+        }
+        text.push('\n');
+    }
+}
+
+impl WireStatus {
+    fn write(&self, text: &mut String) {
+        let peers: Vec<String> = self.peers.iter().map(ToString::to_string).collect();
+        let to = match peers.is_empty() {
+            true => "multicast".to_owned(),
+            false => peers.join(" "),
+        };
+        let _ = writeln!(
+            text,
+            "  path {} {} from {} to {to}: {} sent, {} heard",
+            self.interface, self.family, self.source, self.sent, self.received
+        );
+        let counters = self
+            .counters
+            .iter()
+            .map(|(name, count)| (name.as_str(), *count));
+        let odd = counters.filter(|(name, _)| *name != "accepted");
+        let also = [("unproved", self.unproved), ("replayed", self.replayed)];
+        let also = also.into_iter().filter(|(_, count)| *count > 0);
+        let odd: Vec<String> = odd
+            .chain(also)
+            .map(|(name, count)| format!("{name} {count}"))
+            .collect();
+        if !odd.is_empty() {
+            let _ = writeln!(text, "    {}", odd.join(", "));
+        }
+    }
+}

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::config::{Config, GroupConfig, Native, VoterKind, digest};
 use crate::core::Voting;
 use crate::core::lease::{self, Boot, BootId, Epoch, NodeId, Voters};
+use crate::sys::clock;
 use crate::wire::native::{self, ClusterId, GroupId, Keyring};
 
 use super::herald::Identity;
@@ -88,6 +89,8 @@ impl Elector {
             id: self.boot,
             stored: Epoch::from_number(stored),
             longest: self.longest,
+            // No group asks once in a nanosecond.
+            nonce: clock::now().as_nanos(),
         }
     }
 
@@ -109,5 +112,30 @@ impl Elector {
             interval: native.interval,
             lease: native.interval.saturating_mul(native.misses),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_that_begins_anew_goes_on_with_the_nonces_of_this_start() {
+        let elector = Elector {
+            boot: BootId(1),
+            me: 0,
+            voters: Voters {
+                nodes: 0b11,
+                witnesses: 0,
+                arbiter: false,
+                hash: 0,
+            },
+            names: &["lb-a", "lb-b"],
+            longest: Duration::ZERO,
+        };
+        let first = elector.boot(&State::default(), "web");
+        let again = elector.boot(&State::default(), "web");
+        assert_eq!(first.id, again.id);
+        assert!(first.nonce > 0 && again.nonce >= first.nonce);
     }
 }

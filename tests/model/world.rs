@@ -302,6 +302,7 @@ impl State {
             id: boot_id(id, node.boots),
             stored: node.stored,
             longest: Duration::ZERO,
+            nonce: 0,
         };
         node.lease = Some(Lease::new(settings, boot, at(node.clock), &mut out));
         for effect in out {

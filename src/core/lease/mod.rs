@@ -146,6 +146,10 @@ pub struct Boot {
     pub stored: Epoch,
     /// The longest lease that the boot before may have granted, if the configuration changed.
     pub longest: Duration,
+    /// No nonce of this start was above it, and none is below it from now on: a group that a reload
+    /// ends and begins anew is no new start of the agent, and what it asked before stays resigned.
+    #[serde(default)]
+    pub nonce: Nonce,
 }
 
 /// The votes that a node gives and gets for one group of addresses.
@@ -186,7 +190,7 @@ impl Lease {
             boot: boot.id,
             now,
             epochs: Epochs::new(boot.stored),
-            nonce: 0,
+            nonce: boot.nonce,
             quarantine_until: now + promised,
             promise: None,
             resigned: Vec::new(),

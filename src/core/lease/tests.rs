@@ -62,6 +62,7 @@ impl Node {
             id: boot_id(me),
             stored: Epoch::default(),
             longest: Duration::ZERO,
+            nonce: 0,
         };
         let mut out = Vec::new();
         let lease = Lease::new(settings(me, with), boot, ms(0), &mut out);
@@ -261,6 +262,7 @@ fn law8_the_quarantine_covers_the_longer_lease_of_before() {
         id: boot_id(1),
         stored: Epoch::default(),
         longest: L * 2,
+        nonce: 0,
     };
     let mut lease = Lease::new(settings(1, With::Witness), boot, ms(0), &mut Vec::new());
     lease.step(ms(0), Event::Stand, &mut Vec::new());
@@ -309,6 +311,33 @@ fn what_was_asked_before_a_resign_is_never_granted() {
     assert!(grants(
         &voter.at(5004, Event::Request(0, request(0, 8, round(1, 0))))
     ));
+}
+
+#[test]
+fn a_group_that_begins_again_in_one_boot_asks_what_was_not_resigned() {
+    let mut voter = Node::booted(1, With::Nobody);
+    let mut holder = Node::holding(0, With::Nobody);
+    let out = holder.at(2900, Event::HandOver(1));
+    let Some(Effect::Resign(resign)) = out.last() else {
+        panic!("{out:?}");
+    };
+    voter.at(2901, Event::Resign(0, *resign));
+    let mut answer = |nonce| {
+        let boot = Boot {
+            id: boot_id(0),
+            stored: round(2, 0),
+            longest: Duration::ZERO,
+            nonce,
+        };
+        let mut out = Vec::new();
+        let lease = Lease::new(settings(0, With::Nobody), boot, ms(3000), &mut out);
+        let mut again = Node { lease, out };
+        again.at(3001, Event::Persisted(round(64, 0)));
+        let asks = asked(&again.at(5000, Event::Stand));
+        voter.at(5001, Event::Request(0, asks))
+    };
+    assert!(refused(Refusal::Resigned, &answer(0)));
+    assert!(grants(&answer(2_900_000_000)));
 }
 
 #[test]
@@ -371,6 +400,7 @@ fn a_restart_grants_nothing_below_what_was_stored_ahead() {
         id: boot_id(1),
         stored: round(64, 0),
         longest: Duration::ZERO,
+        nonce: 0,
     };
     let mut out = Vec::new();
     let mut lease = Lease::new(settings(1, With::Nobody), boot, ms(0), &mut out);
@@ -390,6 +420,7 @@ fn a_candidate_asks_nothing_before_its_epoch_is_stored() {
         id: boot_id(0),
         stored: Epoch::default(),
         longest: Duration::ZERO,
+        nonce: 0,
     };
     let mut out = Vec::new();
     let mut lease = Lease::new(settings(0, With::Arbiter), boot, ms(0), &mut out);

@@ -74,6 +74,7 @@ impl World {
             id: BootId(self.boots),
             stored: Epoch::default(),
             longest: L,
+            nonce: 0,
         };
         let mut out = Vec::new();
         let times = (self.now, self.now);

@@ -347,7 +347,6 @@ impl Group {
     }
 
     pub(super) fn on_peer(&mut self, peer: PeerState, out: &mut Vec<Effect>) {
-        self.delayed = false;
         let Some(native) = &mut self.native else {
             return;
         };
@@ -364,6 +363,8 @@ impl Group {
                 _ => {}
             }
         }
+            // There is no promotion that was delayed. The other voters say nothing of that.
+            self.delayed = false;
     }
 
     /// A better node asks the MASTER to go, when it is ready and `preempt-delay` is over.

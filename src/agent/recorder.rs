@@ -19,6 +19,10 @@ const MOST: u64 = 64 << 20;
 const FLUSH_EVERY: Duration = Duration::from_millis(200);
 
 /// From the heartbeat thread: nothing that needs memory of its own.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a box would be memory of its own"
+)]
 #[derive(Clone, Copy)]
 pub(crate) enum Item {
     /// This happened to a group.

@@ -363,8 +363,8 @@ impl Group {
                 _ => {}
             }
         }
-            // There is no promotion that was delayed. The other voters say nothing of that.
-            self.delayed = false;
+        // There is no promotion that was delayed. The other voters say nothing of that.
+        self.delayed = false;
     }
 
     /// A better node asks the MASTER to go, when it is ready and `preempt-delay` is over.

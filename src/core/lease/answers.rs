@@ -57,6 +57,10 @@ impl Lease {
         if campaign.look != Some(ticket) || campaign.authority.is_some() {
             return;
         }
+        // Law 4: who stood still since it asked looks again; another may have taken over.
+        if campaign.look_at <= self.now {
+            return;
+        }
         campaign.look = None;
         if answered {
             campaign.look_at = self.now + self.settings.interval;

@@ -690,6 +690,7 @@ fn a_look_that_takes_longer_than_a_lease_is_waited_for() {
         id: boot_id(0),
         stored: round(64, 0),
         longest: Duration::ZERO,
+        nonce: 0,
     };
     let mut out = Vec::new();
     let mut lease = Lease::new(short, boot, ms(0), &mut out);
@@ -713,6 +714,23 @@ fn a_look_that_takes_longer_than_a_lease_is_waited_for() {
         }
     }
     panic!("it never looked");
+}
+
+#[test]
+fn law4_an_answer_to_a_look_of_long_ago_is_none() {
+    let mut node = Node::booted(0, With::Nobody);
+    node.runs(0, 2000);
+    let out = node.at(2000, Event::Stand);
+    let Some(&Effect::Look(ticket)) = out.last() else {
+        panic!("{out:?}");
+    };
+    // The agent stood still; meanwhile the other one looked as well, and holds.
+    node.at(9000, Event::Looked(ticket, false));
+    assert_eq!(node.until(), None);
+    // It waits for a sign of life, and looks again.
+    let looks = |out: &[Effect]| out.iter().any(|e| matches!(e, Effect::Look(_)));
+    let mut times = (9050..10_100).step_by(50);
+    assert!(times.any(|at| looks(&node.at(at, Event::Time))));
 }
 
 #[test]

@@ -119,10 +119,16 @@ struct Peer {
 #[derive(Clone, Debug)]
 struct Run {
     boot: BootId,
-    /// The highest number, and one bit for each of those behind it.
+    /// By the path that its node names: one may be a burst of frames behind another.
+    windows: Vec<(Path, Window)>,
+    heard: Vec<Heard>,
+}
+
+/// The highest number, and one bit for each of those behind it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Window {
     latest: u64,
     seen: u64,
-    heard: Vec<Heard>,
 }
 
 /// How far a peer's boot clock is before ours: the greatest difference lately. Delay only lowers it.
@@ -285,14 +291,13 @@ impl Run {
     fn new(boot: BootId) -> Self {
         Self {
             boot,
-            latest: 0,
-            seen: 0,
+            windows: Vec::with_capacity(4),
             heard: Vec::with_capacity(4),
         }
     }
 
     fn note(&mut self, at: Instant, head: &Head) -> bool {
-        if !self.is_new(head.sequence) {
+        if !self.window(head.path).is_new(head.sequence) {
             return false;
         }
         let same = |heard: &&mut Heard| heard.path == head.path && heard.by == head.by;
@@ -332,6 +337,17 @@ impl Run {
         }
         is_new
     }
+    fn window(&mut self, path: Path) -> &mut Window {
+        let known = self.windows.iter().position(|known| known.0 == path);
+        let place = known.unwrap_or(self.windows.len());
+        if known.is_none() {
+            self.windows.push((path, Window::default()));
+        }
+        &mut self.windows[place].1
+    }
+}
+
+impl Window {
 }
 
 impl Offset {
@@ -453,6 +469,24 @@ mod tests {
         }
         assert!(mesh.heard(at(103)).any(|heard| heard.boot == THEM));
         assert!(mesh.heard(at(103)).count() <= 2);
+    #[test]
+    fn a_path_that_is_behind_another_one_is_heard_all_the_same() {
+        let mut mesh = mesh();
+        let sent = mesh.next_sequence(at(100));
+        // A hundred frames by each of two paths, and the second queue is read first.
+        for sequence in (101..=200).chain(1..=100) {
+            let path = u8::from(sequence > 100);
+            let head = Head {
+                path,
+                by: path,
+                ..head(sequence, 101)
+            };
+            let mut hear = || mesh.hear(at(101), head, echo(sent));
+            assert_eq!(hear(), Verdict::Fresh(None), "{sequence}");
+            assert_eq!(hear(), Verdict::Replayed, "{sequence}");
+        }
+    }
+
     }
 
     #[test]

@@ -92,6 +92,8 @@ const OFFSET_WINDOW: Duration = Duration::from_secs(5);
 const WINDOW: u64 = 64;
 /// Runs of one node that are echoed: the proved one and one that may become it.
 const RUNS: usize = 2;
+/// Runs of strangers that are told from recordings; further ones are taken for such.
+const STRANGERS: usize = 32;
 
 /// All peers, and what we sent.
 #[derive(Clone, Debug)]
@@ -104,6 +106,8 @@ pub struct Mesh {
     sequence: u64,
     /// When which number was the next one: one for a beat, the oldest first.
     sent: std::collections::VecDeque<(Instant, u64)>,
+    /// The runs of those who are no peers, and the highest number of each.
+    strangers: Vec<(BootId, u64)>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -153,6 +157,7 @@ impl Mesh {
             peers: vec![peer; voters],
             sequence: 0,
             sent: std::collections::VecDeque::with_capacity(64),
+            strangers: Vec::new(),
         }
     }
 
@@ -211,6 +216,20 @@ impl Mesh {
         }
         let jump = peer.offset.rise(at, head.boot_time);
         Verdict::Fresh(jump.filter(|rise| *rise > JUMP))
+    }
+
+    /// Whether an authentic frame of a run that is no peer's may be of now. Nobody asks a stranger to
+    /// prove it, but a recording says nothing new for ever.
+    pub fn is_living_stranger(&mut self, boot: BootId, sequence: u64) -> bool {
+        let has_room = self.strangers.len() < STRANGERS;
+        match self.strangers.iter_mut().find(|known| known.0 == boot) {
+            Some((_, latest)) => sequence > std::mem::replace(latest, sequence.max(*latest)),
+            None if has_room => {
+                self.strangers.push((boot, sequence));
+                true
+            }
+            None => false,
+        }
     }
 
     /// What to say that we hear: nothing that is older than the horizon.
@@ -319,6 +338,17 @@ impl Run {
         true
     }
 
+    fn window(&mut self, path: Path) -> &mut Window {
+        let known = self.windows.iter().position(|known| known.0 == path);
+        let place = known.unwrap_or(self.windows.len());
+        if known.is_none() {
+            self.windows.push((path, Window::default()));
+        }
+        &mut self.windows[place].1
+    }
+}
+
+impl Window {
     fn is_new(&mut self, sequence: u64) -> bool {
         if sequence > self.latest {
             let by = sequence - self.latest;
@@ -337,17 +367,6 @@ impl Run {
         }
         is_new
     }
-    fn window(&mut self, path: Path) -> &mut Window {
-        let known = self.windows.iter().position(|known| known.0 == path);
-        let place = known.unwrap_or(self.windows.len());
-        if known.is_none() {
-            self.windows.push((path, Window::default()));
-        }
-        &mut self.windows[place].1
-    }
-}
-
-impl Window {
 }
 
 impl Offset {
@@ -452,24 +471,6 @@ mod tests {
     }
 
     #[test]
-    fn a_replayed_run_does_not_displace_the_living_one_from_the_echo() {
-        let mut mesh = mesh();
-        let sent = mesh.next_sequence(at(100));
-        mesh.hear(at(101), head(5, 101), echo(sent));
-        for dead in 10..20 {
-            let boot = BootId(dead);
-            let old = Head {
-                boot,
-                ..head(7, 102)
-            };
-            assert_eq!(
-                mesh.hear(at(102), old, std::iter::empty()),
-                Verdict::Unproved
-            );
-        }
-        assert!(mesh.heard(at(103)).any(|heard| heard.boot == THEM));
-        assert!(mesh.heard(at(103)).count() <= 2);
-    #[test]
     fn a_path_that_is_behind_another_one_is_heard_all_the_same() {
         let mut mesh = mesh();
         let sent = mesh.next_sequence(at(100));
@@ -487,6 +488,35 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_stranger_that_says_nothing_new_is_a_recording() {
+        let mut mesh = mesh();
+        assert!(mesh.is_living_stranger(BootId(7), 5));
+        assert!(mesh.is_living_stranger(BootId(7), 6));
+        assert!(!mesh.is_living_stranger(BootId(7), 6));
+        assert!(!mesh.is_living_stranger(BootId(7), 5));
+        let met = (100..1_000).filter(|boot| mesh.is_living_stranger(BootId(*boot), 1));
+        assert!(met.count() < 64, "what a stranger can fill has an end");
+    }
+
+    #[test]
+    fn a_replayed_run_does_not_displace_the_living_one_from_the_echo() {
+        let mut mesh = mesh();
+        let sent = mesh.next_sequence(at(100));
+        mesh.hear(at(101), head(5, 101), echo(sent));
+        for dead in 10..20 {
+            let boot = BootId(dead);
+            let old = Head {
+                boot,
+                ..head(7, 102)
+            };
+            assert_eq!(
+                mesh.hear(at(102), old, std::iter::empty()),
+                Verdict::Unproved
+            );
+        }
+        assert!(mesh.heard(at(103)).any(|heard| heard.boot == THEM));
+        assert!(mesh.heard(at(103)).count() <= 2);
     }
 
     #[test]

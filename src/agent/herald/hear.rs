@@ -135,7 +135,7 @@ impl Herald {
         let interval = self.identity.interval;
         let event = match rejected.class() {
             Class::Unauthentic if of_peer => Event::Unauthentic { from },
-            Class::Stranger => Event::Conflict {
+            Class::Stranger if self.is_living(&rejected) => Event::Conflict {
                 from,
                 field: ConflictField::Voters,
                 interval,
@@ -143,6 +143,18 @@ impl Herald {
             _ => return,
         };
         self.tell_all(event, times, slots, out);
+    }
+
+    /// Whether a stranger's frame is no recording, which would hold every promotion for ever.
+    fn is_living(&mut self, rejected: &Rejected) -> bool {
+        let (id, sequence) = match *rejected {
+            Rejected::SecondSelf { theirs, sequence } => (theirs, sequence),
+            Rejected::UnknownNode {
+                boot_id, sequence, ..
+            } => (boot_id, sequence),
+            _ => return false,
+        };
+        self.mesh.is_living_stranger(boot(id), sequence)
     }
 
     /// Law 10: what safety rests on is the same on both sides, or nobody is promoted.

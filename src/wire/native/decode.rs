@@ -178,8 +178,18 @@ fn check_sender(header: &Header, expect: &Expect<'_>) -> Result<(), Rejected> {
         (node, boot_id) if node == expect.node && boot_id == expect.boot_id => {
             Err(Rejected::OwnFrame)
         }
-        (node, theirs) if node == expect.node => Err(Rejected::SecondSelf { theirs }),
-        (theirs, _) if !expect.peers.contains(&theirs) => Err(Rejected::UnknownNode { theirs }),
+        (node, theirs) if node == expect.node => {
+            let sequence = header.sequence;
+            Err(Rejected::SecondSelf { theirs, sequence })
+        }
+        (theirs, boot_id) if !expect.peers.contains(&theirs) => {
+            let sequence = header.sequence;
+            Err(Rejected::UnknownNode {
+                theirs,
+                boot_id,
+                sequence,
+            })
+        }
         _ => Ok(()),
     }
 }

@@ -68,12 +68,18 @@ pub enum Rejected {
     SecondSelf {
         /// The other one's run.
         theirs: BootId,
+        /// The number of the frame in it.
+        sequence: u64,
     },
     /// From none of the nodes that this one knows.
     #[error("comes from an unknown node ({theirs})")]
     UnknownNode {
         /// The sender.
         theirs: NodeId,
+        /// Its run.
+        boot_id: BootId,
+        /// The number of the frame in it.
+        sequence: u64,
     },
     /// Its counts ask for more or less than there is.
     #[error("{len} bytes long, but its counts ask for {need}")]

@@ -156,7 +156,7 @@ impl Herald {
         self.order = ids
             .filter_map(|(place, slot)| Some((slot.spoken()?.id, place)))
             .collect();
-        self.order.sort_unstable_by_key(|(id, _)| *id);
+        self.order.sort_unstable();
         // A group that ends and one that begins under its name: the one that goes on speaks.
         self.order.dedup_by_key(|(id, _)| *id);
     }

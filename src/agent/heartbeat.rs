@@ -253,7 +253,7 @@ impl Heartbeat {
             return;
         };
         let successor = slot.group.successor(to);
-        let is_forced = |why: &Immovable| force && !matches!(why, Immovable::NotMaster(_));
+        let is_forced = |why: &Immovable| force && why.yields_to_force();
         let verdict = match successor {
             Err(why) if !is_forced(&why) => Err(why),
             other => {

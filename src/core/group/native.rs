@@ -132,6 +132,14 @@ pub enum Immovable {
     Unknown,
 }
 
+impl Immovable {
+    /// Whether an operator who insists has it done all the same: what cannot be is no risk to take.
+    #[must_use]
+    pub const fn yields_to_force(self) -> bool {
+        !matches!(self, Self::NotMaster(_) | Self::NoSuchNode)
+    }
+}
+
 impl Group {
     /// A group of the native protocol that starts now, see [`Group::new`]. `boot` is what the agent
     /// starts with.
@@ -355,6 +363,8 @@ impl Group {
         }
         self.vote(lease::Event::Heard, out);
         if peer.role == RoleName::Master {
+            // There is no promotion that was delayed. The other voters say nothing of that.
+            self.delayed = false;
             match self.role {
                 Role::Staying { .. } => {
                     self.become_role(Role::Stopped, Cause::Stop, out);
@@ -363,8 +373,6 @@ impl Group {
                 _ => {}
             }
         }
-        // There is no promotion that was delayed. The other voters say nothing of that.
-        self.delayed = false;
     }
 
     /// A better node asks the MASTER to go, when it is ready and `preempt-delay` is over.

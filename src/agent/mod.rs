@@ -52,6 +52,7 @@ use signal_hook::iterator::Signals;
 use crate::config::{Config, Loaded, Paint, summary};
 use crate::control::SOCKET;
 use crate::control::server::Server;
+use crate::core::lease::{GRANULARITY, promise};
 use crate::core::words::Length;
 use crate::gate::{self, Gate, Writer};
 use crate::net::addresses::sweep;
@@ -235,7 +236,7 @@ impl Agent {
         let store = open_store(&config, &journal)?;
         let elector = Elector::new(&config, &store.read())
             .map_err(AgentError::system("reading random numbers"))?;
-        remember_lease(&config, &store, &journal);
+        remember_lease(&config, &store, &journal)?;
         let (jobs, job_inbox) = Outbox::new(JOBS, Some(jobs_wake.0.clone()));
         let (looks, look_inbox) = Outbox::new(LOOKS, Some(looks_wake.0));
         let looker = Looker::new((look_inbox, looks_wake.1), heart.clone(), journal.clone());
@@ -502,16 +503,36 @@ fn open_store(config: &Config, journal: &Outbox<Entry>) -> Result<Store, AgentEr
 }
 
 /// What this start may grant is what the next one waits for, if its configuration is another.
-fn remember_lease(config: &Config, store: &Store, journal: &Outbox<Entry>) {
+fn remember_lease(
+    config: &Config,
+    store: &Store,
+    journal: &Outbox<Entry>,
+) -> Result<(), AgentError> {
     let Some(native) = &config.native else {
-        return;
+        return Ok(());
     };
     let lease = native.interval.saturating_mul(native.misses);
     let nanos = u64::try_from(lease.as_nanos()).unwrap_or(u64::MAX);
-    if let Err(error) = store.change(|state| state.lease_ns = nanos) {
-        let text = format!("storing the length of the lease: {error}");
-        journal.offer(Entry::Note(Level::Error, text));
-    }
+    let say = {
+        let journal = journal.clone();
+        move |stored: io::Result<()>| {
+            if let Err(error) = stored {
+                let text = format!("storing the length of the lease: {error}");
+                journal.offer(Entry::Note(Level::Error, text));
+            }
+        }
+    };
+    let mut longer = None;
+    say(store.change(|state| longer = state.remember_lease(nanos)));
+    let Some(longer) = longer else {
+        return Ok(());
+    };
+    let store = store.clone();
+    let forget = move || {
+        clock::sleep(promise(longer, GRANULARITY));
+        say(store.change(|state| state.lease_ns = nanos));
+    };
+    spawn("lease", forget).map(drop)
 }
 
 fn record(

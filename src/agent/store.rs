@@ -30,10 +30,21 @@ const AGAIN: Duration = Duration::from_secs(1);
 pub(crate) struct State {
     /// By group: all epochs up to this one may have been used.
     pub(crate) epochs: BTreeMap<String, u64>,
-    /// The longest lease that was ever granted since the last start, in nanoseconds.
+    /// The longest lease that may still be promised to somebody, in nanoseconds.
     pub(crate) lease_ns: u64,
     /// This node is out of service.
     pub(crate) maintenance: Option<Maintenance>,
+}
+
+impl State {
+    /// From now on leases are this long. Returns how long the leases were that the start before may
+    /// have promised, if they were longer: those are remembered until they have ended, since this
+    /// start may be a short one.
+    pub(crate) fn remember_lease(&mut self, nanos: u64) -> Option<Duration> {
+        let before = self.lease_ns;
+        self.lease_ns = before.max(nanos);
+        (before > nanos).then(|| Duration::from_nanos(before))
+    }
 }
 
 /// Out of service; times are in seconds since 1970.
@@ -257,6 +268,17 @@ mod tests {
         assert_eq!(store.read(), stored);
         assert_eq!(Store::open(&directory).unwrap().read(), stored);
         fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn law_8_a_longer_lease_of_before_is_remembered_until_it_has_ended() {
+        let mut state = State::default();
+        assert_eq!(state.remember_lease(5), None);
+        assert_eq!(state.remember_lease(1), Some(Duration::from_nanos(5)));
+        // Killed at once, and started again.
+        assert_eq!(state.remember_lease(1), Some(Duration::from_nanos(5)));
+        assert_eq!(state.lease_ns, 5);
+        assert_eq!(state.remember_lease(6), None);
     }
 
     #[test]

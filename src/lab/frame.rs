@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use pnet_packet::Packet;
-use pnet_packet::arp::ArpPacket;
+use pnet_packet::arp::{ArpOperations, ArpPacket};
 use pnet_packet::ethernet::{EtherTypes, EthernetPacket};
 use pnet_packet::icmp::echo_reply::EchoReplyPacket;
 use pnet_packet::icmp::{IcmpPacket, IcmpTypes};
@@ -73,6 +73,10 @@ pub(super) enum Meaning {
     Announcement {
         address: IpAddr,
     },
+    /// An answer to an ARP request, or to a neighbour solicitation.
+    Neighbour {
+        address: IpAddr,
+    },
 }
 
 /// Who sent the frame and what it says, if it says anything of interest.
@@ -101,9 +105,12 @@ fn arp(packet: &ArpPacket<'_>) -> Option<Meaning> {
         packet.get_sender_proto_addr(),
         packet.get_target_proto_addr(),
     );
-    (sender == target).then(|| Meaning::Announcement {
-        address: sender.into(),
-    })
+    let address = sender.into();
+    match packet.get_operation() {
+        _ if sender == target => Some(Meaning::Announcement { address }),
+        ArpOperations::Reply => Some(Meaning::Neighbour { address }),
+        _ => None,
+    }
 }
 
 fn ip(source: IpAddr, protocol: IpNextHeaderProtocol, payload: &[u8]) -> Option<Meaning> {
@@ -129,17 +136,19 @@ fn icmpv6(address: IpAddr, payload: &[u8]) -> Option<Meaning> {
             let id = EchoReplyV6Packet::new(payload)?.get_identifier();
             Some(Meaning::EchoReply { address, id })
         }
-        Icmpv6Types::NeighborAdvert => unsolicited(&NeighborAdvertPacket::new(payload)?),
+        Icmpv6Types::NeighborAdvert => Some(advertised(&NeighborAdvertPacket::new(payload)?)),
         _ => None,
     }
 }
 
-fn unsolicited(packet: &NeighborAdvertPacket<'_>) -> Option<Meaning> {
+fn advertised(packet: &NeighborAdvertPacket<'_>) -> Meaning {
     /// RFC 4861, section 4.4: set in an answer to a solicitation.
     const SOLICITED: u8 = 0x40;
-    (packet.get_flags() & SOLICITED == 0).then(|| Meaning::Announcement {
-        address: packet.get_target_addr().into(),
-    })
+    let address = packet.get_target_addr().into();
+    match packet.get_flags() & SOLICITED {
+        0 => Meaning::Announcement { address },
+        _ => Meaning::Neighbour { address },
+    }
 }
 
 /// RFC 9568, section 5.1: the fields that both versions have in the same place.
@@ -202,9 +211,9 @@ mod tests {
     }
 
     #[test]
-    fn a_gratuitous_arp_is_an_announcement_and_an_ordinary_one_is_not() {
-        let arp = |target: u8| {
-            let mut packet = vec![0, 1, 8, 0, 6, 4, 0, 1];
+    fn a_gratuitous_arp_is_an_announcement_a_reply_an_answer_and_a_request_nothing() {
+        let arp = |target: u8, operation: u8| {
+            let mut packet = vec![0, 1, 8, 0, 6, 4, 0, operation];
             packet.extend(ROUTER.0);
             packet.extend([192, 0, 2, 10]);
             packet.extend([0xff; 6]);
@@ -213,8 +222,11 @@ mod tests {
         };
         let address = IpAddr::from([192, 0, 2, 10]);
         let announcement = Meaning::Announcement { address };
-        assert_eq!(read(&arp(10)), Some((ROUTER, announcement)));
-        assert_eq!(read(&arp(11)), None);
+        assert_eq!(read(&arp(10, 1)), Some((ROUTER, announcement)));
+        assert_eq!(read(&arp(10, 2)), Some((ROUTER, announcement)));
+        assert_eq!(read(&arp(11, 1)), None);
+        let reply = Meaning::Neighbour { address };
+        assert_eq!(read(&arp(11, 2)), Some((ROUTER, reply)));
     }
 
     #[test]

@@ -65,6 +65,8 @@ pub struct Observation {
     pub announcements: Vec<Announcement>,
     /// Questions that were sent.
     pub asked: u64,
+    /// When each round of questions began.
+    pub rounds: Vec<Instant>,
     /// Frames that came too fast to be seen: with any, the figures are in doubt.
     pub missed: u32,
 }
@@ -163,6 +165,37 @@ impl Observation {
         pairs.map(|(a, b)| common(&spans[a], &spans[b])).sum()
     }
 
+    /// Rounds of questions in which more than one host answered for the address: between a round
+    /// and the next.
+    #[must_use]
+    pub fn rounds_of_two(&self, address: IpAddr) -> usize {
+        let mut replies = self.replies_for(address, Instant::default()).peekable();
+        let ends = self.rounds.iter().skip(1).copied();
+        let answered_twice = |end: &Instant| {
+            let mut first: Option<&str> = None;
+            let mut two = false;
+            while let Some(reply) = replies.next_if(|reply| reply.at < *end) {
+                two |= first.get_or_insert(&reply.from) != &&*reply.from;
+            }
+            two
+        };
+        ends.chain([Instant::NEVER]).filter(answered_twice).count()
+    }
+
+    /// The longest that a round of questions came after its time, between two instants.
+    #[must_use]
+    pub fn asked_late(&self, from: Instant, until: Instant) -> Duration {
+        let within = self.rounds.iter().filter(|at| (from..=until).contains(at));
+        let mut last = from;
+        let waits = within.chain([&until]).map(|at| {
+            let wait = at.since(last);
+            last = *at;
+            wait
+        });
+        let longest = waits.max().unwrap_or_default();
+        longest.saturating_sub(self.every)
+    }
+
     /// The adverts of one host from `after` on.
     pub fn adverts_from<'a>(
         &'a self,
@@ -259,6 +292,27 @@ mod tests {
         );
         let both = seen(&[(1, "a"), (2, "b"), (3, "a"), (4, "b"), (5, "a"), (6, "b")]);
         assert_eq!(both.overlap(VIP), Duration::from_millis(3));
+    }
+
+    #[test]
+    fn a_round_of_two_has_answers_of_two_hosts_and_two_rounds_of_one_each_have_none() {
+        let with_rounds = |rounds: &[u64], replies: &[(u64, &str)]| Observation {
+            rounds: rounds.iter().map(|at| ms(*at)).collect(),
+            ..seen(replies)
+        };
+        let one_each = [(11, "a"), (21, "b"), (31, "b")];
+        let rounds = [10, 20, 30];
+        assert_eq!(with_rounds(&rounds, &one_each).rounds_of_two(VIP), 0);
+        let both = [(11, "a"), (12, "b"), (21, "b"), (31, "b"), (32, "a")];
+        assert_eq!(with_rounds(&rounds, &both).rounds_of_two(VIP), 2);
+    }
+
+    #[test]
+    fn an_asker_is_late_by_what_a_round_took_longer() {
+        let mut seen = seen(&[]);
+        seen.rounds = [1, 2, 3, 9, 10].map(ms).to_vec();
+        let late = |from, until| seen.asked_late(ms(from), ms(until)).as_millis();
+        assert_eq!([late(0, 3), late(0, 10), late(9, 30)], [0, 5, 19]);
     }
 
     #[test]

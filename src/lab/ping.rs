@@ -7,6 +7,7 @@ use nix::ifaddrs::getifaddrs;
 use nix::net::if_::if_nametoindex;
 use pnet_base::MacAddr;
 use pnet_packet::MutablePacket;
+use pnet_packet::arp::{ArpHardwareTypes, ArpOperations, MutableArpPacket};
 use pnet_packet::ethernet::{EtherTypes, MutableEthernetPacket};
 use pnet_packet::icmp::{self, IcmpPacket};
 use pnet_packet::icmpv6::{self, Icmpv6Packet};
@@ -21,6 +22,7 @@ use super::{Ask, Mac, WatchOptions};
 /// Header and payload of an echo request.
 const ECHO_BYTES: usize = 16;
 const ETHERNET_BYTES: usize = 14;
+const ARP_BYTES: usize = 28;
 const IPV4_BYTES: usize = 20;
 const IPV6_BYTES: usize = 40;
 
@@ -45,7 +47,7 @@ impl Pinger {
     pub(super) fn ask(&self, sequence: u16) -> u64 {
         match self {
             Pinger::Address(by_address) => by_address.ask(sequence),
-            Pinger::Hosts(by_host) => by_host.ask(sequence),
+            Pinger::Hosts(by_host) => by_host.ask(),
         }
     }
 }
@@ -106,8 +108,8 @@ impl ByAddress {
 #[derive(Debug)]
 pub(super) struct ByHost {
     socket: Socket,
-    ways: Vec<Way>,
-    id: u16,
+    /// The same in every round.
+    frames: Vec<Vec<u8>>,
 }
 
 /// From here to one address at one host.
@@ -131,15 +133,16 @@ impl ByHost {
                     .filter_map(|&mac| Way::new(Mac(own), from, mac, to)),
             );
         }
-        Ok(Self { socket, ways, id })
+        let mut frames: Vec<Vec<u8>> = ways.iter().filter_map(|way| way.frame(id, 0)).collect();
+        if options.neighbours {
+            frames.extend(ways.iter().filter_map(|way| way.neighbour()));
+        }
+        Ok(Self { socket, frames })
     }
 
-    fn ask(&self, sequence: u16) -> u64 {
-        let sent = self.ways.iter().filter(|way| {
-            let frame = way.frame(self.id, sequence);
-            frame.is_some_and(|frame| self.socket.send(&frame).is_ok())
-        });
-        sent.count() as u64
+    fn ask(&self) -> u64 {
+        let sent = self.frames.iter();
+        sent.filter(|frame| self.socket.send(frame).is_ok()).count() as u64
     }
 }
 
@@ -165,7 +168,46 @@ impl Way {
                 let mut frame = vec![0; ETHERNET_BYTES + IPV6_BYTES + ECHO_BYTES];
                 let mut ethernet = ethernet(&mut frame, own, host)?;
                 ethernet.set_ethertype(EtherTypes::Ipv6);
-                packet_v6(ethernet.payload_mut(), from, to, id, sequence)?;
+                packet_v6(
+                    ethernet.payload_mut(),
+                    (from, to),
+                    64,
+                    &mut echo(ECHO_REQUEST_V6, id, sequence),
+                )?;
+                Some(frame)
+            }
+        }
+    }
+
+    /// Who has the address? Asked of this host alone.
+    fn neighbour(self) -> Option<Vec<u8>> {
+        match self {
+            Way::V4(own, from, host, to) => {
+                let mut frame = vec![0; ETHERNET_BYTES + ARP_BYTES];
+                let mut ethernet = ethernet(&mut frame, own, host)?;
+                ethernet.set_ethertype(EtherTypes::Arp);
+                let mut arp = MutableArpPacket::new(ethernet.payload_mut())?;
+                arp.set_hardware_type(ArpHardwareTypes::Ethernet);
+                arp.set_protocol_type(EtherTypes::Ipv4);
+                arp.set_hw_addr_len(6);
+                arp.set_proto_addr_len(4);
+                arp.set_operation(ArpOperations::Request);
+                arp.set_sender_hw_addr(MacAddr::from(own.0));
+                arp.set_sender_proto_addr(from);
+                arp.set_target_proto_addr(to);
+                Some(frame)
+            }
+            Way::V6(own, from, host, to) => {
+                // RFC 4861, section 4.3, with the source's link-layer address.
+                let mut solicitation = [0; 32];
+                solicitation[0] = NEIGHBOUR_SOLICITATION;
+                solicitation[8..24].copy_from_slice(&to.octets());
+                solicitation[24..26].copy_from_slice(&[1, 1]);
+                solicitation[26..].copy_from_slice(&own.0);
+                let mut frame = vec![0; ETHERNET_BYTES + IPV6_BYTES + solicitation.len()];
+                let mut ethernet = ethernet(&mut frame, own, host)?;
+                ethernet.set_ethertype(EtherTypes::Ipv6);
+                packet_v6(ethernet.payload_mut(), (from, to), 255, &mut solicitation)?;
                 Some(frame)
             }
         }
@@ -193,23 +235,28 @@ fn packet_v4(bytes: &mut [u8], from: Ipv4Addr, to: Ipv4Addr, echo: &[u8]) -> Opt
     Some(())
 }
 
-fn packet_v6(bytes: &mut [u8], from: Ipv6Addr, to: Ipv6Addr, id: u16, sequence: u16) -> Option<()> {
-    let mut echo = echo(ECHO_REQUEST_V6, id, sequence);
-    let checksum = icmpv6::checksum(&Icmpv6Packet::new(&echo)?, &from, &to);
-    echo[2..4].copy_from_slice(&checksum.to_be_bytes());
+fn packet_v6(
+    bytes: &mut [u8],
+    (from, to): (Ipv6Addr, Ipv6Addr),
+    hop_limit: u8,
+    message: &mut [u8],
+) -> Option<()> {
+    let checksum = icmpv6::checksum(&Icmpv6Packet::new(message)?, &from, &to);
+    message[2..4].copy_from_slice(&checksum.to_be_bytes());
     let mut packet = MutableIpv6Packet::new(bytes)?;
     packet.set_version(6);
-    packet.set_payload_length(ECHO_BYTES as u16);
-    packet.set_hop_limit(64);
+    packet.set_payload_length(u16::try_from(message.len()).ok()?);
+    packet.set_hop_limit(hop_limit);
     packet.set_next_header(IpNextHeaderProtocols::Icmpv6);
     packet.set_source(from);
     packet.set_destination(to);
-    packet.set_payload(&echo);
+    packet.set_payload(message);
     Some(())
 }
 
 const ECHO_REQUEST_V4: u8 = 8;
 const ECHO_REQUEST_V6: u8 = 128;
+const NEIGHBOUR_SOLICITATION: u8 = 135;
 
 /// RFC 792 and RFC 4443, section 4.1: the same form in both, the checksum left to be filled.
 fn echo(kind: u8, id: u16, sequence: u16) -> [u8; ECHO_BYTES] {

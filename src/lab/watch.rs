@@ -14,7 +14,7 @@ use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFl
 use super::capture::Capture;
 use super::frame::{self, Meaning};
 use super::ping::Pinger;
-use super::{Advert, Announcement, Host, LabError, Mac, Observation, Reply};
+use super::{Advert, Announcement, Host, LabError, Mac, Observation, Reply, clock};
 use crate::core::Instant;
 use crate::sys::realtime;
 
@@ -44,6 +44,10 @@ pub struct WatchOptions {
     pub every: Duration,
     /// Whom to ask.
     pub ask: Ask,
+    /// Asks each of [`Ask::Hosts`] by ARP or neighbour solicitation too, and counts these answers.
+    pub neighbours: bool,
+    /// Under which priority of SCHED_FIFO to ask.
+    pub priority: u8,
 }
 
 impl WatchOptions {
@@ -55,6 +59,8 @@ impl WatchOptions {
             addresses: addresses.to_vec(),
             every: Duration::from_millis(2),
             ask: Ask::Address,
+            neighbours: false,
+            priority: PRIORITY,
         }
     }
 }
@@ -72,6 +78,10 @@ struct Shared {
     owners: HashMap<Mac, Arc<str>>,
     stop: AtomicBool,
     asked: AtomicU64,
+    /// Whether answers of ARP and neighbour discovery count.
+    neighbours: bool,
+    priority: u8,
+    rounds: Mutex<Vec<Instant>>,
     seen: Mutex<Observation>,
     changed: Condvar,
 }
@@ -91,6 +101,9 @@ impl Watch {
             owners: host.fabric().owners().clone(),
             stop: AtomicBool::new(false),
             asked: AtomicU64::new(0),
+            neighbours: options.neighbours,
+            priority: options.priority,
+            rounds: Mutex::default(),
             seen: Mutex::new(seen),
             changed: Condvar::new(),
         });
@@ -106,6 +119,7 @@ impl Watch {
     pub fn observation(&self) -> Observation {
         let mut seen = self.shared.seen().clone();
         seen.asked = self.shared.asked.load(Ordering::Relaxed);
+        seen.rounds.clone_from(&lock(&self.shared.rounds));
         seen
     }
 
@@ -175,11 +189,13 @@ impl Shared {
     fn ask(&self, pinger: &Pinger, rhythm: &TimerFd) {
         // A question that is late looks like an answer that is. Where it is refused, a busy machine
         // shows in the figures.
-        let _ = realtime::schedule_fifo(PRIORITY);
+        let _ = realtime::schedule_fifo(self.priority);
         let mut sequence = 0_u16;
         while !self.stop.load(Ordering::Relaxed) && rhythm.wait().is_ok() {
+            let at = clock::now();
             let sent = pinger.ask(sequence);
             self.asked.fetch_add(sent, Ordering::Relaxed);
+            lock(&self.rounds).push(at);
             sequence = sequence.wrapping_add(1);
         }
     }
@@ -207,7 +223,10 @@ impl Shared {
             Meaning::EchoReply { address, id } if id == self.id => {
                 seen.replies.push(Reply { at, address, from });
             }
-            Meaning::EchoReply { .. } => return,
+            Meaning::Neighbour { address } if self.neighbours => {
+                seen.replies.push(Reply { at, address, from });
+            }
+            Meaning::EchoReply { .. } | Meaning::Neighbour { .. } => return,
             Meaning::Announcement { address } => {
                 seen.announcements.push(Announcement { at, from, address });
             }
@@ -235,6 +254,11 @@ impl Shared {
     }
 
     fn seen(&self) -> MutexGuard<'_, Observation> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.seen)
     }
+}
+
+/// What was written down before a panic elsewhere is still true.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

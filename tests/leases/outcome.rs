@@ -1,0 +1,134 @@
+//! What did the client see in one run?
+
+use std::time::Duration;
+
+use floatlock::core::Instant;
+use floatlock::lab::Observation;
+
+use crate::stage::{Stage, vips};
+
+/// What is queued below a gate when it shuts still goes out.
+const QUEUED: Duration = Duration::from_millis(20);
+/// Questions that come later than this say nothing about the answers.
+const LATE: Duration = Duration::from_millis(10);
+
+/// What a row has done to the hosts.
+#[derive(Clone, Debug)]
+pub(crate) struct Deed {
+    /// When it began.
+    pub(crate) at: Instant,
+    /// From when on the old holder must be silent, unless its last heartbeat says it.
+    pub(crate) silent_from: Option<Instant>,
+    /// Who takes over, if anybody must.
+    pub(crate) to: Option<&'static str>,
+}
+
+impl Deed {
+    /// `lb-b` takes over when the lease after the last heartbeat of `lb-a` has ended.
+    pub(crate) fn takeover(at: Instant) -> Self {
+        Self {
+            at,
+            silent_from: None,
+            to: Some("lb-b"),
+        }
+    }
+
+    pub(crate) fn silent_from(self, at: Instant) -> Self {
+        Self {
+            silent_from: Some(at),
+            ..self
+        }
+    }
+
+    /// Nobody need take over.
+    pub(crate) fn nothing(at: Instant) -> Self {
+        Self {
+            to: None,
+            ..Self::takeover(at)
+        }
+    }
+}
+
+/// One run.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Outcome {
+    /// Rounds of questions in which two hosts answered.
+    pub(crate) two: usize,
+    /// Answers and announcements of the old holder that came after its end.
+    pub(crate) zombies: usize,
+    /// The last answer of the old holder after the deed, in ms.
+    pub(crate) last: Option<f64>,
+    /// The same after its end; negative: before.
+    pub(crate) after_end: Option<f64>,
+    /// The first answer of the new one after the deed, in ms.
+    pub(crate) first: Option<f64>,
+    /// The longest that nobody answered for an address, in ms.
+    pub(crate) gap: f64,
+    /// How late the asker was, if that spoils the run.
+    pub(crate) late: Option<Duration>,
+}
+
+impl Outcome {
+    pub(crate) fn of(stage: &Stage, deed: &Deed) -> Self {
+        let seen = stage.seen();
+        let end = seen.rounds.last().copied().unwrap_or(deed.at);
+        let late = seen.asked_late(deed.at, end);
+        let old = |after| of_host(&seen, "lb-a", after);
+        let last = deed.to.and_then(|_| old(deed.at).last());
+        let silent_from = silent_from(stage, deed, &seen);
+        let zombies = silent_from.map_or(0, |at| {
+            let announced = seen.announcements.iter();
+            let announced = announced.filter(|a| &*a.from == "lb-a" && a.at > at + QUEUED);
+            old(at + QUEUED).count() + announced.count()
+        });
+        let vips = vips();
+        let gaps = vips.iter().filter_map(|vip| match deed.to {
+            Some(to) => seen.takeover(to, *vip, deed.at),
+            None => seen.longest_gap(*vip, deed.at, end),
+        });
+        let first = deed.to.and_then(|to| of_host(&seen, to, deed.at).next());
+        Self {
+            two: vips.iter().map(|vip| seen.rounds_of_two(*vip)).sum(),
+            zombies,
+            last: last.map(|at| millis(deed.at, at)),
+            after_end: last.zip(silent_from).map(|(at, end)| millis(end, at)),
+            first: first.map(|at| millis(deed.at, at)),
+            gap: gaps
+                .map(|gap| millis(gap.from, gap.until))
+                .fold(0.0, f64::max),
+            late: (late > LATE || seen.missed > 0).then_some(late),
+        }
+    }
+
+    pub(crate) fn is_good(&self) -> bool {
+        self.two == 0 && self.zombies == 0
+    }
+}
+
+/// Where nobody says otherwise, a holder ends with the lease of what it said last before another one
+/// answered.
+fn silent_from(stage: &Stage, deed: &Deed, seen: &Observation) -> Option<Instant> {
+    let lease = stage.beat.lease()?;
+    let by_heartbeat = || {
+        let first = of_host(seen, deed.to?, deed.at).next()?;
+        let said = seen.adverts_from("lb-a", Instant::default());
+        let last = said.map(|said| said.at).take_while(|at| *at < first).last();
+        Some(last? + lease)
+    };
+    deed.silent_from.or_else(by_heartbeat)
+}
+
+/// When this host answered, for any address.
+fn of_host<'a>(
+    seen: &'a Observation,
+    host: &'a str,
+    after: Instant,
+) -> impl Iterator<Item = Instant> + 'a {
+    let replies = seen.replies.iter().filter(move |reply| reply.at >= after);
+    let of_host = replies.filter(move |reply| &*reply.from == host);
+    of_host.map(|reply| reply.at)
+}
+
+fn millis(from: Instant, until: Instant) -> f64 {
+    (until.as_nanos() as f64 - from.as_nanos() as f64) / 1e6
+}

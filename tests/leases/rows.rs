@@ -1,0 +1,297 @@
+//! What happens to the hosts?
+
+use std::time::Duration;
+
+use floatlock::lab::{Traffic, clock};
+
+use crate::hog;
+use crate::outcome::Deed;
+use crate::series::{self, Row};
+use crate::stage::{Beat, Cast, Stage};
+
+const NATIVE: &[Beat] = &[Beat::Native(200), Beat::Native(20)];
+const ALL: &[Beat] = &[
+    Beat::Native(200),
+    Beat::Native(20),
+    Beat::Vrrp3(100),
+    Beat::Vrrp3(30),
+];
+const ALL_BESIDE_KEEPALIVED: &[Beat] = &[
+    Beat::Native(200),
+    Beat::Native(20),
+    Beat::Vrrp3(100),
+    Beat::Vrrp3(30),
+    Beat::Keepalived(100),
+];
+
+fn pair(name: &'static str, beats: &'static [Beat], play: fn(&Stage) -> Deed) -> Row {
+    Row {
+        name,
+        cast: Cast::Pair,
+        beats,
+        alone: false,
+        play,
+    }
+}
+
+#[test]
+fn an_agent_that_is_killed() {
+    pair("kill -9", ALL_BESIDE_KEEPALIVED, |stage| {
+        stage.settle();
+        let at = clock::now();
+        stage.a().sh("kill -KILL -1").unwrap();
+        stage.answers("lb-b", at);
+        stage.wait();
+        Deed::takeover(at)
+    })
+    .demand();
+}
+
+#[test]
+fn an_agent_that_is_stopped_for_long_and_goes_on() {
+    pair(
+        "SIGSTOP, 10 s (CI: 2 s), SIGCONT",
+        ALL_BESIDE_KEEPALIVED,
+        |stage| {
+            stage.settle();
+            let long = if series::wanted().is_some() { 10 } else { 2 };
+            let at = clock::now();
+            stage.a().freeze().unwrap();
+            stage.answers("lb-b", at);
+            clock::pause((at + Duration::from_secs(long)).since(clock::now()));
+            stage.a().thaw().unwrap();
+            stage.wait();
+            Deed::takeover(at)
+        },
+    )
+    .demand();
+}
+
+/// Also between a look at the clock and what follows from it.
+#[test]
+fn an_agent_that_is_stopped_and_goes_on_about_when_its_lease_ends() {
+    pair(
+        "SIGSTOP, SIGCONT about the end of the lease",
+        ALL,
+        |stage| {
+            stage.settle();
+            let at = clock::now();
+            let nanos = u32::try_from(at.as_nanos() % 1_000).unwrap();
+            stage.a().freeze().unwrap();
+            let lease = stage.beat.lease().unwrap();
+            // From 3/4 to 5/4 of it.
+            clock::pause(lease * 3 / 4 + lease / 2 * nanos / 1_000);
+            stage.a().thaw().unwrap();
+            stage.wait();
+            Deed::nothing(at)
+        },
+    )
+    .demand();
+}
+
+#[test]
+fn an_agent_that_gets_no_processor() {
+    if std::thread::available_parallelism().map_or(1, usize::from) < 2 {
+        return eprintln!("skipped: needs two processors");
+    }
+    Row {
+        alone: true,
+        ..pair("real-time hog on its processor", ALL, |stage| {
+            stage.settle();
+            hog::pin(&stage.programs.borrow()[0]);
+            let at = clock::now();
+            let hog = hog::start(&stage.site.client);
+            stage.answers("lb-b", at);
+            stage.wait();
+            drop(hog);
+            stage.wait();
+            Deed::takeover(at)
+        })
+    }
+    .demand();
+}
+
+#[test]
+fn a_host_that_loses_its_power() {
+    pair("power loss", ALL, |stage| {
+        stage.settle();
+        let at = clock::now();
+        stage.a().power_off().unwrap();
+        stage.answers("lb-b", at);
+        Deed::takeover(at)
+    })
+    .demand();
+}
+
+#[test]
+fn one_path_of_two_that_is_cut() {
+    Row {
+        cast: Cast::TwoPaths,
+        ..pair("one path of two is cut", NATIVE, |stage| {
+            let inside = stage.settle_on_two();
+            let at = clock::now();
+            inside.cut_silently(stage.a()).unwrap();
+            stage.wait();
+            stage.demand_nothing_changed();
+            Deed::nothing(at)
+        })
+    }
+    .demand();
+}
+
+/// The standby asks who answers for the addresses, and the MASTER does.
+#[test]
+fn all_paths_that_are_cut_while_the_hosts_are_reached() {
+    pair(
+        "no heartbeat arrives, the hosts are reached",
+        ALL,
+        |stage| {
+            stage.settle();
+            let at = clock::now();
+            mute(stage, 0, 1);
+            mute(stage, 1, 0);
+            stage.wait();
+            stage.demand_nothing_changed();
+            Deed::nothing(at)
+        },
+    )
+    .demand();
+}
+
+#[test]
+fn a_holder_that_is_not_heard() {
+    pair("the MASTER is not heard, and hears", ALL, |stage| {
+        stage.settle();
+        let at = clock::now();
+        mute(stage, 0, 1);
+        stage.wait();
+        stage.demand_nothing_changed();
+        Deed::nothing(at)
+    })
+    .demand();
+}
+
+#[test]
+fn a_standby_that_is_not_heard() {
+    pair("the MASTER is heard, and hears nobody", NATIVE, |stage| {
+        stage.settle();
+        let at = clock::now();
+        mute(stage, 1, 0);
+        stage.wait();
+        stage.demand_nothing_changed();
+        Deed::nothing(at)
+    })
+    .demand();
+}
+
+/// No heartbeat of one host reaches the other any more; the client still reaches both.
+fn mute(stage: &Stage, from: usize, to: usize) {
+    let hosts = &stage.site.hosts;
+    let (from, to) = (&hosts[from], &hosts[to]);
+    stage
+        .site
+        .lan
+        .drop_one_way(from, to, Traffic::Vrrp)
+        .unwrap();
+}
+
+#[test]
+fn a_gate_that_somebody_takes_away() {
+    pair("the gate is taken away", ALL, |stage| {
+        stage.settle();
+        let at = clock::now();
+        let script = "tc filter del dev eth0 ingress; tc filter del dev eth0 egress";
+        stage.a().sh(script).unwrap();
+        stage.said(0, "took the gate");
+        stage.wait();
+        Deed::nothing(at)
+    })
+    .demand();
+}
+
+#[test]
+fn two_nodes_that_boot_together() {
+    pair("both boot together", ALL, |stage| {
+        let at = clock::now();
+        stage.start(0);
+        stage.start(1);
+        stage.somebody_answers(at);
+        stage.wait();
+        Deed::nothing(at)
+    })
+    .demand();
+}
+
+#[test]
+fn a_holder_that_is_cut_off_from_two_others() {
+    Row {
+        cast: Cast::Three,
+        ..pair("the MASTER of three is cut off", NATIVE, cut_off)
+    }
+    .demand();
+}
+
+#[test]
+fn a_holder_that_is_cut_off_from_a_standby_and_a_witness() {
+    Row {
+        cast: Cast::Witness,
+        ..pair(
+            "the MASTER is cut off from the other and a witness",
+            NATIVE,
+            cut_off,
+        )
+    }
+    .demand();
+}
+
+/// The client still asks it.
+fn cut_off(stage: &Stage) -> Deed {
+    stage.settle();
+    let at = clock::now();
+    for other in 1..stage.site.hosts.len() {
+        mute(stage, 0, other);
+        mute(stage, other, 0);
+    }
+    let cut = clock::now();
+    stage.answers("lb-b", at);
+    stage.wait();
+    let lease = stage.beat.lease().unwrap();
+    Deed::takeover(at).silent_from(cut + lease)
+}
+
+#[test]
+fn two_nodes_that_hear_a_witness_but_not_each_other() {
+    Row {
+        cast: Cast::Witness,
+        ..pair(
+            "cut between two nodes that hear a witness",
+            NATIVE,
+            |stage| {
+                stage.settle();
+                let at = clock::now();
+                mute(stage, 0, 1);
+                mute(stage, 1, 0);
+                stage.wait();
+                stage.demand_nothing_changed();
+                Deed::nothing(at)
+            },
+        )
+    }
+    .demand();
+}
+
+#[test]
+fn a_witness_that_loses_its_power() {
+    Row {
+        cast: Cast::Witness,
+        ..pair("the witness loses its power", NATIVE, |stage| {
+            stage.settle();
+            let at = clock::now();
+            stage.site.hosts[2].power_off().unwrap();
+            stage.wait();
+            stage.demand_nothing_changed();
+            Deed::nothing(at)
+        })
+    }
+    .demand();
+}

@@ -1,0 +1,139 @@
+//! How often is a row played, and what do all its runs say? Lines of one table.
+
+use std::env;
+use std::sync::{Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use crate::outcome::{Deed, Outcome};
+use crate::stage::{Beat, Cast, Stage};
+
+/// A run in which the asker was late is played again, so often at most.
+const REPEATS: usize = 5;
+
+/// Rows play beside each other, unless one of them takes a processor, or figures are wanted.
+static FLOOR: RwLock<()> = RwLock::new(());
+/// Tests of `rows`.
+const ROWS: usize = 15;
+static TABLE: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// One row of the table, for each way of speaking.
+pub(crate) struct Row {
+    pub(crate) name: &'static str,
+    pub(crate) cast: Cast,
+    pub(crate) beats: &'static [Beat],
+    /// Nothing else may play meanwhile.
+    pub(crate) alone: bool,
+    pub(crate) play: fn(&Stage) -> Deed,
+}
+
+/// All runs of one row in one way of speaking.
+#[derive(Default)]
+struct Runs {
+    outcomes: Vec<Outcome>,
+    repeated: usize,
+    /// What the first bad run left behind.
+    bad: Option<String>,
+}
+
+/// Whether the figures are wanted, and of how many runs.
+pub(crate) fn wanted() -> Option<usize> {
+    env::var("FLOATLOCK_RUNS").ok()?.parse().ok()
+}
+
+impl Row {
+    /// Plays it; fails where two hosts answered, or one after its end.
+    pub(crate) fn demand(&self) {
+        let (mut bad, mut lines) = (Vec::new(), Vec::new());
+        for &beat in self.beats {
+            let runs = self.runs(beat);
+            lines.push(self.line(beat, &runs));
+            // The other program is there to compare.
+            let judged = !matches!(beat, Beat::Keepalived(_));
+            bad.extend(runs.bad.filter(|_| judged));
+        }
+        tell(&lines);
+        assert!(bad.is_empty(), "{}", bad.concat());
+    }
+
+    fn runs(&self, beat: Beat) -> Runs {
+        let mut runs = Runs::default();
+        // Each row in each way of speaking, and the quick ones, where time is short, twice.
+        let quick = beat.every() < Duration::from_millis(100);
+        let count = wanted().unwrap_or(if quick { 2 } else { 1 });
+        while runs.outcomes.len() < count {
+            let (outcome, told) = self.run(beat);
+            match outcome.late {
+                Some(_) if runs.repeated == REPEATS => break,
+                Some(_) => runs.repeated += 1,
+                None => {
+                    if !outcome.is_good() && runs.bad.is_none() {
+                        runs.bad = Some(format!(
+                            "{}, {}: {outcome:#?}\n{told}",
+                            self.name,
+                            beat.name()
+                        ));
+                    }
+                    runs.outcomes.push(outcome);
+                }
+            }
+        }
+        runs
+    }
+
+    fn run(&self, beat: Beat) -> (Outcome, String) {
+        // A row that failed beside this one has said so.
+        let (_shared, _alone);
+        match self.alone || wanted().is_some() {
+            true => _alone = FLOOR.write().unwrap_or_else(PoisonError::into_inner),
+            false => _shared = FLOOR.read().unwrap_or_else(PoisonError::into_inner),
+        }
+        let stage = Stage::new(beat, self.cast);
+        let deed = (self.play)(&stage);
+        (Outcome::of(&stage, &deed), stage.logs())
+    }
+
+    fn line(&self, beat: Beat, runs: &Runs) -> String {
+        let figures = |figure: fn(&Outcome) -> Option<f64>| {
+            let mut all: Vec<f64> = runs.outcomes.iter().filter_map(figure).collect();
+            all.sort_by(f64::total_cmp);
+            all
+        };
+        let sum = |figure: fn(&Outcome) -> usize| runs.outcomes.iter().map(figure).sum::<usize>();
+        format!(
+            "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
+            self.name,
+            beat.name(),
+            runs.outcomes.len(),
+            runs.repeated,
+            sum(|one| one.two),
+            sum(|one| one.zombies),
+            spread(&figures(|one| one.last)),
+            spread(&figures(|one| one.after_end)),
+            spread(&figures(|one| one.first)),
+            spread(&figures(|one| Some(one.gap))),
+        )
+    }
+}
+
+fn spread(sorted: &[f64]) -> String {
+    match sorted {
+        [] => "-".to_owned(),
+        [min, .., max] => format!("{min:.1} / {:.1} / {max:.1}", sorted[sorted.len() / 2]),
+        [one] => format!("{one:.1}"),
+    }
+}
+
+const HEADING: &str = "\
+| what | how | runs | played again | two answering | answers after the end | \
+last of the old, ms | after its end, ms | first of the new, ms | nobody, ms |
+|---|---|---|---|---|---|---|---|---|---|";
+
+/// A line as it comes, and the whole table when the last row has been played.
+fn tell(lines: &[String]) {
+    println!("{}", lines.join("\n"));
+    let mut table = TABLE.lock().unwrap_or_else(PoisonError::into_inner);
+    table.push(lines.join("\n"));
+    if table.len() == ROWS {
+        println!("\n{HEADING}\n{}\n", table.join("\n"));
+    }
+}

@@ -1,0 +1,267 @@
+//! On what does a row play? Hosts that speak in one way, and a client that asks all of them.
+
+use std::cell::RefCell;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use floatlock::core::Instant;
+use floatlock::lab::agent::{AgentKind, GroupSetup, Setup};
+use floatlock::lab::{Ask, Host, Lan, Observation, Process, Watch, WatchOptions, clock};
+
+use crate::agent::PROGRAM;
+use crate::config::{Config, Group};
+use crate::site::{NODES, SOON, Site, adverts, answers};
+
+pub(crate) const VIPS: [&str; 2] = ["10.77.0.100", "fd77::100"];
+/// Above the agents, and above what starves them.
+const ASKER: u8 = 70;
+/// 32 bytes.
+const KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+
+/// How the agents speak, every so many milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Beat {
+    Native(u64),
+    Vrrp3(u64),
+    /// VRRPv3 too, by the program that everybody has.
+    Keepalived(u64),
+}
+
+impl Beat {
+    pub(crate) fn name(self) -> String {
+        match self {
+            Beat::Native(every) => format!("native {every} ms"),
+            Beat::Vrrp3(every) => format!("vrrp3 {every} ms"),
+            Beat::Keepalived(every) => format!("keepalived {every} ms"),
+        }
+    }
+
+    pub(crate) fn every(self) -> Duration {
+        let (Beat::Native(every) | Beat::Vrrp3(every) | Beat::Keepalived(every)) = self;
+        Duration::from_millis(every)
+    }
+
+    /// How long after its last heartbeat a holder may answer; none where nothing ends it.
+    pub(crate) fn lease(self) -> Option<Duration> {
+        match self {
+            Beat::Native(_) => Some(self.every() * 5),
+            Beat::Vrrp3(_) => Some(self.every() * 3 * 98 / 100 - Duration::from_millis(21)),
+            Beat::Keepalived(_) => None,
+        }
+    }
+
+    /// Longer than a standby waits before it stands.
+    pub(crate) fn patience(self) -> Duration {
+        self.every() * 6 + Duration::from_millis(30)
+    }
+
+    pub(crate) fn is_native(self) -> bool {
+        matches!(self, Beat::Native(_))
+    }
+}
+
+/// Who takes part besides `lb-a` and `lb-b`, and how they hear each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cast {
+    Pair,
+    /// With a second path, on a network of its own.
+    TwoPaths,
+    /// Three nodes.
+    Three,
+    /// `lb-c` only votes.
+    Witness,
+}
+
+pub(crate) struct Stage {
+    pub(crate) beat: Beat,
+    pub(crate) cast: Cast,
+    pub(crate) programs: RefCell<Vec<Process>>,
+    pub(crate) watch: Watch,
+    pub(crate) site: Site,
+}
+
+impl Stage {
+    /// Nothing runs yet.
+    pub(crate) fn new(beat: Beat, cast: Cast) -> Self {
+        let third = matches!(cast, Cast::Three | Cast::Witness);
+        let site = Site::of(if third { 3 } else { 2 });
+        let hosts = site.hosts.iter();
+        let options = WatchOptions {
+            ask: Ask::Hosts(hosts.map(|host| host.mac_on(&site.lan).unwrap()).collect()),
+            neighbours: true,
+            priority: ASKER,
+            ..WatchOptions::new(&vips())
+        };
+        Self {
+            beat,
+            cast,
+            programs: RefCell::default(),
+            watch: Watch::start(&site.client, options).unwrap(),
+            site,
+        }
+    }
+
+    /// All agents, `lb-a` MASTER for as long as the others wait when they start.
+    pub(crate) fn settle(&self) {
+        let began = clock::now();
+        self.start(0);
+        let alone = matches!(self.cast, Cast::Pair | Cast::TwoPaths);
+        let start_others = || (1..self.site.hosts.len()).for_each(|number| self.start(number));
+        if !alone {
+            // It is elected when they vote; they do not stand at first.
+            start_others();
+        }
+        self.answers("lb-a", began);
+        if alone {
+            start_others();
+        }
+        // So long a BACKUP has heard that one, and a voter has been awake.
+        let said_by = if self.beat.is_native() {
+            "lb-b"
+        } else {
+            "lb-a"
+        };
+        adverts(&self.watch, said_by, 7);
+        if !alone {
+            clock::pause((began + self.start_delay()).since(clock::now()));
+            adverts(&self.watch, said_by, 3);
+        }
+        // Not always at the same place between two heartbeats.
+        let nanos = clock::now().as_nanos() % 1_000;
+        clock::pause(self.beat.every() * u32::try_from(nanos).unwrap() / 1_000);
+    }
+
+    /// The same with a second path, which is returned.
+    pub(crate) fn settle_on_two(&self) -> Lan {
+        let inside = self.site.second_lan();
+        self.settle();
+        inside
+    }
+
+    /// Waits until any host answers for every address.
+    pub(crate) fn somebody_answers(&self, after: Instant) {
+        for vip in vips() {
+            let first = |seen: &Observation| seen.replies_for(vip, after).next().map(drop);
+            self.watch.wait_for(SOON, first).expect("an answer");
+        }
+    }
+
+    /// Demands that `lb-a` became MASTER once, and nobody else did.
+    pub(crate) fn demand_nothing_changed(&self) {
+        let masters = |program: &Process| {
+            let lines = program.lines();
+            lines
+                .iter()
+                .filter(|l| l.text.contains(" -> MASTER: "))
+                .count()
+        };
+        let promoted: Vec<usize> = self.programs.borrow().iter().map(masters).collect();
+        let total: usize = promoted.iter().sum();
+        assert_eq!((promoted[0], total), (1, 1), "{}", self.logs());
+    }
+
+    fn start_delay(&self) -> Duration {
+        self.beat.patience() * 2 + Duration::from_millis(500)
+    }
+
+    /// Starts the agent of that number.
+    pub(crate) fn start(&self, number: usize) {
+        let host = &self.site.hosts[number];
+        let started = match self.beat {
+            Beat::Keepalived(_) => AgentKind::Keepalived.start(host, &self.setup(number)),
+            _ => {
+                let key = format!("umask 077; echo {KEY} >/run/lab/cluster.key");
+                host.sh(&key).unwrap();
+                let program = AgentKind::Floatlock(PathBuf::from(PROGRAM));
+                program.start_with(host, &self.config(number).text())
+            }
+        };
+        self.programs.borrow_mut().push(started.unwrap());
+    }
+
+    pub(crate) fn a(&self) -> &Host {
+        &self.site.hosts[0]
+    }
+
+    /// Waits until that host answers for every address, and goes on for a while.
+    pub(crate) fn answers(&self, host: &str, after: Instant) {
+        for vip in VIPS {
+            answers(&self.watch, host, vip, after);
+        }
+    }
+
+    /// Waits for longer than it takes a standby to stand.
+    pub(crate) fn wait(&self) {
+        clock::pause(self.beat.patience() * 5 / 4);
+    }
+
+    /// Waits until a program's log says this.
+    pub(crate) fn said(&self, number: usize, pattern: &str) {
+        let programs = self.programs.borrow();
+        programs[number].wait_for_line(pattern, SOON).unwrap();
+    }
+
+    /// What everybody said.
+    pub(crate) fn logs(&self) -> String {
+        let programs = self.programs.borrow();
+        let logs = programs.iter().map(|program| {
+            let lines = program.last_lines(40);
+            format!("--- {}\n{lines}\n", program.name())
+        });
+        logs.collect()
+    }
+
+    pub(crate) fn seen(&self) -> Observation {
+        self.watch.observation()
+    }
+
+    fn config(&self, number: usize) -> Config {
+        let every = self.beat.every().as_millis();
+        let priority = 150 - 25 * u8::try_from(number).unwrap();
+        let mut group = Group::web(priority)
+            .key("preempt", "false")
+            .addresses(&["10.77.0.100/24", "fd77::100/64"]);
+        if number > 0 && matches!(self.cast, Cast::Three | Cast::Witness) {
+            let delay = format!("\"{}ms\"", self.start_delay().as_millis());
+            group = group.key("start-delay", &delay);
+        }
+        let protocol = if self.beat.is_native() {
+            "native"
+        } else {
+            "vrrp3"
+        };
+        let config = Config::new(NODES[number], &[group]).heartbeat(&format!(
+            "protocol = \"{protocol}\"\ninterval = \"{every}ms\"\n"
+        ));
+        let key = "key-file = \"/run/lab/cluster.key\"\n";
+        match self.cast {
+            _ if !self.beat.is_native() => config,
+            Cast::Pair => config.cluster(key),
+            Cast::TwoPaths => config
+                .cluster(key)
+                .path("interface = \"eth0\"")
+                .path("interface = \"eth1\""),
+            Cast::Three => config.nodes(&NODES).cluster(key),
+            Cast::Witness => config.cluster(&format!("{key}witnesses = [\"lb-c\"]\n")),
+        }
+    }
+
+    fn setup(&self, number: usize) -> Setup {
+        let addresses = ["10.77.0.100/24", "fd77::100/64"].map(|net| net.parse().unwrap());
+        let group = GroupSetup {
+            preempt: false,
+            interval: self.beat.every(),
+            ..GroupSetup::new(if number == 0 { 150 } else { 100 }, &addresses)
+        };
+        Setup {
+            node: NODES[number].to_owned(),
+            nodes: Vec::new(),
+            groups: vec![group],
+        }
+    }
+}
+
+pub(crate) fn vips() -> Vec<IpAddr> {
+    VIPS.iter().map(|vip| vip.parse().unwrap()).collect()
+}

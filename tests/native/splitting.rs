@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use floatlock::config::Family;
 use floatlock::wire::native::{
-    FRAME_LEN_MAX, FRAME_LEN_MIN, Group, GroupId, Heard, Heartbeat, Statement, Unsendable,
+    FRAME_LEN_MAX, FRAME_LEN_MIN, Group, GroupId, Heard, Heartbeat, Statement, Unsendable, frames,
     max_groups, split,
 };
 
@@ -45,6 +45,26 @@ fn an_mtu_that_holds_nothing_is_told() {
         assert_eq!(most(V4, mtu, heard), None);
     }
     assert_eq!(most(V4, usize::MAX, 0), Some((FRAME_LEN_MAX - 126) / 62));
+}
+
+#[test]
+fn however_many_are_heard_every_frame_fits_and_says_all_groups_to_each() {
+    for (family, ip_header_len) in [(V4, 20), (V6, 40)] {
+        for mtu in [576, 1280, 1500] {
+            for (heard_count, group_count) in [(0, 0), (0, 50), (2, 50), (63, 0), (252, 50)] {
+                let (heard, groups) = (vec![heard(); heard_count], groups(group_count));
+                let mut said = 0;
+                for (heard, groups) in frames(&heard, &groups, family, mtu) {
+                    let bytes = frame(&current_key(), header(), heard, groups);
+                    assert!(bytes.len() + ip_header_len <= mtu, "{heard_count} {mtu}");
+                    said += heard.len().max(1) * groups.len().max(1);
+                }
+                assert_eq!(said, heard_count.max(1) * group_count.max(1));
+            }
+        }
+    }
+    // What fits one frame is one.
+    assert_eq!(frames(&vec![heard(); 30], &groups(3), V4, 1500).count(), 1);
 }
 
 #[test]

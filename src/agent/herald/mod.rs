@@ -10,7 +10,6 @@ mod write;
 pub(crate) use hear::MAGIC;
 
 use std::net::IpAddr;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -230,12 +229,11 @@ impl Herald {
         for at in 0..self.wires.len() {
             let wire = &self.wires[at];
             let family = wire.facts.family;
-            let most = native::max_groups(family, wire.mtu, self.heard.len());
             let Some(sender) = wire.sender.and_then(|place| senders.get_mut(place)) else {
                 continue;
             };
-            let most = most.unwrap_or(NonZeroUsize::MIN);
-            for groups in native::split(&self.entries, most) {
+            let frames = native::frames(&self.heard, &self.entries, family, wire.mtu);
+            for (heard, groups) in frames {
                 let header = native::Header {
                     path: at as u8,
                     node: self.identity.nodes[usize::from(self.identity.me)],
@@ -247,7 +245,7 @@ impl Herald {
                 let heartbeat = native::Heartbeat {
                     cluster: self.identity.cluster,
                     header,
-                    heard: &self.heard,
+                    heard,
                     groups,
                 };
                 let emitted = heartbeat.emit(self.identity.keys.current(), &mut self.frame[..]);

@@ -115,6 +115,27 @@ pub fn max_groups(family: Family, mtu: usize, heard: usize) -> Option<NonZeroUsi
     NonZeroUsize::new(room.saturating_sub(used) / GROUP_LEN)
 }
 
+/// What each frame says: whom the sender hears, and groups. A peer counts only a frame that names it
+/// as heard, so that where not all of them fit beside the groups, all groups are said to each part of
+/// them.
+pub fn frames<'a>(
+    heard: &'a [Heard],
+    groups: &'a [Group],
+    family: Family,
+    mtu: usize,
+) -> impl Iterator<Item = (&'a [Heard], &'a [Group])> {
+    let fit = move |heard: &[Heard]| max_groups(family, mtu, heard.len());
+    let all_fit = fit(heard).is_some_and(|most| most.get() >= groups.len());
+    let half = max_groups(family, mtu, 0).map_or(1, |most| most.get() * GROUP_LEN / 2 / HEARD_LEN);
+    let part = if all_fit { heard.len() } else { half };
+    let nobody = heard.is_empty().then_some(heard);
+    let parts = nobody.into_iter().chain(heard.chunks(part.max(1)));
+    parts.flat_map(move |heard| {
+        let most = fit(heard).unwrap_or(NonZeroUsize::MIN);
+        split(groups, most).map(move |groups| (heard, groups))
+    })
+}
+
 /// The groups of each frame, `most` in one. Without groups there is still one frame: that this node
 /// lives, and whom it hears, is worth saying.
 pub fn split(groups: &[Group], most: NonZeroUsize) -> impl Iterator<Item = &[Group]> {

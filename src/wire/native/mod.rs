@@ -83,7 +83,7 @@ mod rejected;
 
 pub use counters::Counters;
 pub use decode::{Expect, Frame, Received, decode};
-pub use emit::{Heartbeat, Unsendable, max_groups, split};
+pub use emit::{Heartbeat, Unsendable, frames, max_groups, split};
 pub use group::{Group, LEASE_MAX, Nonce, Role, Statement, Why};
 pub use header::{BootId, Configuration, Header, Heard};
 pub use key::{BadKey, KEY_LEN_MIN, KEY_TEXT_LEN_MAX, Key, KeyAge, KeyId, Keyring, MAC_LEN};

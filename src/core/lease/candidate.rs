@@ -179,11 +179,13 @@ impl Lease {
         campaign.authority.is_some() || campaign.votes.iter().any(arbiter)
     }
 
-    /// A worse candidate was refused for our sake: that has an end.
+    /// A worse candidate was refused for our sake: that has an end. It gives way as soon as it is asked
+    /// itself, which is now.
     pub(super) fn defy(&mut self) {
         let rest_at = self.now + self.settings.lease;
         if let Some(campaign) = &mut self.campaign {
             campaign.rest_at = campaign.rest_at.min(rest_at);
+            campaign.ask_at = self.now;
         }
     }
 

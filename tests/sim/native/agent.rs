@@ -1,0 +1,394 @@
+//! What does an agent do with its time? Turns of the heartbeat thread, as `agent::heartbeat` makes
+//! them, each of which may be cut off by a freeze at any of its stages.
+
+use floatlock::core::lease::{self, Boot, BootId};
+use floatlock::core::mesh::Mesh;
+use floatlock::core::{Effect, Event, Facts, Group, Instant, Report, RoleName};
+
+use super::host::{Agent, Change, Right, Slot, Stage};
+use super::laws::Ledger;
+use super::score::Detail;
+use super::world::{What, World};
+
+/// A socket holds no more frames than this.
+const EAR: usize = 128;
+/// Turns without the time going on.
+const TURNS: u32 = 50;
+const STAGES: [Stage; 5] = [
+    Stage::Listen,
+    Stage::Obey,
+    Stage::Pass,
+    Stage::Speak,
+    Stage::Settle,
+];
+
+impl World {
+    pub(crate) fn start(&mut self, node: usize) {
+        let (now, boots) = (self.now, &mut self.boots);
+        let host = &mut self.hosts[node];
+        if host.agent.is_some() || !host.is_up {
+            return;
+        }
+        *boots += 1;
+        host.boots += 1;
+        let (boot, local) = (BootId(u128::from(*boots)), host.clock.local(now));
+        let (voters, lease) = (self.scenario.voters, self.scenario.lease);
+        host.agent = Some(Agent {
+            boot,
+            slots: Vec::new(),
+            mesh: Mesh::new(boot, voters, self.wire.paths(), lease),
+            beat_at: local,
+            told_all_at: Instant::default(),
+            spoke_at: Instant::default(),
+            answer: false,
+            has_news: false,
+            has_sent: false,
+            says: Vec::new(),
+            looks: Vec::new(),
+            inbox: Default::default(),
+            ears: vec![Default::default(); self.wire.paths()],
+            trap: None,
+            cut_off: None,
+            heard_until: Instant::default(),
+            timer_at: Instant::NEVER,
+            stopping: false,
+            voters: host.voters,
+        });
+        if self.scenario.is_pair() {
+            // One of two may grant at once: nobody else could have been promised anything.
+            for court in &mut self.court {
+                court.promised[node] = None;
+            }
+        }
+        self.saw("start");
+        self.change(|| format!("n{node} starts"));
+        for group in 0..self.scenario.groups {
+            self.start_group(node, group, boot, local);
+        }
+        if self.hosts[node].maintenance {
+            self.tell_all(node, Event::Maintenance(true), (local, local));
+        }
+        self.turn(node);
+    }
+
+    fn start_group(&mut self, node: usize, group: usize, boot: BootId, local: Instant) {
+        let host = &mut self.hosts[node];
+        let mut settings = host.settings[group];
+        if let Some(voting) = &mut settings.native {
+            voting.lease.voters.hash = host.voters;
+        }
+        let boot = Boot {
+            id: boot,
+            stored: host.stored[group],
+            longest: self.scenario.lease,
+            nonce: local.as_nanos(),
+        };
+        // Law 8: whatever is on the host already is shut off first.
+        let mut right = Right::default();
+        right.shut(&mut host.kernel[group]);
+        let mut said = Vec::new();
+        let facts = Facts {
+            link: host.has_link,
+            source: None,
+        };
+        let times = (local, local);
+        let slot = Slot {
+            group: Group::native(settings, boot, facts, times, &mut said),
+            right,
+            jobs: Default::default(),
+            work: 0,
+            ledger: Ledger::default(),
+        };
+        if let Some(agent) = &mut host.agent {
+            agent.slots.push(slot);
+        }
+        for effect in said {
+            self.carry_out(node, group, (local, Event::Tick), effect);
+        }
+    }
+
+    /// The agent is gone; what the kernel has stays.
+    pub(crate) fn end(&mut self, node: usize) {
+        let host = &mut self.hosts[node];
+        host.agent = None;
+        host.frozen = false;
+        if let Some(wait) = host.returns_after.take() {
+            self.after(wait, What::Start(node));
+        }
+    }
+
+    pub(crate) fn arrive(
+        &mut self,
+        node: usize,
+        path: usize,
+        frame: std::rc::Rc<super::wire::Frame>,
+    ) {
+        if !self.is_usable(node, path) {
+            return;
+        }
+        let host = &mut self.hosts[node];
+        if host.paused {
+            host.held.push((path, frame));
+            host.held.truncate(EAR);
+            return;
+        }
+        let at = host.clock.local(self.now);
+        let Some(agent) = &mut host.agent else {
+            return;
+        };
+        if agent.ears[path].len() < EAR {
+            agent.ears[path].push_back((at, frame));
+        }
+        self.turn(node);
+    }
+
+    /// Another thread of the agent, or an operator, tells its heartbeat thread something.
+    pub(crate) fn command(&mut self, node: usize, boots: u32, group: Option<usize>, event: Event) {
+        let host = &mut self.hosts[node];
+        let Some(agent) = host.agent.as_mut().filter(|_| host.boots == boots) else {
+            return;
+        };
+        agent.inbox.push_back((group, event));
+        self.turn(node);
+    }
+
+    /// Turns, until nothing waits.
+    pub(crate) fn turn(&mut self, node: usize) {
+        let (mut from, mut read) = (Stage::Listen, None);
+        let cut_off = self.running(node).and_then(|agent| agent.cut_off.take());
+        if let Some((stage, time)) = cut_off {
+            (from, read) = (stage, time);
+        }
+        for _ in 0..TURNS {
+            for stage in STAGES.into_iter().filter(|stage| *stage >= from) {
+                let local = self.local(node);
+                let Some(agent) = self.running(node) else {
+                    return;
+                };
+                let now = read.take().unwrap_or(local);
+                if let Some((_, is_stale, length)) = agent.trap.take_if(|trap| trap.0 == stage) {
+                    agent.cut_off = Some((stage, is_stale.then_some(now)));
+                    return self.freeze(node, length);
+                }
+                self.do_stage(node, stage, now);
+                if self.broken.is_some() {
+                    return;
+                }
+            }
+            from = Stage::Listen;
+            if self.has_ended(node) {
+                return self.end(node);
+            }
+            let now = self.local(node);
+            let Some(agent) = self.running(node) else {
+                return;
+            };
+            if agent.is_idle() && agent.deadline() > now {
+                self.check_roles(node);
+                return self.rearm(node);
+            }
+        }
+        self.uphold(false, "no deadline lies in the past: no busy loop");
+    }
+
+    fn do_stage(&mut self, node: usize, stage: Stage, now: Instant) {
+        match stage {
+            Stage::Listen => {
+                if let Some(agent) = self.running(node) {
+                    agent.heard_until = Instant::default();
+                }
+                self.listen(node, now);
+            }
+            Stage::Obey => self.obey(node, now),
+            Stage::Pass => self.pass(node, now),
+            Stage::Speak => self.speak(node, now),
+            Stage::Settle => self.settle(node),
+        }
+    }
+
+    /// The agent, if it can do something now.
+    pub(crate) fn running(&mut self, node: usize) -> Option<&mut Agent> {
+        let host = &mut self.hosts[node];
+        let runs = !host.frozen && !host.paused;
+        host.agent.as_mut().filter(|_| runs)
+    }
+
+    pub(crate) fn local(&self, node: usize) -> Instant {
+        self.hosts[node].clock.local(self.now)
+    }
+
+    fn listen(&mut self, node: usize, now: Instant) {
+        for path in 0..self.wire.paths() {
+            while let Some(agent) = self.running(node) {
+                let Some((at, frame)) = agent.ears[path].pop_front() else {
+                    break;
+                };
+                self.hear(node, path, at, now, &frame);
+            }
+        }
+    }
+
+    fn obey(&mut self, node: usize, now: Instant) {
+        let Some(agent) = self.running(node) else {
+            return;
+        };
+        if agent.inbox.is_empty() && !agent.is_a_wait_over(now) {
+            return;
+        }
+        self.listen(node, now);
+        while let Some(agent) = self.running(node) {
+            agent.heard_until = now;
+            let Some((group, event)) = agent.inbox.pop_front() else {
+                return;
+            };
+            match group {
+                Some(group) => self.step(node, group, now, event),
+                None => self.tell_all(node, event, (now, now)),
+            }
+        }
+    }
+
+    fn pass(&mut self, node: usize, now: Instant) {
+        for group in 0..self.scenario.groups {
+            let Some(agent) = self.running(node) else {
+                return;
+            };
+            let time = agent.time(group, now, agent.heard_until);
+            if agent.slots[group].group.deadline() <= time {
+                self.step(node, group, now, Event::Tick);
+            }
+            let Some(agent) = self.running(node) else {
+                return;
+            };
+            if agent.slots[group].right.ends() <= now {
+                self.step(node, group, now, Event::Lapsed);
+            }
+        }
+    }
+
+    /// What the frames of this turn renew holds if one of them has left; and what was asked of the
+    /// other threads is under way.
+    fn settle(&mut self, node: usize) {
+        let host = &mut self.hosts[node];
+        let Some(agent) = &mut host.agent else {
+            return;
+        };
+        for (slot, kernel) in agent.slots.iter_mut().zip(&mut host.kernel) {
+            slot.right.settle(agent.has_sent, kernel);
+        }
+        let boots = host.boots;
+        for (group, ticket) in std::mem::take(&mut agent.looks) {
+            self.begin_look(node, boots, group, ticket);
+        }
+    }
+
+    fn has_ended(&mut self, node: usize) -> bool {
+        let Some(agent) = self.running(node) else {
+            return false;
+        };
+        let ended = |slot: &Slot| slot.group.view().role == RoleName::Stopped;
+        agent.stopping && agent.slots.iter().all(ended)
+    }
+
+    pub(crate) fn rearm(&mut self, node: usize) {
+        let (now, boots) = (self.now, self.hosts[node].boots);
+        let host = &mut self.hosts[node];
+        let Some(agent) = &mut host.agent else {
+            return;
+        };
+        let at = host.clock.world(agent.deadline());
+        if at != agent.timer_at && at != Instant::NEVER {
+            agent.timer_at = at;
+            self.at(at.max(now), What::Timer { node, boots });
+        }
+    }
+
+    pub(crate) fn step(&mut self, node: usize, group: usize, at: Instant, event: Event) {
+        self.steps += 1;
+        if self.score.takes(Detail::Everything) && !matches!(event, Event::Peer(_)) {
+            let what = format!("g{group} at {at:?}: {event:?}");
+            self.score.note(self.now, node, &what);
+        }
+        let mut said = std::mem::take(&mut self.said);
+        let Some(agent) = &mut self.hosts[node].agent else {
+            return;
+        };
+        if event == Event::Stop {
+            agent.stopping = true;
+        }
+        agent.slots[group].group.step(at, event, &mut said);
+        self.heard_resign(node, group, event);
+        for effect in said.drain(..) {
+            self.carry_out(node, group, (at, event), effect);
+        }
+        self.said = said;
+    }
+
+    fn carry_out(&mut self, node: usize, group: usize, cause: (Instant, Event), effect: Effect) {
+        if self.score.takes(Detail::Everything) && !matches!(effect, Effect::Report(_)) {
+            let what = format!("g{group} -> {effect:?}");
+            self.score.note(self.now, node, &what);
+        }
+        self.judge(node, group, cause, effect);
+        let host = &mut self.hosts[node];
+        let boots = host.boots;
+        let (Some(agent), kernel) = (&mut host.agent, &mut host.kernel[group]) else {
+            return;
+        };
+        let slot = &mut agent.slots[group];
+        match effect {
+            Effect::Say(say) => agent.says.push((group, say)),
+            Effect::Extend(until) => slot.right.extend(until, kernel),
+            Effect::Renew(until) => slot.right.asked = Some(until),
+            Effect::Persist(epoch) => self.store(node, boots, group, epoch),
+            Effect::Look(ticket) => agent.looks.push((group, ticket)),
+            Effect::Open => {
+                slot.right.let_through(kernel);
+                agent.has_news = true;
+            }
+            Effect::Disarm => kernel.armed = false,
+            Effect::Acquire(term) => {
+                kernel.armed = true;
+                self.ask(node, group, Change::Acquire, term);
+            }
+            Effect::Release(term) => {
+                slot.right.shut(kernel);
+                self.ask(node, group, Change::Release, term);
+            }
+            Effect::Report(Report::Role { to, cause, .. }) => {
+                self.saw(to.as_str());
+                self.turned(node, group, to, cause);
+            }
+            Effect::Advertise { .. } => self.uphold(false, "a native group sends no adverts"),
+            Effect::Announce(_) | Effect::Hush | Effect::Report(_) => {}
+        }
+        self.who_answers();
+    }
+
+    /// The store writes it, some time.
+    fn store(&mut self, node: usize, boots: u32, group: usize, epoch: lease::Epoch) {
+        let is_slow = self.now < self.hosts[node].slow_disk_until;
+        let most = match is_slow {
+            true => self.scenario.promise * 2,
+            false => self.scenario.work,
+        };
+        let wait = self.dice.between(super::scenario::MICRO * 50, most);
+        let what = What::Stored {
+            node,
+            boots,
+            group,
+            epoch,
+        };
+        self.after(wait, what);
+    }
+
+    pub(crate) fn stored(&mut self, node: usize, boots: u32, group: usize, epoch: lease::Epoch) {
+        let host = &mut self.hosts[node];
+        if host.boots != boots || host.agent.is_none() {
+            return;
+        }
+        host.stored[group] = host.stored[group].max(epoch);
+        let told = Event::Vote(lease::Event::Persisted(epoch));
+        self.send_command(node, Some(group), told);
+    }
+}

@@ -1,0 +1,366 @@
+//! What must be true, whatever the weather? Safety is judged on who answers.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use floatlock::core::lease::{self, BootId, Epoch, Nonce};
+use floatlock::core::{Cause, Effect, Event, Instant, RoleName, Say};
+
+use super::scenario::{MICRO, MILLI, Mood};
+use super::voice::epoch_text;
+use super::wire::Frame;
+use super::world::{Act, World};
+
+/// What an observer of one group in one agent remembers; times are of its host's clock.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    /// L after the last question was stamped.
+    bound: Instant,
+}
+
+/// What is known of one group in the whole cluster.
+#[derive(Debug)]
+pub(crate) struct Court {
+    /// The highest epoch of any authority.
+    epoch: Epoch,
+    promoted: BTreeSet<Epoch>,
+    /// By host: to whom its vote is promised, with the highest nonce, until then of its clock.
+    pub(crate) promised: Vec<Option<(BootId, Nonce, Instant)>>,
+    /// Who answers.
+    pub(crate) answering: Vec<usize>,
+    /// Two of a pair answer that could not know of each other.
+    excused: bool,
+    /// Since when nobody answers.
+    pub(crate) silent_since: Instant,
+    /// What was asked for, and how long nobody may answer for its sake.
+    pub(crate) watch: Option<Watch>,
+    /// When the LAN was parted last between two nodes alone.
+    parted_at: Option<Instant>,
+    /// By host: when it asked the LAN last, ...
+    looked_at: Vec<Instant>,
+    /// ... when it did so before it was promoted, if it was on its own vote, ...
+    claimed: Vec<Option<Instant>>,
+    /// ... and when it opened its gate.
+    opened_at: Vec<Instant>,
+}
+
+/// A takeover that is measured.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Watch {
+    pub(crate) what: &'static str,
+    /// Nobody answers for so long at most.
+    pub(crate) gap: Duration,
+    /// And from then on somebody does.
+    pub(crate) until: Instant,
+}
+
+impl Court {
+    pub(crate) fn new(voters: usize) -> Self {
+        Self {
+            epoch: Epoch::default(),
+            promoted: BTreeSet::new(),
+            promised: vec![None; voters],
+            answering: Vec::new(),
+            excused: false,
+            silent_since: Instant::default(),
+            watch: None,
+            parted_at: None,
+            looked_at: vec![Instant::default(); voters],
+            claimed: vec![None; voters],
+            opened_at: vec![Instant::default(); voters],
+        }
+    }
+}
+
+impl Court {
+    /// Without heartbeats two nodes alone know of each other by looks only; one that looks before the
+    /// other one opens its gate sees nobody.
+    fn claim_together(&self) -> bool {
+        let second = match self.opened_at[0] < self.opened_at[1] {
+            true => 1,
+            false => 0,
+        };
+        let first = 1 - second;
+        let looked = self.claimed[second].filter(|_| self.claimed[first].is_some());
+        looked.is_some_and(|at| at <= self.opened_at[first])
+    }
+}
+
+impl World {
+    /// S1, at every event; a deadline only ever ends an answer.
+    pub(crate) fn who_answers(&mut self) {
+        for group in 0..self.scenario.groups {
+            self.note_partition(group);
+            let now = self.now;
+            let answers = |node: &usize| self.hosts[*node].answers(group, now);
+            let same = {
+                let mut all = (0..self.hosts.len()).filter(answers);
+                let known = &self.court[group].answering;
+                known.iter().all(|known| all.next() == Some(*known)) && all.next().is_none()
+            };
+            if same {
+                continue;
+            }
+            let answering: Vec<usize> = (0..self.hosts.len()).filter(answers).collect();
+            self.answering_changed(group, answering);
+        }
+    }
+
+    fn note_partition(&mut self, group: usize) {
+        if self.scenario.is_pair() && !self.are_neighbours(0, 1) {
+            self.court[group].parted_at = Some(self.now);
+        }
+    }
+
+    fn answering_changed(&mut self, group: usize, answering: Vec<usize>) {
+        self.change(|| format!("g{group}: {answering:?} answer"));
+        let (now, count) = (self.now, answering.len());
+        let before = std::mem::replace(&mut self.court[group].answering, answering);
+        if before.is_empty() && count > 0 {
+            self.gap_ends(group);
+        }
+        let court = &mut self.court[group];
+        if count == 0 {
+            court.silent_since = now;
+        }
+        if count <= 1 {
+            court.excused = false;
+            return;
+        }
+        let is_legal = court.excused || self.may_be_two(group);
+        self.court[group].excused = is_legal;
+        if is_legal {
+            self.saw("two answer, as they may");
+        }
+        self.uphold(is_legal, "S1: at most one answers");
+    }
+
+    fn may_be_two(&self, group: usize) -> bool {
+        let residue = |node: &usize| self.hosts[*node].residue_until > self.now;
+        if self.court[group].answering.iter().any(residue) {
+            return true;
+        }
+        // Two nodes alone do not survive that the LAN is parted; the promotion began a little
+        // earlier than the second answer.
+        let lately = |at: Instant| self.now.since(at) <= self.scenario.promise;
+        let court = &self.court[group];
+        let is_parted = court.parted_at.is_some_and(lately);
+        self.scenario.is_pair() && (is_parted || court.claim_together())
+    }
+
+    fn gap_ends(&mut self, group: usize) {
+        let gap = self.now.since(self.court[group].silent_since);
+        if let Some(watch) = self.court[group].watch {
+            let law = format!(
+                "{}: nobody answers for {gap:?}, more than {:?}",
+                watch.what, watch.gap
+            );
+            self.uphold(gap <= watch.gap, &law);
+        }
+    }
+
+    /// What was asked for is done by now.
+    pub(crate) fn is_due(&mut self) {
+        for group in 0..self.scenario.groups {
+            let due = |watch: &Watch| watch.until <= self.now;
+            let Some(watch) = self.court[group].watch.filter(due) else {
+                continue;
+            };
+            self.court[group].watch = None;
+            self.saw(watch.what);
+            let law = format!("{}: one node serves after it", watch.what);
+            let court = &self.court[group];
+            let is_moving = self.now.since(court.silent_since) <= self.planned();
+            let serves = match court.answering.len() {
+                0 => is_moving,
+                count => count == 1,
+            };
+            self.uphold(serves, &law);
+        }
+    }
+
+    /// A step says this; it is not done yet.
+    pub(crate) fn judge(
+        &mut self,
+        node: usize,
+        group: usize,
+        cause: (Instant, Event),
+        effect: Effect,
+    ) {
+        match effect {
+            Effect::Say(Say::Request(request)) => self.asks(node, group, cause.0, request),
+            Effect::Say(Say::Grant(_, boot, nonce)) => {
+                self.grants(node, group, cause, (boot, nonce))
+            }
+            Effect::Say(Say::Resign(_)) => self.resigns(node, group),
+            Effect::Renew(until) | Effect::Extend(until) => self.renews(node, group, until),
+            Effect::Look(_) => self.court[group].looked_at[node] = self.now,
+            Effect::Open => {
+                self.court[group].opened_at[node] = self.now;
+                let on = self.hosts[node].kernel[group].on;
+                self.uphold(on, "law 6: the gate opens when the addresses are on");
+            }
+            Effect::Disarm => {
+                let on = self.hosts[node].kernel[group].on;
+                self.uphold(
+                    !on,
+                    "law 6: the gate is disarmed when the addresses are off",
+                );
+            }
+            _ => {}
+        }
+    }
+
+    fn asks(&mut self, node: usize, group: usize, at: Instant, request: lease::Request) {
+        let promise = self.court[group].promised[node];
+        let is_free = promise.is_none_or(|(_, _, until)| until <= at);
+        let lease = self.scenario.lease;
+        let host = &mut self.hosts[node];
+        let is_stored = request.epoch <= host.stored[group];
+        if let Some(agent) = &mut host.agent {
+            agent.slots[group].ledger.bound = at + lease;
+        }
+        self.uphold(is_free, "a voter does not stand while its vote is promised");
+        self.uphold(is_stored, "S2: an epoch is used when it is stored");
+    }
+
+    fn grants(
+        &mut self,
+        node: usize,
+        group: usize,
+        (at, event): (Instant, Event),
+        (boot, nonce): (BootId, Nonce),
+    ) {
+        let host = &self.hosts[node];
+        let holds = host.may_answer(group, self.now);
+        let is_stored = match event {
+            Event::Vote(lease::Event::Request(_, request)) => request.epoch <= host.stored[group],
+            _ => false,
+        };
+        let running = self.court[group].promised[node].filter(|promise| promise.2 > at);
+        let other = running.is_some_and(|promise| promise.0 != boot);
+        let (old, until) = running.map_or((0, Instant::default()), |old| (old.1, old.2));
+        let until = until.max(at + self.scenario.promise);
+        self.court[group].promised[node] = Some((boot, nonce.max(old), until));
+        self.uphold(!holds, "no vote is given by one that holds");
+        self.uphold(!other, "a promise is kept");
+        self.uphold(is_stored, "S2: a voter stores an epoch before it grants it");
+    }
+
+    /// What ends a promise.
+    pub(crate) fn heard_resign(&mut self, node: usize, group: usize, event: Event) {
+        if let Event::Vote(lease::Event::Resign(_, resign)) = event {
+            let promise = &mut self.court[group].promised[node];
+            let is_freed = |(boot, nonce, _): &(BootId, Nonce, Instant)| {
+                *boot == resign.boot && *nonce <= resign.nonce_last
+            };
+            *promise = promise.filter(|promise| !is_freed(promise));
+        }
+    }
+
+    fn resigns(&mut self, node: usize, group: usize) {
+        let holds = self.hosts[node].may_answer(group, self.now);
+        self.uphold(
+            !holds,
+            "law 6: the gate is shut before the votes are given back",
+        );
+    }
+
+    fn renews(&mut self, node: usize, group: usize, until: Instant) {
+        let Some(agent) = &self.hosts[node].agent else {
+            return;
+        };
+        let slot = &agent.slots[group];
+        let (bound, own) = (slot.ledger.bound, slot.group.view().authority);
+        self.uphold(
+            until <= bound,
+            "law 2: a vote counts from before it was asked for",
+        );
+        let court = &mut self.court[group];
+        court.epoch = court
+            .epoch
+            .max(own.map_or(Epoch::default(), |own| own.epoch));
+    }
+
+    pub(crate) fn turned(&mut self, node: usize, group: usize, to: RoleName, cause: Cause) {
+        self.change(|| format!("n{node} g{group}: {to}: {cause}"));
+        if self.act == Act::Still {
+            self.uphold(
+                false,
+                "L1: nobody changes its role any more once all is healed",
+            );
+        }
+        if let (RoleName::Candidate, Cause::Elected { epoch } | Cause::Alone { epoch }) =
+            (to, cause)
+        {
+            self.saw(if matches!(cause, Cause::Alone { .. }) {
+                "alone"
+            } else {
+                "elected"
+            });
+            let court = &mut self.court[group];
+            let is_alone = matches!(cause, Cause::Alone { .. });
+            court.claimed[node] = is_alone.then_some(court.looked_at[node]);
+            self.promoted(node, group, epoch);
+        }
+    }
+
+    fn promoted(&mut self, node: usize, group: usize, epoch: Epoch) {
+        let is_blurred = self.scenario.mood == Mood::Standstill;
+        let is_pair = self.scenario.is_pair();
+        let court = &mut self.court[group];
+        let is_new = court.promoted.insert(epoch);
+        let last = court.promoted.range(..epoch).next_back().copied();
+        let rises = court.promoted.last() == Some(&epoch);
+        let own = |other: &&Epoch| other.number() % lease::NODES == node as u64;
+        let rises_here = court.promoted.iter().rfind(own) == Some(&epoch);
+        let law = format!("S2: {} after {:?}", epoch_text(epoch), last.map(epoch_text));
+        self.uphold(is_new && rises_here, &law);
+        self.uphold(is_pair || is_blurred || rises, &law);
+    }
+
+    /// A frame that counts was sent after we sent what it names, which is no longer ago than L.
+    pub(crate) fn is_of_now(&mut self, node: usize, at: Instant, frame: &Frame) {
+        let came = self.hosts[node].clock.world(at);
+        let age = came.since(frame.sent);
+        let most = self.scenario.lease * 101 / 100 + MICRO;
+        let is_blurred = self.scenario.mood == Mood::Standstill;
+        self.uphold(
+            age <= most || is_blurred,
+            "section 8: what counts is of now",
+        );
+    }
+
+    /// After a turn: who may not answer any more does not think that it does.
+    pub(crate) fn check_roles(&mut self, node: usize) {
+        let now = self.local(node);
+        let Some(agent) = &self.hosts[node].agent else {
+            return;
+        };
+        let holds = agent.slots.iter().all(|slot| {
+            let is_master = slot.group.view().role == RoleName::Master;
+            !is_master || slot.right.granted > now
+        });
+        self.uphold(holds, "a MASTER has the right to answer");
+    }
+
+    /// How long nobody answers when the holder hands over.
+    pub(crate) fn planned(&self) -> Duration {
+        MILLI * 10 + self.delay() * 6 + self.scenario.work * 2
+    }
+
+    /// How long nobody answers when the holder dies, as `check` says it.
+    pub(crate) fn unplanned(&self) -> Duration {
+        let asks_again = match self.scenario.is_pair() {
+            true => Duration::ZERO,
+            false => self.scenario.interval,
+        };
+        let bound = self.scenario.promise + asks_again + MILLI * 20;
+        bound * 101 / 100 + self.delay() * 6 + self.scenario.work * 2
+    }
+
+    pub(crate) fn delay(&self) -> Duration {
+        let lines = self.scenario.lines.iter();
+        lines.map(|line| line.delay.1).max().unwrap_or_default()
+    }
+}

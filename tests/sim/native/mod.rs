@@ -1,0 +1,54 @@
+//! A cluster of native nodes and witnesses, simulated: the real groups, leases and meshes of the
+//! core, in agents that take their turns as the real ones do, on hosts with clocks of their own.
+//!
+//! Nothing in here is a test: a [`world::World`] plays its story, and says which law it broke.
+
+mod agent;
+mod clock;
+mod end;
+mod host;
+mod laws;
+mod others;
+pub(crate) mod scenario;
+pub(crate) mod score;
+mod voice;
+mod weather;
+mod wire;
+pub(crate) mod world;
+
+/// Everything that enough seeds must have seen: a simulator that never gets there checks nothing.
+pub(crate) const ALL: [&str; 33] = [
+    "start",
+    "BACKUP",
+    "CANDIDATE",
+    "MASTER",
+    "RELEASING",
+    "FAULT",
+    "STOPPED",
+    "WITNESS",
+    "alone",
+    "elected",
+    "crash",
+    "power loss",
+    "freeze",
+    "pause",
+    "standstill",
+    "doubt",
+    "stop",
+    "handover",
+    "maintenance",
+    "replay",
+    "frame replayed",
+    "frame unproved",
+    "statements dropped",
+    "look: answered",
+    "look: nobody",
+    "two answer, as they may",
+    "planned: handover",
+    "planned: stop",
+    "planned: maintenance",
+    "planned: priority",
+    "death of the holder",
+    "death of another",
+    "served in the end",
+];

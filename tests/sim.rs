@@ -46,10 +46,10 @@ use native::score::Detail;
 use native::world::World as Native;
 use world::World;
 
-const SEEDS: u64 = 3000;
+const SEEDS: u64 = 20_000;
 /// Stories that broke a law once: listeners that were frozen stood in the past.
 const ONCE_BROKEN: [u64; 3] = [5724, 7146, 9411];
-const NATIVE_SEEDS: u64 = 2500;
+const NATIVE_SEEDS: u64 = 20_000;
 /// The same of native clusters: an epoch that was not stored ahead; votes of a candidate that gave
 /// way; a look cut short by a short lease; silence while a host stood still; requests refused a moment
 /// too early, or overtaking a RESIGN; a better candidate that waited for its beat.

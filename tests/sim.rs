@@ -72,6 +72,8 @@ fn asked(name: &str) -> Option<u64> {
 struct Shown {
     seen: BTreeMap<&'static str, u64>,
     steps: u64,
+    /// Native: how long after the healing nobody served, in thousandths of P.
+    served_after: u64,
 }
 
 /// Plays a seed; a failure is told.
@@ -80,7 +82,11 @@ fn play(seed: u64) -> Result<Shown, String> {
     world.play();
     let (seen, steps) = (world.seen, world.steps);
     match &world.broken {
-        None => Ok(Shown { seen, steps }),
+        None => Ok(Shown {
+            seen,
+            steps,
+            served_after: 0,
+        }),
         Some(law) => Err(format!("{law}\n{}", tell(seed))),
     }
 }
@@ -96,7 +102,11 @@ fn play_native(seed: u64) -> Result<Shown, String> {
     world.play();
     let (seen, steps) = (world.seen, world.steps);
     match &world.broken {
-        None => Ok(Shown { seen, steps }),
+        None => Ok(Shown {
+            seen,
+            steps,
+            served_after: world.served_after,
+        }),
         Some(law) => Err(format!("{law}\n{}", tell_native(seed, Detail::Changes))),
     }
 }
@@ -111,6 +121,7 @@ fn tell_native(seed: u64, detail: Detail) -> String {
 struct Tally {
     seen: BTreeMap<&'static str, u64>,
     steps: u64,
+    served_after: u64,
     failures: Vec<(u64, String)>,
 }
 
@@ -120,6 +131,7 @@ impl Tally {
             Err(text) => self.failures.push((seed, text)),
             Ok(shown) => {
                 self.steps += shown.steps;
+                self.served_after = self.served_after.max(shown.served_after);
                 for (what, times) in shown.seen {
                     *self.seen.entry(what).or_insert(0) += times;
                 }
@@ -196,6 +208,12 @@ fn a_native_cluster_keeps_its_promises_in_any_weather() {
 
 fn is_told(mut tally: Tally, seeds: u64, usual: u64, all: &[&'static str]) {
     println!("{seeds} seeds, {} steps, {:#?}", tally.steps, tally.seen);
+    if tally.served_after > 0 {
+        println!(
+            "served {} thousandths of P after the healing, at most",
+            tally.served_after
+        );
+    }
     assert!(tally.failures.is_empty(), "{}", tally.verdict(seeds));
     if seeds >= usual {
         let is_missing = |what: &&&str| !tally.seen.contains_key(**what);

@@ -63,7 +63,9 @@ impl Lease {
         }
         campaign.look = None;
         if answered {
-            campaign.look_at = self.now + self.settings.interval;
+            // A sign of life like any other: the gate was open then, and may be for as long as L, though
+            // the host stands still when it is asked again.
+            self.hear();
         } else if silent && self.epochs.stored(campaign.epoch) {
             // The deadline counts from a heartbeat that goes out now.
             campaign.alone = true;

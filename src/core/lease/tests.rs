@@ -659,13 +659,18 @@ fn one_of_a_pair_begins_alone_only_after_silence_and_an_unanswered_look() {
     };
     node.at(2545, Event::Looked(ticket, true));
     assert_eq!(node.until(), None, "somebody answers: stay");
-    let out = node.at(2745, Event::Time);
-    let Some(&Effect::Look(ticket)) = out.last() else {
+    let looks = |effect: &Effect| matches!(effect, Effect::Look(_));
+    for at in (2550..3586).step_by(50) {
+        let out = node.at(at, Event::Time);
+        assert!(!out.iter().any(looks), "its gate may be open, at {at}");
+    }
+    let out = node.at(3586, Event::Time);
+    let Some(&Effect::Look(ticket)) = out.iter().find(|effect| looks(effect)) else {
         panic!("{out:?}");
     };
-    let out = node.at(2750, Event::Looked(ticket, false));
+    let out = node.at(3590, Event::Looked(ticket, false));
     assert!(asked(&out).nonce > ticket, "together with a heartbeat");
-    assert_eq!(node.until(), Some(ms(3750)));
+    assert_eq!(node.until(), Some(ms(4590)));
 }
 
 #[test]

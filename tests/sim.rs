@@ -52,8 +52,11 @@ const ONCE_BROKEN: [u64; 3] = [5724, 7146, 9411];
 const NATIVE_SEEDS: u64 = 20_000;
 /// The same of native clusters: an epoch that was not stored ahead; votes of a candidate that gave
 /// way; a look cut short by a short lease; silence while a host stood still; requests refused a moment
-/// too early, or overtaking a RESIGN; a better candidate that waited for its beat.
-const NATIVE_ONCE_BROKEN: [u64; 12] = [267, 117, 223, 250, 150, 745, 126, 198, 868, 1444, 2419, 25];
+/// too early, or overtaking a RESIGN; a better candidate that waited for its beat; a look that was answered
+/// once.
+const NATIVE_ONCE_BROKEN: [u64; 14] = [
+    267, 117, 223, 250, 150, 745, 126, 198, 868, 1444, 2419, 25, 8308, 11237,
+];
 
 /// The seed that is to be told.
 fn asked_seed() -> Option<u64> {

@@ -107,6 +107,8 @@ pub(crate) struct Host {
     pub(crate) frozen: bool,
     /// Nothing of the host runs, its kernel included.
     pub(crate) paused: bool,
+    /// When it was last.
+    pub(crate) paused_at: Option<Instant>,
     pub(crate) is_up: bool,
     pub(crate) has_link: bool,
     /// Out of service, as it is stored.
@@ -138,6 +140,7 @@ impl Host {
             boots: 0,
             frozen: false,
             paused: false,
+            paused_at: None,
             is_up: true,
             has_link: true,
             maintenance: false,

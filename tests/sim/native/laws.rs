@@ -145,7 +145,21 @@ impl World {
         let lately = |at: Instant| self.now.since(at) <= self.scenario.promise;
         let court = &self.court[group];
         let is_parted = court.parted_at.is_some_and(lately);
-        self.scenario.is_pair() && (is_parted || court.claim_together())
+        let is_unseen = self.is_unseen(group) && self.wire.cut_at.is_some_and(lately);
+        self.scenario.is_pair() && (is_parted || court.claim_together() || is_unseen)
+    }
+
+    /// Heartbeats cut, and the host of the holder paused for a part of its lease just when it was looked
+    /// for: one fault more than two nodes alone survive.
+    fn is_unseen(&self, group: usize) -> bool {
+        let looked = &self.court[group].claimed;
+        let by = |node: usize| {
+            let paused_at = self.hosts[1 - node].paused_at;
+            looked[node].zip(paused_at).is_some_and(|(at, paused)| {
+                paused <= at && self.now.since(paused) <= self.scenario.promise
+            })
+        };
+        by(0) || by(1)
     }
 
     fn gap_ends(&mut self, group: usize) {

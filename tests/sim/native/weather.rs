@@ -172,6 +172,7 @@ impl World {
             return;
         }
         host.paused = true;
+        host.paused_at = Some(now);
         if stands {
             host.clock.stand(now, true);
         }

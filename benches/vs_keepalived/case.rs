@@ -8,12 +8,24 @@ use crate::heal;
 use crate::load;
 use crate::many::{self, End};
 use crate::planned::{self, Cluster};
-use crate::stage::{Failure, Program, Stage};
+use crate::stage::{Failure, Part, Program, Stage, group};
 use crate::takeover;
 
 /// keepalived's default.
 const SLOW: Duration = Duration::from_secs(1);
 const FAST: Duration = Duration::from_millis(100);
+/// Floatlock's default.
+const DEFAULT: Duration = Duration::from_millis(200);
+
+/// One group of a pair.
+fn one(interval: Duration) -> Part {
+    Part::of_pair(&[group(interval)])
+}
+
+/// The same, where floatlock speaks natively.
+fn native(interval: Duration) -> Part {
+    Part::native(&[group(interval)])
+}
 
 /// One question, and how its figures come about.
 pub(crate) struct Case {
@@ -62,55 +74,55 @@ fn tell(text: &str) {
 }
 
 /// All of them, in the order of the table.
-pub(crate) const CASES: [Case; 14] = [
+pub(crate) const CASES: [Case; 22] = [
     Case {
         name: "takeover-1s",
         about: "power loss of the MASTER, adverts every second",
         runs: 3,
         rows: || takeover::rows(SLOW),
-        play: |stage, program| takeover::play(stage, program, SLOW),
+        play: |stage, program| takeover::play(stage, program, &one(SLOW)),
     },
     Case {
         name: "takeover-100ms",
         about: "power loss of the MASTER, adverts every 100 ms",
         runs: 5,
         rows: || takeover::rows(FAST),
-        play: |stage, program| takeover::play(stage, program, FAST),
+        play: |stage, program| takeover::play(stage, program, &one(FAST)),
     },
     Case {
         name: "stop-1s",
         about: "SIGTERM to the MASTER of a [cluster] of two, adverts every second",
         runs: 3,
         rows: || planned::rows_of_stop(SLOW, Cluster::Pair),
-        play: |stage, program| planned::stop(stage, program, SLOW, Cluster::Pair),
+        play: |stage, program| planned::stop(stage, program, &Cluster::Pair.part(SLOW)),
     },
     Case {
         name: "stop-100ms",
         about: "SIGTERM to the MASTER of a [cluster] of two, adverts every 100 ms",
         runs: 3,
         rows: || planned::rows_of_stop(FAST, Cluster::Pair),
-        play: |stage, program| planned::stop(stage, program, FAST, Cluster::Pair),
+        play: |stage, program| planned::stop(stage, program, &Cluster::Pair.part(FAST)),
     },
     Case {
         name: "stop-bare-1s",
         about: "SIGTERM to the MASTER, no [cluster] in the file, adverts every second",
         runs: 3,
         rows: || planned::rows_of_stop(SLOW, Cluster::Unknown),
-        play: |stage, program| planned::stop(stage, program, SLOW, Cluster::Unknown),
+        play: |stage, program| planned::stop(stage, program, &Cluster::Unknown.part(SLOW)),
     },
     Case {
         name: "stop-bare-100ms",
         about: "SIGTERM to the MASTER, no [cluster] in the file, adverts every 100 ms",
         runs: 5,
         rows: || planned::rows_of_stop(FAST, Cluster::Unknown),
-        play: |stage, program| planned::stop(stage, program, FAST, Cluster::Unknown),
+        play: |stage, program| planned::stop(stage, program, &Cluster::Unknown.part(FAST)),
     },
     Case {
         name: "return",
         about: "the better node comes back and preempts, adverts every 100 ms",
         runs: 5,
         rows: || planned::rows_of_return(FAST),
-        play: |stage, program| planned::comeback(stage, program, FAST),
+        play: |stage, program| planned::comeback(stage, program, &one(FAST)),
     },
     Case {
         name: "heal",
@@ -123,15 +135,15 @@ pub(crate) const CASES: [Case; 14] = [
         name: "load-1",
         about: "CPU and memory with one group at 100 ms",
         runs: 1,
-        rows: || load::rows(1),
-        play: |stage, program| load::play(stage, program, 1),
+        rows: || load::rows(1, false),
+        play: |stage, program| load::play(stage, program, &Part::of_pair(&load::setup(1))),
     },
     Case {
         name: "load-250",
         about: "CPU and memory with 250 groups at 100 ms",
         runs: 1,
-        rows: || load::rows(250),
-        play: |stage, program| load::play(stage, program, 250),
+        rows: || load::rows(250, false),
+        play: |stage, program| load::play(stage, program, &Part::of_pair(&load::setup(250))),
     },
     Case {
         name: "many-1000-stop",
@@ -160,5 +172,64 @@ pub(crate) const CASES: [Case; 14] = [
         runs: 1,
         rows: || many::rows(10_000, End::PowerLoss),
         play: |stage, program| many::play(stage, program, 10_000, End::PowerLoss),
+    },
+    Case {
+        name: "native-stop-1s",
+        about: "SIGTERM to the MASTER, native heartbeats every second",
+        runs: 3,
+        rows: || planned::rows_native("planned stop", SLOW),
+        play: |stage, program| planned::stop(stage, program, &native(SLOW)),
+    },
+    Case {
+        name: "native-stop-100ms",
+        about: "SIGTERM to the MASTER, native heartbeats every 100 ms",
+        runs: 5,
+        rows: || planned::rows_native("planned stop", FAST),
+        play: |stage, program| planned::stop(stage, program, &native(FAST)),
+    },
+    Case {
+        name: "native-return-1s",
+        about: "the better node comes back and preempts, native heartbeats every second",
+        runs: 3,
+        rows: || planned::rows_native("preempting return", SLOW),
+        play: |stage, program| planned::comeback(stage, program, &native(SLOW)),
+    },
+    Case {
+        name: "native-return-100ms",
+        about: "the better node comes back and preempts, native heartbeats every 100 ms",
+        runs: 5,
+        rows: || planned::rows_native("preempting return", FAST),
+        play: |stage, program| planned::comeback(stage, program, &native(FAST)),
+    },
+    Case {
+        name: "native-takeover",
+        about: "power loss of the MASTER, both programs with their defaults (1 s; native 200 ms)",
+        runs: 3,
+        rows: || takeover::rows_native("defaults", 1400.0),
+        play: |stage, program| match program {
+            Program::Keepalived => takeover::play(stage, program, &one(SLOW)),
+            Program::Floatlock => takeover::play(stage, program, &native(DEFAULT)),
+        },
+    },
+    Case {
+        name: "native-takeover-20ms",
+        about: "power loss of the MASTER, both programs every 20 ms",
+        runs: 5,
+        rows: || takeover::rows_native("20 ms", 150.0),
+        play: |stage, program| takeover::play(stage, program, &native(Duration::from_millis(20))),
+    },
+    Case {
+        name: "native-load-1",
+        about: "CPU and memory with one native group at 100 ms",
+        runs: 1,
+        rows: || load::rows(1, true),
+        play: |stage, program| load::play(stage, program, &Part::native(&load::setup(1))),
+    },
+    Case {
+        name: "native-load-250",
+        about: "CPU and memory with 250 native groups at 100 ms",
+        runs: 1,
+        rows: || load::rows(250, true),
+        play: |stage, program| load::play(stage, program, &Part::native(&load::setup(250))),
     },
 ];

@@ -11,6 +11,8 @@ pub(crate) enum Target {
     Ratio(f64),
     /// Floatlock's worst is at most this.
     Worst(f64),
+    /// The median of floatlock is at most the first, its worst at most the second.
+    Within(f64, f64),
     /// For information.
     Nothing,
 }
@@ -57,6 +59,7 @@ impl Row {
             // Nothing against nothing is equal.
             Target::Ratio(most) => self.ratio().map_or(floatlock.max, |ratio| ratio.median) <= most,
             Target::Worst(most) => floatlock.max <= most,
+            Target::Within(median, most) => floatlock.median <= median && floatlock.max <= most,
         };
         if reached { "ok" } else { "MISSED" }
     }
@@ -65,6 +68,7 @@ impl Row {
         match self.target {
             Target::Ratio(most) => format!("ratio <= {most}"),
             Target::Worst(most) => format!("<= {most} {}", self.unit),
+            Target::Within(median, most) => format!("<= {median}, max {most}"),
             Target::Nothing => String::new(),
         }
     }

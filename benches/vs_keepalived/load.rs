@@ -7,7 +7,7 @@ use floatlock::lab::agent::GroupSetup;
 use floatlock::lab::{Host, clock};
 
 use crate::figures::{Row, Target};
-use crate::stage::{Failure, PATIENCE, Program, Stage, alone};
+use crate::stage::{Failure, PATIENCE, Part, Program, Stage, alone};
 use crate::usage;
 
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -16,14 +16,15 @@ const SETTLE: Duration = Duration::from_secs(7);
 /// How long the CPU time is counted.
 const COUNTED: Duration = Duration::from_secs(20);
 
-pub(crate) fn rows(groups: u8) -> Vec<Row> {
-    let half = if groups > 1 {
-        Target::Ratio(0.5)
-    } else {
-        Target::Nothing
+pub(crate) fn rows(groups: u8, native: bool) -> Vec<Row> {
+    let half = match (groups, native) {
+        (1, false) => Target::Nothing,
+        (_, false) => Target::Ratio(0.5),
+        (_, true) => Target::Ratio(0.1),
     };
+    let how = if native { ", native" } else { "" };
     let small = Target::Worst(10.0);
-    let name = |what: &str| format!("{groups} group(s) at 100 ms: {what}");
+    let name = |what: &str| format!("{groups} group(s) at 100 ms{how}: {what}");
     vec![
         Row::new(name("CPU of the MASTER"), "%", half),
         Row::new(name("CPU of the BACKUP"), "%", Target::Nothing),
@@ -33,10 +34,9 @@ pub(crate) fn rows(groups: u8) -> Vec<Row> {
 }
 
 /// In the order of the rows.
-pub(crate) fn play(stage: &Stage, program: Program, groups: u8) -> Result<Vec<f64>, Failure> {
-    let groups = setup(groups);
-    let pair = stage.start_pair(program, &groups)?;
-    wait_for_all(&stage.a, groups.len())?;
+pub(crate) fn play(stage: &Stage, program: Program, part: &Part) -> Result<Vec<f64>, Failure> {
+    let pair = stage.start_pair_of(program, part)?;
+    wait_for_all(&stage.a, part.groups.len())?;
     clock::pause(SETTLE);
     let hosts = [&stage.a, &stage.b];
     let before = [usage::cpu(hosts[0])?, usage::cpu(hosts[1])?];
@@ -55,7 +55,8 @@ pub(crate) fn play(stage: &Stage, program: Program, groups: u8) -> Result<Vec<f6
     Ok(costs)
 }
 
-fn setup(groups: u8) -> Vec<GroupSetup> {
+/// So many groups with an address each.
+pub(crate) fn setup(groups: u8) -> Vec<GroupSetup> {
     let one = |number: u8| GroupSetup {
         name: format!("g{number}"),
         id: number,

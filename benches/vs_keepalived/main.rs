@@ -8,6 +8,7 @@ mod figures;
 mod heal;
 mod load;
 mod many;
+mod native;
 mod planned;
 mod stage;
 mod takeover;

@@ -24,7 +24,7 @@ pub(crate) enum Cluster {
 }
 
 impl Cluster {
-    fn part(self, interval: Duration) -> Part {
+    pub(crate) fn part(self, interval: Duration) -> Part {
         let mut part = Part::of_pair(&[group(interval)]);
         if self == Cluster::Unknown {
             part.nodes.clear();
@@ -46,17 +46,21 @@ pub(crate) fn rows_of_stop(interval: Duration, cluster: Cluster) -> Vec<Row> {
     ]
 }
 
+/// A handover by the native protocol, whatever the interval is.
+pub(crate) fn rows_native(what: &str, interval: Duration) -> Vec<Row> {
+    let name = |figure| format!("{what}, native at {interval:?}: {figure}");
+    vec![
+        Row::new(name("nobody answers"), "ms", Target::Within(5.0, 20.0)),
+        Row::new(name("both answer"), "ms", Target::Worst(0.0)),
+    ]
+}
+
 /// In the order of the rows.
-pub(crate) fn stop(
-    stage: &Stage,
-    program: Program,
-    interval: Duration,
-    cluster: Cluster,
-) -> Result<Vec<f64>, Failure> {
+pub(crate) fn stop(stage: &Stage, program: Program, part: &Part) -> Result<Vec<f64>, Failure> {
     let watch = stage.ask()?;
     let both = stage.ask_both(&[VIP], ASK_BOTH_EVERY)?;
-    let pair = stage.start_pair_of(program, &cluster.part(interval))?;
-    wait_for_middle(&watch, interval)?;
+    let pair = stage.start_pair_of(program, part)?;
+    wait_for_middle(&watch, part.interval())?;
     let told = clock::now();
     pair.a.signal(Signal::SIGTERM)?;
     wait_for_answer(&watch, "lb-b", told)?;
@@ -77,13 +81,8 @@ pub(crate) fn rows_of_return(interval: Duration) -> Vec<Row> {
 }
 
 /// In the order of the rows.
-pub(crate) fn comeback(
-    stage: &Stage,
-    program: Program,
-    interval: Duration,
-) -> Result<Vec<f64>, Failure> {
+pub(crate) fn comeback(stage: &Stage, program: Program, part: &Part) -> Result<Vec<f64>, Failure> {
     let watch = stage.ask()?;
-    let part = Cluster::Pair.part(interval);
     let b = stage.start(program, &stage.b, &part.with_priority(100))?;
     wait_for_answer(&watch, "lb-b", clock::now())?;
     // So that what follows a promotion is over.

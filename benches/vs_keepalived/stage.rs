@@ -10,6 +10,8 @@ use floatlock::lab::{Ask, Host, Lab, LabError, Lan, Process, Watch, WatchOptions
 use ipnet::{IpNet, Ipv4Net};
 use nix::sys::signal::Signal;
 
+use crate::native;
+
 /// The address that moves, or the first of them.
 pub(crate) const VIP: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 100));
 /// Where thousands of addresses come from.
@@ -101,6 +103,10 @@ impl Stage {
             groups: part.groups.clone(),
         };
         Ok(match program {
+            Program::Floatlock if part.native => {
+                let text = native::prepare(host, part)?;
+                AgentKind::Floatlock(installed(host)).start_with(host, &text)?
+            }
             Program::Floatlock => AgentKind::Floatlock(installed(host)).start(host, &setup)?,
             Program::Keepalived => start_keepalived(host, &setup)?,
         })
@@ -116,10 +122,16 @@ impl Stage {
     }
 
     pub(crate) fn start_pair_of(&self, program: Program, part: &Part) -> Result<Pair, Failure> {
-        Ok(Pair {
-            a: self.start(program, &self.a, &part.with_priority(150))?,
-            b: self.start(program, &self.b, &part.with_priority(100))?,
-        })
+        let a = self.start(program, &self.a, &part.with_priority(150))?;
+        let waits = part.native && program == Program::Floatlock;
+        if waits {
+            native::wait_for_master(&self.a, part)?;
+        }
+        let b = self.start(program, &self.b, &part.with_priority(100))?;
+        if waits {
+            native::wait_for_standby(part);
+        }
+        Ok(Pair { a, b })
     }
 
     /// A client that asks for the address every millisecond, and hears adverts and announcements.
@@ -154,6 +166,8 @@ impl Stage {
 pub(crate) struct Part {
     pub(crate) nodes: Vec<String>,
     pub(crate) groups: Vec<GroupSetup>,
+    /// Floatlock speaks its own protocol.
+    pub(crate) native: bool,
 }
 
 impl Part {
@@ -162,7 +176,23 @@ impl Part {
         Self {
             nodes: vec!["lb-a".to_owned(), "lb-b".to_owned()],
             groups: groups.to_vec(),
+            native: false,
         }
+    }
+
+    /// The same in floatlock's own protocol; keepalived has but one.
+    pub(crate) fn native(groups: &[GroupSetup]) -> Self {
+        Self {
+            native: true,
+            ..Self::of_pair(groups)
+        }
+    }
+
+    /// Between two adverts, or heartbeats.
+    pub(crate) fn interval(&self) -> Duration {
+        self.groups
+            .first()
+            .map_or(Duration::ZERO, |group| group.interval)
     }
 
     pub(crate) fn with_priority(&self, priority: u8) -> Self {

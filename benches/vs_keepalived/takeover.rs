@@ -6,7 +6,7 @@ use floatlock::core::Instant;
 use floatlock::lab::{Observation, Watch, clock};
 
 use crate::figures::{Row, Target, millis};
-use crate::stage::{Failure, PATIENCE, Program, Stage, VIP, group};
+use crate::stage::{Failure, PATIENCE, Part, Program, Stage, VIP};
 
 /// Adverts of the MASTER before anything is done to it: the BACKUP has heard some of them.
 const ADVERTS: usize = 5;
@@ -23,15 +23,24 @@ pub(crate) fn rows(interval: Duration) -> Vec<Row> {
     ]
 }
 
+/// The standby of the native protocol answers within `most` milliseconds.
+pub(crate) fn rows_native(what: &str, most: f64) -> Vec<Row> {
+    let name = |figure| format!("power loss, {what}: {figure}");
+    vec![
+        Row::new(name("nobody answers"), "ms", Target::Worst(most)),
+        Row::new(
+            name("from the last advert to the first answer"),
+            "ms",
+            Target::Nothing,
+        ),
+    ]
+}
+
 /// In the order of the rows.
-pub(crate) fn play(
-    stage: &Stage,
-    program: Program,
-    interval: Duration,
-) -> Result<Vec<f64>, Failure> {
+pub(crate) fn play(stage: &Stage, program: Program, part: &Part) -> Result<Vec<f64>, Failure> {
     let watch = stage.ask()?;
-    let pair = stage.start_pair(program, &[group(interval)])?;
-    wait_for_middle(&watch, interval)?;
+    let pair = stage.start_pair_of(program, part)?;
+    wait_for_middle(&watch, part.interval())?;
     let cut = clock::now();
     stage.a.power_off()?;
     wait_for_answer(&watch, "lb-b", cut)?;

@@ -3,6 +3,8 @@
 //! `tests/replay/*.jsonl` are kept; `cargo test --test netns recordings` records a pair of agents anew
 //! and replays it. Where a decision changes on purpose, record again: `floatlock run --record FILE`.
 
+#![allow(clippy::unwrap_used, reason = "a test fails where it must")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -674,6 +674,19 @@ fn one_of_a_pair_begins_alone_only_after_silence_and_an_unanswered_look() {
 }
 
 #[test]
+fn a_sign_of_life_during_the_look_makes_its_answer_worthless() {
+    let (mut node, _) = Node::standing(0, With::Nobody);
+    node.runs(2050, 3050);
+    let out = node.at(3050, Event::Time);
+    let Some(&Effect::Look(ticket)) = out.last() else {
+        panic!("{out:?}");
+    };
+    node.at(3055, Event::Heard);
+    node.at(3063, Event::Looked(ticket, false));
+    assert_eq!(node.until(), None);
+}
+
+#[test]
 fn one_of_a_pair_that_stood_still_waits_again_for_a_sign_of_life() {
     let mut node = Node::booted(0, With::Nobody);
     node.runs(0, 800);

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use crate::core::lease::{self, Epoch};
 use crate::core::record::What;
 use crate::core::{Effect, Event, Group, Instant, Report, RoleName, Say};
 use crate::net::heartbeat::Sender;
@@ -54,6 +55,8 @@ pub(crate) struct Slot {
     lease: Option<Lease>,
     /// How a native group is spoken of.
     spoken: Option<Spoken>,
+    /// The greatest epoch that another node has spoken of.
+    seen: Epoch,
 }
 
 impl Slot {
@@ -81,6 +84,7 @@ impl Slot {
             holding: planned.holding,
             lease,
             spoken: planned.spoken,
+            seen: Epoch::default(),
         };
         slot.carry_out(out);
         slot.look(None, out);
@@ -122,6 +126,14 @@ impl Slot {
             now.min(heard_until)
         } else {
             now
+        }
+    }
+
+    /// Another node speaks of an epoch; most of the time, of the one that everybody knows.
+    pub(crate) fn see(&mut self, now: Instant, epoch: Epoch, out: &mut Out) {
+        if epoch > self.seen {
+            self.seen = epoch;
+            self.step(now, Event::Vote(lease::Event::Seen(epoch)), out);
         }
     }
 

@@ -214,18 +214,17 @@ impl Herald {
             let Some(slot) = slots.get_mut(self.order[found].1) else {
                 continue;
             };
-            let mut tell = |event| slot.step(slot.time(now, at), event, out);
-            tell(Event::Peer(PeerState {
+            let peer = Event::Peer(PeerState {
                 node,
                 role: role(group.role),
                 priority: group.priority,
                 ready: group.fitness > 0,
-            }));
-            tell(Event::Vote(lease::Event::Seen(Epoch::from_number(
-                group.epoch,
-            ))));
+            });
+            slot.step(slot.time(now, at), peer, out);
+            let epoch = Epoch::from_number(group.epoch);
+            slot.see(slot.time(now, at), epoch, out);
             if let Some(event) = self.statement(node, sender, voters, &group) {
-                tell(event);
+                slot.step(slot.time(now, at), event, out);
             }
             let spoken = slot.spoken();
             if spoken.is_some_and(|spoken| spoken.addresses != group.addresses) {

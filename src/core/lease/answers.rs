@@ -116,6 +116,9 @@ impl Lease {
         let Some(campaign) = &mut self.campaign else {
             return;
         };
+        if campaign.contest.is_none() {
+            return;
+        }
         let enough = campaign.agreed(majority, |vote| vote.from != Voice::Arbiter);
         if campaign.authority.is_none() || campaign.acks_until <= self.now || enough.is_none() {
             return;

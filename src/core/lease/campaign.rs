@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::epoch::{Epoch, NodeId};
+use super::epoch::{Epoch, NODES, NodeId};
 use super::words::{Authority, Nonce};
 use crate::core::time::Instant;
 
@@ -21,6 +21,9 @@ pub(super) enum Voice {
     Node(NodeId),
     Arbiter,
 }
+
+/// Every node, and the arbiter.
+const VOICES: usize = NODES as usize + 1;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Vote {
@@ -96,9 +99,16 @@ impl Campaign {
         majority: usize,
         counts: impl Fn(&Vote) -> bool,
     ) -> Option<(Instant, Epoch)> {
-        let votes = || self.votes.iter().filter(|vote| counts(vote));
-        let mut ends: Vec<_> = votes().map(|vote| vote.until).collect();
-        let mut epochs: Vec<_> = votes().map(|vote| vote.epoch).collect();
+        // On the stack: this runs for every group and frame.
+        let mut ends = [Instant::default(); VOICES];
+        let mut epochs = [Epoch::default(); VOICES];
+        let votes = self.votes.iter().filter(|vote| counts(vote));
+        let mut count = 0;
+        for (vote, (end, epoch)) in votes.zip(ends.iter_mut().zip(&mut epochs)) {
+            (*end, *epoch) = (vote.until, vote.epoch);
+            count += 1;
+        }
+        let (ends, epochs) = (&mut ends[..count], &mut epochs[..count]);
         ends.sort_unstable_by(|a, b| b.cmp(a));
         epochs.sort_unstable_by(|a, b| b.cmp(a));
         Some((*ends.get(majority - 1)?, *epochs.get(majority - 1)?))

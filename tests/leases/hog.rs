@@ -23,3 +23,28 @@ pub(crate) fn start(host: &Host) -> Process {
     hog.args(["sh", "-c", "ulimit -t 5; while :; do :; done"]);
     host.spawn(hog).unwrap()
 }
+
+/// Two programs that compute, and one that writes to the disk, until they are dropped.
+pub(crate) fn crowd(host: &Host) -> Vec<Process> {
+    let compute = "while :; do :; done";
+    // In one program, which takes its file along; `/var/tmp` is on a disk, where `/tmp` may not be.
+    let write = "import os, tempfile
+with tempfile.TemporaryFile(dir='/var/tmp') as file:
+    block = bytes(1 << 20)
+    while True:
+        file.seek(0)
+        for _ in range(64):
+            file.write(block)
+        file.flush()
+        os.fsync(file.fileno())";
+    let start = |program: &str, text: &str| {
+        let mut command = Command::new(program);
+        command.args(["-c", text]);
+        host.spawn(command).unwrap()
+    };
+    vec![
+        start("sh", compute),
+        start("sh", compute),
+        start("python3", write),
+    ]
+}

@@ -111,6 +111,27 @@ fn an_agent_that_gets_no_processor() {
     .demand();
 }
 
+/// With normal priority: what a busy machine does to everybody.
+#[test]
+fn two_hosts_on_a_busy_machine() {
+    const BUSY: &[Beat] = &[Beat::Native(20)];
+    Row {
+        alone: true,
+        ..pair("two CPU hogs and a disk hog", BUSY, |stage| {
+            stage.settle();
+            let at = clock::now();
+            let hogs = hog::crowd(&stage.site.client);
+            // Ten runs of a series are ten minutes.
+            let long = if series::wanted().is_some() { 60 } else { 5 };
+            clock::pause(Duration::from_secs(long));
+            drop(hogs);
+            stage.demand_nothing_changed();
+            Deed::nothing(at)
+        })
+    }
+    .demand();
+}
+
 #[test]
 fn a_host_that_loses_its_power() {
     pair("power loss", ALL, |stage| {

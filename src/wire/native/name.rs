@@ -32,7 +32,7 @@ macro_rules! ids {
 ids! {
     /// A cluster, by its name.
     ClusterId("cluster"),
-    /// A node, by its name. Of two nodes of one priority, the greater id has the better rank.
+    /// A node, by its name.
     NodeId("node"),
     /// A group, by its name.
     GroupId("group"),

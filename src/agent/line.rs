@@ -61,7 +61,10 @@ impl Line {
         } else {
             config.facts.peers.clone()
         };
-        let room = ipv4::HEADER_LEN + vrrp::MESSAGE_LEN_MAX;
+        // All that an advert of this line ever needs: hundreds of lines are kept in locked memory.
+        let (version, family) = (config.version, config.facts.family);
+        let message = vrrp::message_len(version, family, config.addresses.len());
+        let room = ipv4::HEADER_LEN + message;
         let frame = |destination| Frame {
             destination,
             bytes: Vec::with_capacity(room),
@@ -70,7 +73,7 @@ impl Line {
             sender,
             frames: destinations.into_iter().map(frame).collect(),
             encoded: None,
-            message: Vec::with_capacity(vrrp::MESSAGE_LEN_MAX),
+            message: Vec::with_capacity(message),
             id: 0,
             traffic: Traffic::default(),
             config,

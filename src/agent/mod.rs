@@ -89,8 +89,9 @@ const LAST_WORDS_WITHIN: Duration = Duration::from_secs(2);
 const ACTUATOR_NICE: i32 = -19;
 /// Jobs for the actuator that may wait.
 const JOBS: usize = 8192;
-/// Questions for the look thread that may wait; a group has one at a time.
-const LOOKS: usize = 8192;
+/// Questions for the look thread that may wait; a group has one at a time, and the gate has places
+/// for so many groups.
+const LOOKS: usize = 1024;
 
 /// How announcements are written.
 const FRAMES: Frames = Frames {

@@ -20,7 +20,7 @@ use crate::sys::clock;
 /// The name of the file in the state directory.
 const FILE: &str = "state.json";
 /// What can wait to be stored.
-pub(crate) const BOUND: usize = 4096;
+pub(crate) const BOUND: usize = 1024;
 /// Between two attempts to write.
 const AGAIN: Duration = Duration::from_secs(1);
 

@@ -5,10 +5,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU16;
 use std::time::Duration;
 
-use floatlock::config::{Checksum, Version};
+use floatlock::config::{Checksum, Family, Version};
 use floatlock::wire::vrrp::{
-    Advert, ChecksumForm, Class, Expect, GROUP_V4, GROUP_V6, MESSAGE_LEN_MAX, Received, Rejected,
-    Unsendable, receive,
+    Advert, ChecksumForm, Class, Expect, GROUP_V4, GROUP_V6, Received, Rejected, Unsendable,
+    message_len, receive,
 };
 use floatlock::wire::{arp, ipv4, ndp};
 
@@ -447,19 +447,34 @@ fn the_longest_intervals_are_sayable() {
 }
 
 #[test]
-fn the_largest_advert_fits_the_buffer_that_was_set_aside() {
-    const MOST: &[IpAddr] = &[SOURCE_V6; 255];
-    let mut message = Vec::with_capacity(MESSAGE_LEN_MAX);
-    let place = (message.as_ptr(), message.capacity());
-    let advert = Advert {
+fn an_advert_fits_exactly_the_buffer_that_was_set_aside() {
+    const MANY_V4: &[IpAddr] = &[SOURCE; 255];
+    const MANY_V6: &[IpAddr] = &[SOURCE_V6; 255];
+    let over_v6 = Advert {
         source: SOURCE_V6,
         destination: GROUP_V6.into(),
-        addresses: MOST,
+        addresses: MANY_V6,
         ..V3
     };
-    for _ in 0..3 {
-        advert.emit(&mut message).unwrap();
-        assert_eq!(message.len(), MESSAGE_LEN_MAX);
-        assert_eq!((message.as_ptr(), message.capacity()), place);
+    let of_each = [V2, V3].map(|advert| Advert {
+        addresses: MANY_V4,
+        ..advert
+    });
+    for advert in of_each.into_iter().chain([over_v6]) {
+        for count in [1, 2, 20, 255] {
+            let addresses = &advert.addresses[..count];
+            let len = message_len(advert.version, Family::of(advert.source), count);
+            let mut message = Vec::with_capacity(len);
+            let place = (message.as_ptr(), message.capacity());
+            for _ in 0..3 {
+                let advert = Advert {
+                    addresses,
+                    ..advert
+                };
+                advert.emit(&mut message).unwrap();
+                assert_eq!(message.len(), len);
+                assert_eq!((message.as_ptr(), message.capacity()), place);
+            }
+        }
     }
 }

@@ -10,9 +10,6 @@ use super::field::{
 };
 use crate::config::{Checksum, Family, Version};
 
-/// The longest message there is: 255 IPv6 addresses. A buffer of this capacity never grows.
-pub const MESSAGE_LEN_MAX: usize = HEADER_LEN + 255 * 16;
-
 const SECONDS_MAX: u64 = 255;
 const CENTISECONDS_MAX: u128 = 0x0fff;
 
@@ -58,7 +55,7 @@ pub enum Unsendable {
 
 impl Advert<'_> {
     /// Writes the message (what follows the IP header) into `message`, whose old content goes.
-    /// Nothing is allocated while [`MESSAGE_LEN_MAX`] fits.
+    /// Nothing is allocated while [`message_len`] of its addresses fits.
     ///
     /// # Errors
     /// [`Unsendable`]; `message` is then empty.
@@ -130,6 +127,12 @@ impl Advert<'_> {
             (Version::V3, Checksum::PseudoHeader, IpAddr::V4(_)) => pseudo(),
         }
     }
+}
+
+/// The length of a message with so many addresses of a family, in bytes: what [`Advert::emit`] writes.
+#[must_use]
+pub const fn message_len(version: Version, family: Family, addresses: usize) -> usize {
+    HEADER_LEN + addresses * address_len(family) + trailer_len(version, family)
 }
 
 /// How many addresses fit one advert on a link with this MTU.

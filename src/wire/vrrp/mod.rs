@@ -20,7 +20,7 @@ mod receive;
 mod rejected;
 mod warning;
 
-pub use advert::{Advert, MESSAGE_LEN_MAX, Unsendable, max_addresses};
+pub use advert::{Advert, Unsendable, max_addresses, message_len};
 pub use checksum::ChecksumForm;
 pub use counters::Counters;
 pub use field::{Addresses, vrid};

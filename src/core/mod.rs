@@ -3,6 +3,7 @@
 //! Events and `now` go in, effects come out. The same code runs in production and in every test,
 //! because nothing here can tell the difference.
 
+pub mod disk;
 pub mod election;
 pub mod event;
 pub mod group;

@@ -16,8 +16,8 @@ use super::message::{Entry, Level as Grade, Outbox};
 use super::warden::Warden;
 
 /// Room for so many groups and addresses at least: a reload may bring more.
-const GROUPS: usize = 1024;
-const ADDRESSES: usize = 4096;
+pub(super) const GROUPS: usize = 1024;
+pub(super) const ADDRESSES: usize = 4096;
 
 /// The gate as the agent uses it.
 pub(super) struct Installed {
@@ -58,20 +58,29 @@ fn demanded(level: Level, config: &Config, rtnl: &mut Rtnl) -> Result<Shut, Agen
 }
 
 fn best(config: &Config, rtnl: &mut Rtnl) -> Shut {
-    let no_bpf = match shut(Level::Bpf, config, rtnl) {
-        Ok(gate) => return Shut::with(gate, Level::Bpf.to_string()),
+    match first(|level| shut(level, config, rtnl)) {
+        (Some(gate), report) => Shut::with(gate, report),
+        (None, report) => Shut::off(report),
+    }
+}
+
+/// The best gate that can be had, and in one line which it is, and why it is no better one.
+pub(super) fn first<T>(mut take: impl FnMut(Level) -> io::Result<T>) -> (Option<T>, String) {
+    let no_bpf = match take(Level::Bpf) {
+        Ok(gate) => return (Some(gate), Level::Bpf.to_string()),
         Err(error) => reason(Level::Bpf, &error),
     };
-    match shut(Level::Nftables, config, rtnl) {
-        Ok(gate) => Shut::with(gate, format!("{}, since {no_bpf}", Level::Nftables)),
+    match take(Level::Nftables) {
+        Ok(gate) => (Some(gate), format!("{}, since {no_bpf}", Level::Nftables)),
         Err(error) => {
             let no_nftables = reason(Level::Nftables, &error);
-            Shut::off(format!("off, since {no_bpf}, and {no_nftables}"))
+            (None, format!("off, since {no_bpf}, and {no_nftables}"))
         }
     }
 }
 
-fn reason(level: Level, error: &io::Error) -> String {
+/// Why there is no such gate.
+pub(super) fn reason(level: Level, error: &io::Error) -> String {
     format!("{level} is refused: {error} (needs {})", needs(level))
 }
 
@@ -181,5 +190,30 @@ impl Shut {
             writer,
             report: self.report,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_best_gate_that_is_not_refused_is_taken() {
+        let refuse = |refused: &[Level]| {
+            first(|level| match refused.contains(&level) {
+                true => Err(io::Error::from(io::ErrorKind::Unsupported)),
+                false => Ok(level),
+            })
+        };
+        assert_eq!(refuse(&[]), (Some(Level::Bpf), "bpf".to_owned()));
+        let (taken, report) = refuse(&[Level::Bpf]);
+        assert_eq!(taken, Some(Level::Nftables));
+        assert!(
+            report.starts_with("nftables, since bpf is refused: "),
+            "{report}"
+        );
+        let (taken, report) = refuse(&[Level::Bpf, Level::Nftables]);
+        assert_eq!(taken, None);
+        assert!(report.contains(", and nftables is refused: "), "{report}");
     }
 }

@@ -34,6 +34,7 @@ mod rig;
 mod service;
 mod slot;
 mod store;
+mod trial;
 mod voting;
 mod warden;
 mod watch;
@@ -74,6 +75,7 @@ use observe::Observer;
 use recorder::{Item, Recorder};
 use rig::{Rig, RigError};
 use store::{Store, Task};
+pub use trial::{Trial, try_gate};
 use voting::Elector;
 use watch::Watcher;
 

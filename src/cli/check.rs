@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::config::{self, Failure, Loaded, Problems, Severity};
 
 use super::args::CheckArgs;
+use super::gate::Gate;
 use super::run::{hostname, paint, refuse};
 
 pub(crate) fn check(args: &CheckArgs) -> ExitCode {
@@ -41,7 +42,8 @@ fn bad(args: &CheckArgs, failure: &Failure, peers: &[Result<Loaded, Failure>]) -
 }
 
 fn good(args: &CheckArgs, loaded: &Loaded, peers: &[Result<Loaded, Failure>]) -> ExitCode {
-    let summary = config::summary(&loaded.config);
+    let gate = Gate::of(&loaded.config);
+    let summary = config::summary(&gate.as_it_is());
     let missing = missing_interfaces(loaded);
     let found = all(peers, |peer| config::compare(loaded, peer));
     if args.json {
@@ -50,16 +52,17 @@ fn good(args: &CheckArgs, loaded: &Loaded, peers: &[Result<Loaded, Failure>]) ->
             "missing_interfaces": missing,
             "peers": rows(&found),
             "derived": summary,
+            "gate": gate.json(),
         });
         println!("{json}");
     } else {
-        warn(&loaded.warnings, &missing);
+        warn(&loaded.warnings, &missing, gate.warning());
         show_peers(&found);
-        for line in summary.lines() {
+        for line in summary.lines().iter().chain(&gate.lines()) {
             println!("{line}");
         }
     }
-    let good = loaded.warnings.is_empty() && missing.is_empty();
+    let good = loaded.warnings.is_empty() && missing.is_empty() && gate.warning().is_none();
     let worst = found.iter().map(code).max().unwrap_or(0);
     ExitCode::from(worst.max(u8::from(!good)))
 }
@@ -106,13 +109,16 @@ fn show_peers(found: &[Found<'_>]) {
     }
 }
 
-fn warn(warnings: &Problems, missing: &[String]) {
+fn warn(warnings: &Problems, missing: &[String], gate: Option<String>) {
     eprint!("{}", warnings.render(paint()));
     for name in missing {
         eprintln!(
             "warning: there is no interface {name} on this host; `floatlock run` refuses to start \
              without it"
         );
+    }
+    if let Some(gate) = gate {
+        eprintln!("warning: {gate}");
     }
 }
 

@@ -3,6 +3,7 @@
 mod args;
 mod check;
 mod demo;
+mod gate;
 mod is_master;
 mod maintenance;
 mod print;

@@ -184,6 +184,19 @@ pub enum GateChoice {
     Off,
 }
 
+impl GateChoice {
+    /// As the file says it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            GateChoice::Auto => "auto",
+            GateChoice::Bpf => "bpf",
+            GateChoice::Nftables => "nftables",
+            GateChoice::Off => "off",
+        }
+    }
+}
+
 /// One `[[group]]`: addresses that move together, with everything it inherits filled in.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GroupConfig {

@@ -152,6 +152,105 @@ fn check_is_1_for_warnings() {
     assert!(output.contains("two lost adverts are enough"), "{output}");
 }
 
+/// `floatlock check` of a file with `[fencing]`, started by these words.
+fn check_fenced(gate: &str, by: &[&str], arguments: &[&str]) -> (i32, String) {
+    let site = Site::new();
+    let host = &site.hosts[0];
+    let fast = Group::web(150).named("fast", 52);
+    let fast = fast.addresses(&["10.77.0.101/24"]);
+    let own = "\n[group.heartbeat]\ninterval = \"10ms\"\n";
+    let fencing = format!(
+        "protocol = \"vrrp3\"\ninterval = \"100ms\"\nmisses = 5\n\n[fencing]\ngate = \"{gate}\"\n"
+    );
+    let config = Config::new("lb-a", &[Group::web(150), fast]).heartbeat(&fencing);
+    host.write(FILE, &(config.text() + own)).unwrap();
+    host.sh("chmod 644 /run/lab/floatlock.toml").unwrap();
+    let words = [by, &[PROGRAM, "check", "-c", FILE], arguments].concat();
+    let script = format!("{} 2>&1; echo \"exit $?\"", words.join(" "));
+    let output = host.sh(&script).unwrap();
+    let (output, code) = output.rsplit_once("exit ").unwrap();
+    (code.trim().parse().unwrap(), output.to_owned())
+}
+
+const WITHOUT_BPF: [&str; 3] = ["setpriv", "--bounding-set", "-bpf,-sys_admin"];
+
+#[test]
+fn check_says_which_gate_each_group_gets_here() {
+    let (code, output) = check_fenced("auto", &[], &[]);
+    assert_eq!(code, 0, "{output}");
+    let none = "gate: none for `fast`: its adverts come too often for a lease";
+    for words in ["gate: bpf for `web` (tried on this host)", none] {
+        assert!(output.contains(words), "{words}: {output}");
+    }
+    let (_, output) = check_fenced("nftables", &[], &["--json"]);
+    let json: Value = serde_json::from_str(&output).unwrap();
+    let gate = serde_json::json!({
+        "configured": "nftables",
+        "tried": true,
+        "level": "nftables",
+        "report": "nftables",
+        "groups": [
+            { "group": "web", "gate": "nftables" },
+            { "group": "fast", "gate": "none" },
+        ],
+    });
+    assert_eq!(json["gate"], gate, "{output}");
+}
+
+#[test]
+fn check_says_that_no_gate_is_unsafe() {
+    let (code, output) = check_fenced("off", &[], &[]);
+    assert_eq!(code, 1, "{output}");
+    let unsafe_here = "gate: off for `web`, which is unsafe: \
+                       the addresses of a dead or frozen agent go on answering";
+    assert!(output.contains(unsafe_here), "{output}");
+    let (_, output) = check_fenced("off", &[], &["--json"]);
+    let json: Value = serde_json::from_str(&output).unwrap();
+    assert_eq!(json["gate"]["level"], "off", "{output}");
+}
+
+#[test]
+fn check_warns_of_a_demanded_gate_that_this_host_refuses() {
+    let no_nft = "mount --bind /dev/null $(command -v nft);";
+    let (code, output) = check_fenced("nftables", &[no_nft], &[]);
+    assert_eq!(code, 1, "{output}");
+    let refused = "warning: the gate nftables is refused: ";
+    let refusal = "`floatlock run` refuses to start without it";
+    let none = "gate: none for `web` (tried on this host): nftables is refused: ";
+    for words in [refused, refusal, none, "goes on answering"] {
+        assert!(output.contains(words), "{words}: {output}");
+    }
+}
+
+#[test]
+fn check_tries_no_gate_without_the_right_to() {
+    let unprivileged = [
+        "setpriv",
+        "--reuid=65534",
+        "--regid=65534",
+        "--clear-groups",
+    ];
+    let (code, output) = check_fenced("auto", &unprivileged, &[]);
+    assert_eq!(code, 0, "{output}");
+    let untried = "gate: auto for `web`: bpf where this host has it, else nftables, else none \
+                   (not tried: that needs root)";
+    assert!(output.contains(untried), "{output}");
+    let (code, output) = check_fenced("nftables", &unprivileged, &["--json"]);
+    assert_eq!(code, 0, "{output}");
+    let json: Value = serde_json::from_str(&output).unwrap();
+    let gate = &json["gate"];
+    assert_eq!(
+        (&gate["tried"], &gate["level"], &gate["groups"][0]["gate"]),
+        (&Value::from(false), &Value::Null, &Value::from("nftables")),
+        "{output}"
+    );
+    let (_, output) = check_fenced("bpf", &WITHOUT_BPF, &[]);
+    assert!(
+        output.contains("gate: bpf for `web` (not tried: "),
+        "{output}"
+    );
+}
+
 #[test]
 fn check_is_2_for_errors_all_in_one_pass() {
     let bad = Group::web(150).key("priorty", "1").key("id", "300");

@@ -152,6 +152,28 @@ fn one_path_of_two_that_is_cut() {
             let inside = stage.settle_on_two();
             let at = clock::now();
             inside.cut_silently(stage.a()).unwrap();
+            stage.shows_second_path(["silent", "silent"]);
+            stage.wait();
+            stage.demand_nothing_changed();
+            Deed::nothing(at)
+        })
+    }
+    .demand();
+}
+
+#[test]
+fn one_path_of_two_that_carries_one_way() {
+    Row {
+        cast: Cast::TwoPaths,
+        ..pair("one path of two carries one way", NATIVE, |stage| {
+            let inside = stage.settle_on_two();
+            let at = clock::now();
+            let [a, b] = [0, 1].map(|number| &stage.site.hosts[number]);
+            inside.drop_one_way(a, b, Traffic::Vrrp).unwrap();
+            stage.shows_second_path([
+                "one way: we hear it, it does not hear us",
+                "one way: it hears us, we do not hear it",
+            ]);
             stage.wait();
             stage.demand_nothing_changed();
             Deed::nothing(at)

@@ -8,8 +8,9 @@ use std::time::Duration;
 use floatlock::core::Instant;
 use floatlock::lab::agent::{AgentKind, GroupSetup, Setup};
 use floatlock::lab::{Ask, Host, Lan, Observation, Process, Watch, WatchOptions, clock};
+use serde_json::Value;
 
-use crate::agent::PROGRAM;
+use crate::agent::{PROGRAM, floatlock};
 use crate::config::{Config, Group};
 use crate::site::{NODES, SOON, Site, adverts, answers};
 
@@ -161,6 +162,29 @@ impl Stage {
         assert_eq!((promoted[0], total), (1, 1), "{}", self.logs());
     }
 
+    /// Waits until `floatlock status --json` of both nodes says this of the second path to the other
+    /// one, and then demands that the first goes on, and who serves.
+    pub(crate) fn shows_second_path(&self, states: [&str; 2]) {
+        for (number, (state, role)) in states.into_iter().zip(["MASTER", "BACKUP"]).enumerate() {
+            let mut shown = Value::Null;
+            let is_shown = clock::wait_until(SOON, || {
+                shown = self.status(number);
+                path(&shown, "eth1") == state
+            });
+            assert!(is_shown, "{number}: not {state:?}: {shown:#}");
+            assert_eq!(path(&shown, "eth0"), "both ways", "{number}: {shown:#}");
+            let peer = &shown["cluster"]["peers"][0];
+            assert_eq!(peer["heard"], true, "{number}: {shown:#}");
+            assert_eq!(shown["groups"][0]["role"], role, "{number}: {shown:#}");
+        }
+    }
+
+    fn status(&self, number: usize) -> Value {
+        let words = ["status", "--json", "--runtime-dir", "/run/floatlock"];
+        let ran = floatlock(&self.site.hosts[number], &words);
+        serde_json::from_str(&ran.output).unwrap_or_else(|_| panic!("{ran:?}"))
+    }
+
     fn start_delay(&self) -> Duration {
         self.beat.patience() * 2 + Duration::from_millis(500)
     }
@@ -264,4 +288,13 @@ impl Stage {
 
 pub(crate) fn vips() -> Vec<IpAddr> {
     VIPS.iter().map(|vip| vip.parse().unwrap()).collect()
+}
+
+/// The state of the line by this interface to the first of the other nodes.
+fn path<'s>(status: &'s Value, interface: &str) -> &'s str {
+    let paths = status["cluster"]["peers"][0]["paths"].as_array();
+    let mut paths = paths.into_iter().flatten();
+    let path = paths.find(|path| path["interface"] == interface);
+    path.and_then(|path| path["state"].as_str())
+        .unwrap_or_default()
 }

@@ -32,7 +32,7 @@ pub enum KeyProblem {
     /// A directory, a pipe, a device.
     #[error("it is not a regular file")]
     NotAFile,
-    /// It belongs to neither root nor the user that the agent runs as.
+    /// It belongs to neither root nor the user that reads it, who is not root.
     #[error("it belongs to user {0}, who is neither root nor the agent's own")]
     Owner(u32),
     /// Its group or everybody may do something with it.
@@ -121,7 +121,8 @@ fn check(facts: &Facts, ours: u32) -> Result<(), KeyProblem> {
     if !facts.is_file {
         return Err(KeyProblem::NotAFile);
     }
-    if ![0, ours].contains(&facts.owner) {
+    // Root reads for whomever the agent runs as: it accepts what any owner keeps to itself.
+    if ours != 0 && ![0, ours].contains(&facts.owner) {
         return Err(KeyProblem::Owner(facts.owner));
     }
     if facts.mode & OTHERS != 0 {
@@ -136,17 +137,21 @@ mod tests {
 
     const OURS: u32 = 1000;
 
-    fn judged(owner: u32, mode: u32) -> String {
+    fn judged_by(ours: u32, owner: u32, mode: u32) -> String {
         let is_file = true;
         let facts = Facts {
             is_file,
             owner,
             mode,
         };
-        match check(&facts, OURS) {
+        match check(&facts, ours) {
             Ok(()) => "fine".to_owned(),
             Err(problem) => problem.to_string(),
         }
+    }
+
+    fn judged(owner: u32, mode: u32) -> String {
+        judged_by(OURS, owner, mode)
     }
 
     #[test]
@@ -155,6 +160,17 @@ mod tests {
             assert_eq!(judged(owner, 0o600), "fine");
         }
         assert!(judged(1001, 0o600).starts_with("it belongs to user 1001,"));
+    }
+
+    #[test]
+    fn root_accepts_the_key_of_any_user_that_nobody_else_may_read() {
+        assert_eq!(judged_by(0, 1001, 0o600), "fine");
+        for mode in [0o640, 0o660, 0o604] {
+            assert!(
+                judged_by(0, 1001, mode).starts_with("its mode is "),
+                "{mode:o}"
+            );
+        }
     }
 
     #[test]

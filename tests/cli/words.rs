@@ -367,6 +367,47 @@ fn a_key_that_cannot_be_used_is_2_and_said_with_everything_else() {
     refused("check", "not base64");
 }
 
+/// The agent may run as somebody else, whose key it is.
+#[test]
+fn root_checks_the_key_of_another_user_as_strictly() {
+    let site = Site::new();
+    let host = &site.hosts[0];
+    host.write(FILE, &native()).unwrap();
+    host.sh(KEYS).unwrap();
+    host.sh("chown 65534:65534 /run/lab/cluster.key").unwrap();
+    let ran = floatlock(host, &["check", "-c", FILE]);
+    assert_eq!(ran.code, 0, "{}", ran.output);
+    host.sh("chmod 640 /run/lab/cluster.key").unwrap();
+    let ran = floatlock(host, &["check", "-c", FILE]);
+    assert_eq!(ran.code, 2, "{}", ran.output);
+    assert!(ran.output.contains("its mode is 0640"), "{}", ran.output);
+}
+
+/// Others take only root's and their own, even if they may read it.
+#[test]
+fn a_key_of_somebody_else_is_refused_with_its_owner() {
+    let site = Site::new();
+    let host = &site.hosts[0];
+    host.write(FILE, &native()).unwrap();
+    host.sh(KEYS).unwrap();
+    let check = || {
+        let reads_all = "--inh-caps=+dac_override --ambient-caps=+dac_override";
+        let script = format!(
+            "setpriv --reuid=65533 --regid=65533 --clear-groups {reads_all} \
+             {PROGRAM} check -c {FILE} 2>&1; echo \"exit $?\""
+        );
+        host.sh(&script).unwrap()
+    };
+    assert!(check().ends_with("exit 0"), "{}", check());
+    host.sh("chown 65533 /run/lab/cluster.key").unwrap();
+    assert!(check().ends_with("exit 0"), "{}", check());
+    host.sh("chown 65534 /run/lab/cluster.key").unwrap();
+    let output = check();
+    for words in ["user 65534", "`chown root ", "exit 2"] {
+        assert!(output.contains(words), "{words}: {output}");
+    }
+}
+
 #[test]
 fn check_holds_the_files_of_other_nodes_against_each_other() {
     let site = Site::new();

@@ -36,7 +36,8 @@ pub(crate) struct Warden {
     covered: HashMap<Placed, (Key, u32)>,
     /// The groups that have, or had, such addresses.
     keys: BTreeSet<Key>,
-    attached: BTreeSet<u32>,
+    /// The interfaces that have the gate, by index.
+    attached: HashMap<u32, String>,
     checked_at: Instant,
     /// None where the kernel does not tell.
     events: Option<Events>,
@@ -58,7 +59,7 @@ impl Warden {
             gate,
             covered: HashMap::new(),
             keys: BTreeSet::new(),
-            attached: BTreeSet::new(),
+            attached: HashMap::new(),
             checked_at: now,
             events,
             is_alarmed: false,
@@ -156,13 +157,16 @@ impl Warden {
         let mut attached = self.gate.whole(rtnl, &links)?;
         let is_missing = |link: &&LinkState| !attached.contains(&link.index);
         let missing: Vec<&LinkState> = links.iter().filter(is_missing).collect();
-        let had = |link: &&&LinkState| self.attached.contains(&link.index);
+        // One that gets another name may lose it by that, which is nobody's doing.
+        let had = |link: &&&LinkState| self.attached.get(&link.index) == Some(&link.name);
         let lost = missing.iter().filter(had).map(|link| link.name.clone());
         let lost = lost.collect();
         if !missing.is_empty() {
             attached.extend(self.gate.attach(rtnl, &missing)?);
         }
-        self.attached = attached;
+        let links = links.into_iter().map(|link| (link.index, link.name));
+        let has = |(index, _): &(u32, String)| attached.contains(index);
+        self.attached = links.filter(has).collect();
         Ok(Found { lost })
     }
 

@@ -14,12 +14,15 @@ use super::slots::{Shutter, Words};
 use super::text::{self, Guarded, LINK_RULES, MAPS, SHARED, SLOT_RULES, Text};
 use super::wishes::Wishes;
 use super::{LEFTOVERS, NAME, Want, Writer, scope};
-use crate::net::nft::{ChainState, Events, Nft, TableState};
+use crate::net::nft::{ChainState, Contents, Events, Nft, RuleState, TableState};
 use crate::net::rtnl::{LinkState, Rtnl};
 use crate::sys::{clock, wake};
 
 /// Where administrators' programs are, which not every PATH says.
 const PROGRAMS: [&str; 3] = ["nft", "/usr/sbin/nft", "/sbin/nft"];
+
+/// The policy of the chains on interfaces (linux/netfilter.h: NF_ACCEPT).
+const ACCEPT: u64 = 1;
 
 /// The table of this agent.
 #[derive(Debug)]
@@ -38,10 +41,19 @@ struct Model {
     guarded: BTreeMap<Guarded, usize>,
     slots: BTreeSet<usize>,
     links: BTreeMap<u32, String>,
+    /// The chains as they were when they had been written.
+    chains: BTreeMap<String, Numbers>,
     /// What the counters of tables that are gone had seen, by slot.
     dropped: BTreeMap<usize, u64>,
     /// The last look found something that is not a matter of single interfaces.
     is_broken: bool,
+}
+
+/// What tells a chain from one that somebody else has put in its place, or changed.
+#[derive(Debug, PartialEq)]
+struct Numbers {
+    handle: u64,
+    rules: Vec<RuleState>,
 }
 
 impl Table {
@@ -63,6 +75,7 @@ impl Table {
                 .collect(),
             slots: BTreeSet::from([LEFTOVERS]),
             links: links.iter().map(numbered).collect(),
+            chains: BTreeMap::new(),
             dropped: BTreeMap::new(),
             is_broken: false,
         };
@@ -111,7 +124,7 @@ impl Table {
 
     pub(super) fn whole(&self, links: &[LinkState]) -> io::Result<BTreeSet<u32>> {
         let mut model = self.model();
-        model.forget_gone(links);
+        model.follow(links);
         let whole = model.whole(&self.wishes)?;
         // A table that is in place, and cannot be written to, opens for nobody.
         match self.wishes.trouble(clock::now()) {
@@ -159,6 +172,14 @@ impl Model {
         run(&text)?;
         let table = self.nft.table(NAME)?.ok_or(io::ErrorKind::NotFound)?;
         self.handle = table.handle;
+        self.chains.clear();
+        let links = self
+            .links
+            .keys()
+            .flat_map(|index| text::link_chains(*index));
+        let slots = self.slots.iter().map(|slot| text::slot_chain(*slot));
+        let shared = SHARED.iter().map(|(name, _)| (*name).to_owned());
+        self.note(&links.chain(slots).chain(shared).collect())?;
         self.is_broken = false;
         for &slot in &self.slots {
             let seen = wishes.dropped(slot);
@@ -195,8 +216,18 @@ impl Model {
             .extend(wanted.into_iter().map(|one| (one, slot)));
         self.slots.insert(slot);
         if is_new {
+            self.note(&BTreeSet::from([text::slot_chain(slot)]))?;
             wishes.exists(slot);
         }
+        Ok(())
+    }
+
+    /// From now on these chains are as they are.
+    fn note(&mut self, names: &BTreeSet<String>) -> io::Result<()> {
+        let chains = self.nft.chains(NAME)?.into_iter();
+        let noted = chains.filter(|(name, _)| names.contains(name));
+        self.chains
+            .extend(noted.map(|(name, chain)| (name, Numbers::of(&chain))));
         Ok(())
     }
 
@@ -227,19 +258,24 @@ impl Model {
             text.link(link.index, &link.name)?;
         }
         run(&text)?;
+        let chains = links.iter().flat_map(|link| text::link_chains(link.index));
+        self.note(&chains.collect())?;
         self.links.extend(links.iter().map(|link| numbered(link)));
         Ok(())
     }
 
-    /// Chains whose interface has gone see no frames; one that stays is in nobody's way.
-    fn forget_gone(&mut self, links: &[LinkState]) {
-        let is_there = |index: &u32| links.iter().any(|link| link.index == *index);
-        let (kept, gone) = std::mem::take(&mut self.links)
-            .into_iter()
-            .partition::<BTreeMap<_, _>, _>(|(index, _)| is_there(index));
-        self.links = kept;
+    /// Chains whose interface has gone see no frames; one that stays is in nobody's way. An interface
+    /// that was renamed is looked for under its new name.
+    fn follow(&mut self, links: &[LinkState]) {
         let mut text = Text::default();
-        gone.keys().for_each(|index| text.no_link(*index));
+        let mut kept = BTreeMap::new();
+        for index in std::mem::take(&mut self.links).into_keys() {
+            match links.iter().find(|link| link.index == index) {
+                Some(link) => drop(kept.insert(index, link.name.clone())),
+                None => text.no_link(index),
+            }
+        }
+        self.links = kept;
         if !text.is_empty() {
             let _ = run(&text);
         }
@@ -259,30 +295,44 @@ impl Model {
             return Ok(BTreeSet::new());
         }
         self.is_broken = false;
-        let is_hooked = |name: &String| {
-            let chain = chains.get(name);
-            chain.is_some_and(|chain| chain.is_hooked && chain.rules == LINK_RULES)
+        let has_both = |index: &u32, name: &String| {
+            let is_whole = |chain: &String| {
+                let is_hooked = |chain: &ChainState| {
+                    chain.devices.contains(name) && chain.policy == Some(ACCEPT)
+                };
+                self.is_ours(&chains, chain, LINK_RULES) && chains.get(chain).is_some_and(is_hooked)
+            };
+            text::link_chains(*index).iter().all(is_whole)
         };
-        let has_both = |index: &u32| text::link_chains(*index).iter().all(is_hooked);
-        Ok(self.links.keys().copied().filter(has_both).collect())
+        let links = self.links.iter();
+        let whole = links.filter(|(index, name)| has_both(index, name));
+        Ok(whole.map(|(index, _)| *index).collect())
     }
 
     fn has_shared(&self, chains: &BTreeMap<String, ChainState>) -> bool {
-        let rules = |name: &str| chains.get(name).map(|chain| chain.rules);
-        let has_slot = |slot: &usize| rules(&text::slot_chain(*slot)) == Some(SLOT_RULES);
+        let has_slot = |slot: &usize| self.is_ours(chains, &text::slot_chain(*slot), SLOT_RULES);
         let mut shared = SHARED.iter();
-        shared.all(|(name, wanted)| rules(name) == Some(wanted.len()))
+        shared.all(|(name, wanted)| self.is_ours(chains, name, wanted.len()))
             && self.slots.iter().all(has_slot)
     }
 
+    /// Whether a chain is the one that was made, with the rules that were, and no others.
+    fn is_ours(&self, chains: &BTreeMap<String, ChainState>, name: &str, rules: usize) -> bool {
+        let found = chains.get(name).filter(|chain| chain.rules.len() == rules);
+        found.map(Numbers::of).as_ref() == self.chains.get(name) && found.is_some()
+    }
+
     fn has_elements(&mut self) -> io::Result<bool> {
-        let mut wanted: BTreeMap<&str, usize> = BTreeMap::new();
-        for (map, _) in self.guarded.keys().flat_map(|one| text::keys(*one)) {
-            *wanted.entry(map).or_default() += 1;
+        let mut wanted: BTreeMap<&str, Contents> = BTreeMap::new();
+        for (one, slot) in &self.guarded {
+            let chain = text::slot_chain(*slot);
+            for (map, key) in text::raw_keys(*one).into_iter().flatten() {
+                wanted.entry(map).or_default().add_jump(&key, &chain);
+            }
         }
         for (map, _) in MAPS {
             let wanted = wanted.get(map).copied().unwrap_or_default();
-            if self.nft.elements(NAME, map)? != wanted {
+            if self.nft.contents(NAME, map)? != wanted {
                 return Ok(false);
             }
         }
@@ -294,6 +344,15 @@ impl Model {
             let seen = chains.get(&text::slot_chain(slot));
             let before = self.dropped.get(&slot).copied().unwrap_or_default();
             wishes.has_dropped(slot, before + seen.map_or(0, |chain| chain.packets));
+        }
+    }
+}
+
+impl Numbers {
+    fn of(chain: &ChainState) -> Self {
+        Self {
+            handle: chain.handle,
+            rules: chain.rules.clone(),
         }
     }
 }

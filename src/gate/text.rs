@@ -114,7 +114,7 @@ impl Text {
         self.line(format_args!("add rule netdev {NAME} {chain} counter drop"));
     }
 
-    /// The two directions of an interface.
+    /// The two directions of an interface, whatever there was of them before.
     ///
     /// # Errors
     /// nft has no way to write the name.
@@ -123,14 +123,13 @@ impl Text {
             let text = format!("nft cannot be told of an interface with the name {name:?}");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
+        self.no_link(index);
         for (prefix, hook, priority) in DIRECTIONS {
             let chain = format!("{prefix}_{index}");
             self.line(format_args!(
                 "add chain netdev {NAME} {chain} {{ type filter hook {hook} device \"{name}\" \
                  priority {priority}; policy accept; }}"
             ));
-            // What is left of it, where a part of it was taken away.
-            self.line(format_args!("flush chain netdev {NAME} {chain}"));
             self.line(format_args!("add rule netdev {NAME} {chain} jump {hook}"));
         }
         Ok(())
@@ -139,7 +138,8 @@ impl Text {
     /// The interface has gone.
     pub(super) fn no_link(&mut self, index: u32) {
         for chain in link_chains(index) {
-            // Some kernels take the chain away with the interface.
+            // Some kernels take the chain away with the interface; deleting what is not there is an
+            // error.
             self.line(format_args!("add chain netdev {NAME} {chain}"));
             self.line(format_args!("flush chain netdev {NAME} {chain}"));
             self.line(format_args!("delete chain netdev {NAME} {chain}"));
@@ -190,6 +190,22 @@ pub(super) fn keys((address, index): Guarded) -> Vec<(&'static str, String)> {
         (IpAddr::V6(v6), index) => vec![
             ("scoped", format!("{index} . {v6}")),
             ("nd_scoped", format!("{index} . {}", hex(v6))),
+        ],
+    }
+}
+
+/// The same keys as the kernel has them.
+pub(super) fn raw_keys((address, index): Guarded) -> [Option<(&'static str, Vec<u8>)>; 2] {
+    let scoped = |v6: Ipv6Addr| [&index.to_ne_bytes()[..], &v6.octets()].concat();
+    match (address, index) {
+        (IpAddr::V4(v4), _) => [Some(("v4", v4.octets().to_vec())), None],
+        (IpAddr::V6(v6), 0) => {
+            let key = v6.octets().to_vec();
+            [Some(("v6", key.clone())), Some(("nd", key))]
+        }
+        (IpAddr::V6(v6), _) => [
+            Some(("scoped", scoped(v6))),
+            Some(("nd_scoped", scoped(v6))),
         ],
     }
 }

@@ -48,6 +48,7 @@ of_every_level! {
     the_gate_of_a_new_agent_is_shut_before_the_old_one_goes,
     what_is_taken_away_is_told_found_and_put_back,
     an_interface_comes_and_goes,
+    an_interface_that_is_renamed_keeps_the_gate_or_gets_it_back,
 }
 
 fn a_gate_that_is_not_armed_or_open_lets_everything_pass(level: Level) {
@@ -291,6 +292,23 @@ fn ways_to_lose_it(level: Level) -> &'static [&'static str] {
             "nft delete chain netdev floatlock in_$(cat /sys/class/net/eth0/ifindex)",
             "nft add table netdev floatlock '{ flags dormant; }'",
             "nft delete table netdev floatlock; nft add table netdev floatlock",
+            // As many as before, but others.
+            "nft replace rule netdev floatlock slot_1 handle $(nft -a list chain netdev floatlock \
+             slot_1 | sed -n 's/.*drop # handle //p') counter accept",
+            "nft flush chain netdev floatlock egress; for n in 1 2 3 4 5 6; do \
+             nft add rule netdev floatlock egress accept; done",
+            "nft delete element netdev floatlock v4 { 10.77.0.100 }; \
+             nft add element netdev floatlock v4 { 10.77.0.101 : jump slot_1 }",
+            "nft delete element netdev floatlock v4 { 10.77.0.100 }; \
+             nft add element netdev floatlock v4 { 10.77.0.100 : jump slot_0 }",
+            "index=$(cat /sys/class/net/eth0/ifindex); nft delete chain netdev floatlock out_$index; \
+             nft add chain netdev floatlock out_$index \
+             '{ type filter hook egress device lo priority 1000; }'; \
+             nft add rule netdev floatlock out_$index jump egress",
+            "index=$(cat /sys/class/net/eth0/ifindex); nft delete chain netdev floatlock in_$index; \
+             nft add chain netdev floatlock in_$index \
+             '{ type filter hook ingress device eth0 priority 1000; }'; \
+             nft add rule netdev floatlock in_$index jump ingress",
         ],
     }
 }
@@ -331,6 +349,17 @@ fn an_interface_comes_and_goes(level: Level) {
     sh("ip link add late0 type veth peer name late1");
     bench.put_back();
     assert_eq!(bench.whole().len(), 4);
+}
+
+fn an_interface_that_is_renamed_keeps_the_gate_or_gets_it_back(level: Level) {
+    let bench = Bench::new(level);
+    bench.close();
+    bench.host.sh("ip link set eth0 name wan0").unwrap();
+    bench.put_back();
+    assert_eq!(bench.whole(), ["lo", "wan0"]);
+    assert!(!bench.answers(V4));
+    bench.open();
+    assert!(bench.answers(V4));
 }
 
 /// Whether somebody answers at all, however busy the machine is.

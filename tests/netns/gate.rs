@@ -181,6 +181,27 @@ fn a_gate_that_somebody_takes_away_is_missed_at_once_and_put_back(gate: &str) {
     demand_no_two_answers(&watch.stop());
 }
 
+/// As many rules as before, but another: everything passes.
+#[test]
+fn a_rule_of_the_gate_that_somebody_swaps_is_missed_at_once_and_put_back() {
+    let site = Site::new();
+    let [a, b] = pair(&site, staying, "nftables");
+    let watch = ask_everybody(&site, [&a.host, &b.host]);
+    answers(&watch, "lb-a", VIP, clock::now());
+    let mark = a.mark();
+    let began = clock::now();
+    let swap = "nft replace rule netdev floatlock slot_2 handle $(nft -a list chain netdev floatlock \
+                slot_2 | sed -n 's/.*drop # handle //p') counter accept";
+    a.host.sh(swap).unwrap();
+    let lost = a.becomes_after(mark, "web", "RELEASING");
+    assert!(lost.cause.contains("took the gate away"), "{lost:?}");
+    a.said("somebody else took the gate off lo, eth0: it was put back");
+    answers(&watch, "lb-b", VIP, began);
+    let drops = "nft list chain netdev floatlock slot_2 | grep -c drop || true";
+    assert_eq!(a.host.sh(drops).unwrap(), "1");
+    demand_no_two_answers(&watch.stop());
+}
+
 fn a_link_that_appears_gets_the_gate_too(gate: &str) {
     let site = Site::new();
     let a = site.start_with(0, &fenced("lb-a", both(150), gate));
@@ -188,17 +209,20 @@ fn a_link_that_appears_gets_the_gate_too(gate: &str) {
     a.host
         .sh("ip link add late0 type veth peer name late1")
         .unwrap();
-    let guarded = || {
-        let script = "tc filter show dev late0 egress; \
-                      nft list table netdev floatlock 2>/dev/null | grep late0 | grep egress; true";
-        let shown = a.host.sh(script).unwrap();
+    let guarded = |name: &str| {
+        let script = format!(
+            "tc filter show dev {name} egress; \
+             nft list table netdev floatlock 2>/dev/null | grep {name} | grep egress; true"
+        );
+        let shown = a.host.sh(&script).unwrap();
         shown.contains("floatlock") || shown.contains("hook egress")
     };
-    assert!(
-        clock::wait_until(Duration::from_secs(5), guarded),
-        "{}",
-        a.log()
-    );
+    let soon = Duration::from_secs(5);
+    let appears = clock::wait_until(soon, || guarded("late0"));
+    assert!(appears, "{}", a.log());
+    a.host.sh("ip link set late0 name later").unwrap();
+    let follows = clock::wait_until(soon, || guarded("later"));
+    assert!(follows, "{}", a.log());
     assert_eq!(a.group("web").role, "MASTER", "{}", a.log());
 }
 

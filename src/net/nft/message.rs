@@ -30,9 +30,13 @@ pub(super) const TABLE: u16 = 1;
 pub(super) const SET: u16 = 2;
 pub(super) const ELEMENTS: u16 = 3;
 pub(super) const LIST_ITEM: u16 = 1;
-const ELEMENT_KEY: u16 = 1;
+pub(super) const ELEMENT_KEY: u16 = 1;
+pub(super) const ELEMENT_DATA: u16 = 2;
 const ELEMENT_TIMEOUT: u16 = 4;
-const DATA_VALUE: u16 = 1;
+pub(super) const DATA_VALUE: u16 = 1;
+pub(super) const DATA_VERDICT: u16 = 2;
+pub(super) const VERDICT_CODE: u16 = 1;
+pub(super) const VERDICT_CHAIN: u16 = 2;
 const NLA_F_NESTED: u16 = 1 << 15;
 
 /// Requests, one after the other.

@@ -1,10 +1,13 @@
 //! How are sets of nftables changed, and what is in a table? By netlink, without the `nft` program:
 //! for what happens often. Everything is about tables of the family netdev.
 
+mod contents;
 mod events;
 mod message;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::time::Duration;
 
@@ -13,10 +16,11 @@ use netlink_packet_core::{NLM_F_DUMP, NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR};
 use super::rtnl::message::{errno, next_attribute, text};
 use super::rtnl::socket::{Message, NETLINK_NETFILTER, Socket};
 use message::{
-    ELEMENTS, GET_CHAIN, GET_ELEMENTS, GET_RULE, GET_TABLE, LIST_ITEM, NEW_CHAIN, NEW_RULE,
-    NEW_SET_ELEMENTS, NEW_TABLE, Request, TABLE,
+    ELEMENTS, GET_CHAIN, GET_ELEMENTS, GET_RULE, GET_TABLE, NEW_CHAIN, NEW_RULE, NEW_SET_ELEMENTS,
+    NEW_TABLE, Request, TABLE,
 };
 
+pub use contents::Contents;
 pub use events::Events;
 
 /// The longest wait for an answer: another program that loads a long ruleset keeps everybody out.
@@ -27,15 +31,20 @@ const DUMP_TRIES: u32 = 20;
 // linux/netfilter/nf_tables.h
 const NFTA_TABLE_FLAGS: u16 = 2;
 const NFTA_TABLE_HANDLE: u16 = 4;
+const NFTA_CHAIN_HANDLE: u16 = 2;
 const NFTA_CHAIN_NAME: u16 = 3;
 const NFTA_CHAIN_HOOK: u16 = 4;
+const NFTA_CHAIN_POLICY: u16 = 5;
 const NFTA_HOOK_DEV: u16 = 3;
 const NFTA_HOOK_DEVS: u16 = 4;
 const NFTA_RULE_CHAIN: u16 = 2;
+const NFTA_RULE_HANDLE: u16 = 3;
 const NFTA_RULE_EXPRESSIONS: u16 = 4;
 const NFTA_EXPR_NAME: u16 = 1;
 const NFTA_EXPR_DATA: u16 = 2;
 const NFTA_COUNTER_PACKETS: u16 = 2;
+/// The expression that counts.
+const COUNTER: &str = "counter";
 
 /// One change of one set.
 #[derive(Clone, Copy, Debug)]
@@ -71,14 +80,27 @@ pub struct TableState {
 }
 
 /// How a chain is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ChainState {
-    /// Whether frames of an interface come by.
-    pub is_hooked: bool,
-    /// How many rules there are in it.
-    pub rules: usize,
+    /// Its number: one that is made anew gets a new one.
+    pub handle: u64,
+    /// The interfaces whose frames come by.
+    pub devices: Vec<String>,
+    /// What becomes of a frame that nothing has been said about (linux/netfilter.h, NF_...).
+    pub policy: Option<u64>,
+    /// Its rules, in their order.
+    pub rules: Vec<RuleState>,
     /// What the counters in its rules have seen.
     pub packets: u64,
+}
+
+/// What tells a rule from others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RuleState {
+    /// Its number: one that replaces it may get the same.
+    pub handle: u64,
+    /// What it does, in a number; what its counter has seen is no part of that.
+    pub sum: u64,
 }
 
 /// A socket for requests.
@@ -174,7 +196,9 @@ impl Nft {
                         find(attributes, NFTA_CHAIN_NAME).map(|name| text(name).into_owned());
                     let hook = find(attributes, NFTA_CHAIN_HOOK);
                     let chain = chains.entry(name.unwrap_or_default()).or_default();
-                    chain.is_hooked = hook.is_some_and(has_device);
+                    chain.handle = find(attributes, NFTA_CHAIN_HANDLE).map_or(0, big);
+                    chain.devices = hook.map(devices).unwrap_or_default();
+                    chain.policy = find(attributes, NFTA_CHAIN_POLICY).map(big);
                 }
             },
         )?;
@@ -188,42 +212,43 @@ impl Nft {
                     let name =
                         find(attributes, NFTA_RULE_CHAIN).map(|name| text(name).into_owned());
                     let chain = chains.entry(name.unwrap_or_default()).or_default();
-                    chain.rules += 1;
-                    chain.packets += find(attributes, NFTA_RULE_EXPRESSIONS).map_or(0, packets);
+                    let expressions = find(attributes, NFTA_RULE_EXPRESSIONS).unwrap_or_default();
+                    chain.rules.push(RuleState {
+                        handle: find(attributes, NFTA_RULE_HANDLE).map_or(0, big),
+                        sum: sum(expressions),
+                    });
+                    chain.packets += packets(expressions);
                 }
             },
         )?;
         Ok(chains)
     }
 
-    /// How many elements a set has; none where there is no such set.
+    /// What is in a map to verdicts; nothing where there is no such map.
     ///
     /// # Errors
     /// What the kernel says.
-    pub fn elements(&mut self, table: &str, set: &str) -> io::Result<usize> {
-        self.consistent(|nft| nft.dump_elements(table, set))
+    pub fn contents(&mut self, table: &str, map: &str) -> io::Result<Contents> {
+        self.consistent(|nft| nft.dump_contents(table, map))
     }
 
-    fn dump_elements(&mut self, table: &str, set: &str) -> io::Result<usize> {
-        let mut count = 0;
+    fn dump_contents(&mut self, table: &str, map: &str) -> io::Result<Contents> {
+        let mut contents = Contents::default();
         let flags = NLM_F_DUMP;
         let asked = self.ask(
             GET_ELEMENTS,
             flags,
             table,
-            Some(set),
+            Some(map),
             &mut |kind, attributes| {
                 if kind == NEW_SET_ELEMENTS {
-                    let mut list = find(attributes, ELEMENTS).unwrap_or_default();
-                    while let Some((kind, _)) = next_attribute(&mut list) {
-                        count += usize::from(kind == LIST_ITEM);
-                    }
+                    contents.read(find(attributes, ELEMENTS).unwrap_or_default());
                 }
             },
         );
         match asked {
-            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(0),
-            other => other.map(|()| count),
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(Contents::default()),
+            other => other.map(|()| contents),
         }
     }
 
@@ -318,22 +343,41 @@ fn is_of(table: &str, attributes: &[u8]) -> bool {
     find(attributes, TABLE).is_some_and(|name| text(name) == table)
 }
 
-fn has_device(hook: &[u8]) -> bool {
-    let listed = find(hook, NFTA_HOOK_DEVS).is_some_and(|devices| !devices.is_empty());
-    listed || find(hook, NFTA_HOOK_DEV).is_some()
+/// The names of a hook's interfaces: of the only one, or of a list.
+fn devices(hook: &[u8]) -> Vec<String> {
+    let mut list = find(hook, NFTA_HOOK_DEVS).unwrap_or_default();
+    let listed = std::iter::from_fn(|| next_attribute(&mut list)).map(|(_, name)| name);
+    let mut all: Vec<String> = listed.map(|name| text(name).into_owned()).collect();
+    let only = find(hook, NFTA_HOOK_DEV).map(|name| text(name).into_owned());
+    all.extend(only.filter(|only| !all.contains(only)));
+    all
 }
 
 /// What the counters among the expressions of a rule say.
-fn packets(mut expressions: &[u8]) -> u64 {
-    let mut sum = 0;
-    while let Some((_, expression)) = next_attribute(&mut expressions) {
-        let name = find(expression, NFTA_EXPR_NAME).map(text);
-        if name.as_deref() == Some("counter") {
-            let data = find(expression, NFTA_EXPR_DATA).unwrap_or_default();
-            sum += find(data, NFTA_COUNTER_PACKETS).map_or(0, big);
-        }
+fn packets(list: &[u8]) -> u64 {
+    let counters = expressions(list).filter(|(name, _)| name == COUNTER);
+    let packets = counters.filter_map(|(_, data)| find(data, NFTA_COUNTER_PACKETS));
+    packets.map(big).sum()
+}
+
+/// A number for all expressions of a rule, without what changes by itself.
+fn sum(list: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for (name, data) in expressions(list) {
+        let is_counter = name == COUNTER;
+        (name, (!is_counter).then_some(data)).hash(&mut hasher);
     }
-    sum
+    hasher.finish()
+}
+
+/// By name, each with its data.
+fn expressions(mut list: &[u8]) -> impl Iterator<Item = (Cow<'_, str>, &[u8])> {
+    let expressions = std::iter::from_fn(move || next_attribute(&mut list));
+    expressions.map(|(_, expression)| {
+        let name = find(expression, NFTA_EXPR_NAME).map(text);
+        let data = find(expression, NFTA_EXPR_DATA).unwrap_or_default();
+        (name.unwrap_or_default(), data)
+    })
 }
 
 fn find(mut attributes: &[u8], wanted: u16) -> Option<&[u8]> {

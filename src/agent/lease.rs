@@ -1,5 +1,7 @@
 //! How long may a group answer? What its adverts renew, and what the gate knows of it.
 
+use std::time::Duration;
+
 use crate::core::Instant;
 use crate::gate::Shutter;
 
@@ -12,8 +14,15 @@ pub(crate) struct Lease {
     pub(crate) asked: Option<Instant>,
     /// Until then, by the last advert that did.
     granted: Instant,
+    /// Until then, by the first that was asked of the gate since it is open: what comes before it
+    /// has been written is nobody's failure.
+    first: Instant,
     open: bool,
 }
+
+/// A kernel that has to be told may take a moment. So long after the gate has shut since nobody could
+/// tell it, the group knows.
+const LATE: Duration = Duration::from_millis(100);
 
 impl Lease {
     /// A lease that allows nothing yet: whatever is on the host already is shut off first.
@@ -24,16 +33,27 @@ impl Lease {
             shutter,
             asked: None,
             granted: Instant::default(),
+            first: Instant::default(),
             open: false,
         }
     }
 
-    /// When the right to answer ends, if it is made use of.
+    /// When the right to answer ends, if it is made use of: by the votes or adverts, or since the gate
+    /// was not renewed.
     pub(crate) fn ends(&self) -> Instant {
         match self.open {
-            true => self.granted,
+            true => self.granted.min(self.gate_ends()),
             false => Instant::NEVER,
         }
+    }
+
+    /// Whether the group might answer for longer, and its gate has shut all the same.
+    pub(crate) fn is_stuck(&self, now: Instant) -> bool {
+        self.open && now < self.granted && self.gate_ends() <= now
+    }
+
+    fn gate_ends(&self) -> Instant {
+        self.shutter.stands_until().max(self.first) + LATE
     }
 
     /// Whether it has ended by now. The first renewal may still wait for the end of this turn: what
@@ -45,6 +65,14 @@ impl Lease {
 
     pub(crate) fn open(&mut self) {
         self.open = true;
+        self.first = Instant::default();
+        self.ask_gate();
+    }
+
+    fn ask_gate(&mut self) {
+        if self.first == Instant::default() {
+            self.first = self.granted;
+        }
         self.shutter.open_until(self.granted);
     }
 
@@ -53,7 +81,7 @@ impl Lease {
         self.granted = until;
         self.asked = None;
         if self.open {
-            self.shutter.open_until(until);
+            self.ask_gate();
         }
     }
 
@@ -73,7 +101,7 @@ impl Lease {
         };
         self.granted = self.granted.max(until);
         if self.open {
-            self.shutter.open_until(self.granted);
+            self.ask_gate();
         }
     }
 
@@ -82,5 +110,70 @@ impl Lease {
             until: self.open.then_some(self.granted),
             dropped: self.shutter.dropped(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEASE: Duration = Duration::from_secs(1);
+    const START: Instant = Instant::from_nanos(5_000_000_000);
+
+    /// A lease that is open, and the pen that tells the kernel of it.
+    fn open(at: Instant) -> (Lease, impl Fn()) {
+        let (shutter, tell) = Shutter::untold();
+        let mut lease = Lease::new(shutter);
+        lease.asked = Some(at + LEASE);
+        lease.open();
+        lease.settle(true);
+        (lease, tell)
+    }
+
+    fn renew(lease: &mut Lease, at: Instant) {
+        lease.asked = Some(at + LEASE);
+        lease.settle(true);
+    }
+
+    #[test]
+    fn a_lease_that_the_kernel_is_told_of_ends_when_the_adverts_say() {
+        let (mut lease, tell) = open(START);
+        tell();
+        renew(&mut lease, START + LEASE / 2);
+        tell();
+        let ends = START + LEASE * 3 / 2;
+        assert_eq!(lease.ends(), ends);
+        assert!(!lease.is_stuck(ends - Duration::from_nanos(1)));
+        assert!(lease.has_ended(ends) && !lease.is_stuck(ends));
+    }
+
+    #[test]
+    fn a_lease_whose_renewals_do_not_reach_the_kernel_ends_with_the_last_that_did() {
+        let (mut lease, tell) = open(START);
+        tell();
+        for tenth in 1..20 {
+            renew(&mut lease, START + LEASE * tenth / 10);
+        }
+        let ends = START + LEASE + LATE;
+        assert_eq!(lease.ends(), ends);
+        assert!(!lease.is_stuck(ends - Duration::from_nanos(1)));
+        assert!(lease.is_stuck(ends) && lease.has_ended(ends));
+        lease.shut();
+        assert!(!lease.is_stuck(ends) && !lease.has_ended(ends));
+    }
+
+    #[test]
+    fn a_lease_that_never_reached_the_kernel_ends_with_the_first() {
+        let (mut lease, _) = open(START);
+        assert!(!lease.has_ended(START));
+        for tenth in 1..20 {
+            renew(&mut lease, START + LEASE * tenth / 10);
+        }
+        assert_eq!(lease.ends(), START + LEASE + LATE);
+        // The next time counts anew.
+        lease.shut();
+        lease.open();
+        renew(&mut lease, START + LEASE * 5);
+        assert_eq!(lease.ends(), START + LEASE * 6);
     }
 }

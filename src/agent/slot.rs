@@ -14,7 +14,7 @@ use crate::wire::vrrp::Received;
 use super::board::{Holding, LeaseRow};
 use super::lease::Lease;
 use super::line::Line;
-use super::message::{Addresses, Ask, Before, Entry, Job, Key, Outbox};
+use super::message::{Addresses, Ask, Before, Entry, Job, Key, Level, Outbox};
 use super::plan::{Planned, Spoken};
 use super::recorder::Item;
 use super::store::Task;
@@ -164,15 +164,22 @@ impl Slot {
         self.group.deadline().min(ends)
     }
 
-    /// After time has passed: a lease that has ended all the same was not renewed by any advert.
+    /// After time has passed: a lease that has ended all the same was not renewed by any advert, or
+    /// the gate was not told in time.
     pub(crate) fn lapse(&mut self, now: Instant, out: &mut Out) {
-        if self
-            .lease
-            .as_ref()
-            .is_some_and(|lease| lease.has_ended(now))
-        {
-            self.step(now, Event::Lapsed, out);
+        let Some(lease) = self.lease.as_ref().filter(|lease| lease.has_ended(now)) else {
+            return;
+        };
+        if lease.is_stuck(now) {
+            let text = format!(
+                "{}: the gate could not be renewed by its deadline: nftables takes no change (does \
+                 another program load a long ruleset?); nothing answers here, so that the addresses \
+                 are given up",
+                self.name
+            );
+            out.journal.offer(Entry::Note(Level::Error, text));
         }
+        self.step(now, Event::Lapsed, out);
     }
 
     /// The adverts of this turn have been sent: what they renew holds if one of them has left.

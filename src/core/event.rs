@@ -50,7 +50,8 @@ pub enum Event {
     Looked(u64, bool),
     /// Somebody else took at least one of our addresses off while we hold them.
     AddressLost,
-    /// The lease has ended: no advert has left this host for as long as it lasts.
+    /// The lease has ended: no advert has left this host for as long as it lasts, or its gate was not
+    /// renewed.
     Lapsed,
     /// Somebody else took the gate away, so that nothing would end the right to answer.
     GateLost,
@@ -303,7 +304,7 @@ pub enum Cause {
     AddressesOn,
     /// The host answers for all addresses, as read back; the last of them are still going on.
     Answering,
-    /// No advert left this host for as long as the lease lasts.
+    /// No advert left this host for as long as the lease lasts, or its gate was not renewed.
     Lapsed,
     /// The gate was taken away by somebody else.
     GateLost,

@@ -42,7 +42,9 @@ impl fmt::Display for Cause {
                     "preempting the MASTER {from}, whose priority is {priority}"
                 )
             }
-            Cause::Lapsed => f.write_str("no advert has left this host, and its lease has ended"),
+            Cause::Lapsed => f.write_str(
+                "its lease has ended: no advert has left this host, or its gate was not renewed",
+            ),
             Cause::GateLost => f.write_str("somebody else took the gate away"),
             Cause::Answering => f.write_str("the host answers for its addresses"),
             Cause::AddressesOn => f.write_str("the addresses are on and were read back"),

@@ -76,6 +76,16 @@ impl Shutter {
         Instant::from_nanos(self.get(DEADLINE))
     }
 
+    /// Until when the kernel lets frames pass, if it is told nothing more: for a kernel that has to be
+    /// told ([`super::Writer`]), which may come too late. Where it looks by itself, that is no limit.
+    #[must_use]
+    pub fn stands_until(&self) -> Instant {
+        match &self.words {
+            Words::Kernel(_) => Instant::NEVER,
+            Words::Writer(wishes) => wishes.stands_until(self.slot),
+        }
+    }
+
     /// Frames that were dropped since the start of the agent.
     #[must_use]
     pub fn dropped(&self) -> u64 {
@@ -105,5 +115,21 @@ impl Shutter {
             Words::Kernel(shared) => shared.word(place),
             Words::Writer(wishes) => wishes.word(place),
         }
+    }
+}
+
+#[cfg(test)]
+impl Shutter {
+    /// One that no kernel is told about but by what is returned with it, which tells it everything.
+    pub(crate) fn untold() -> (Self, impl Fn()) {
+        let (waker, _) = crate::sys::wake::pair().unwrap();
+        let wishes = Arc::new(Wishes::new(1, waker));
+        wishes.exists(0);
+        let words = Words::Writer(Arc::clone(&wishes));
+        let tell = move || {
+            let due = wishes.due(0, 0);
+            wishes.has_written(due.map(|(asked, wish)| (0, asked, wish)).into_iter());
+        };
+        (Shutter { words, slot: 0 }, tell)
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::slots::{ARMED, DEADLINE, DROPPED, WORDS};
 use crate::core::Instant;
+use crate::sys::clock;
 use crate::sys::wake::Waker;
 
 /// A table that was taken away is back sooner.
@@ -30,6 +31,8 @@ struct Slot {
     asked: AtomicU64,
     /// Whether there is anything in the kernel to write to.
     exists: AtomicBool,
+    /// Until when the kernel lets frames pass, by what was written last.
+    stands: AtomicU64,
 }
 
 /// What the writer has done.
@@ -37,6 +40,8 @@ struct Slot {
 struct Told {
     /// By slot: how much of what was asked has been written.
     written: Vec<u64>,
+    /// Since when the kernel has been at it.
+    busy_since: Option<Instant>,
     /// Since when nothing more is, and why.
     trouble: Option<(Instant, io::Error)>,
 }
@@ -50,6 +55,15 @@ pub(super) enum Wish {
     Until(Instant),
 }
 
+impl Wish {
+    fn until(self) -> Instant {
+        match self {
+            Wish::Disarmed => Instant::NEVER,
+            Wish::Until(until) => until,
+        }
+    }
+}
+
 impl Wishes {
     pub(super) fn new(slots: usize, waker: Waker) -> Self {
         Self {
@@ -59,6 +73,7 @@ impl Wishes {
             has_ended: AtomicBool::new(false),
             told: Mutex::new(Told {
                 written: vec![0; slots],
+                busy_since: None,
                 trouble: None,
             }),
             changed: Condvar::new(),
@@ -122,14 +137,32 @@ impl Wishes {
         word.map_or(0, |word| word.load(Ordering::Acquire))
     }
 
+    /// Until when the kernel lets frames of a slot pass, if nothing more is written.
+    pub(super) fn stands_until(&self, slot: usize) -> Instant {
+        let stands = self.slots.get(slot).map(|slot| &slot.stands);
+        let nanos = stands.map_or(0, |stands| stands.load(Ordering::Acquire));
+        Instant::from_nanos(nanos)
+    }
+
+    /// The kernel is being told, which may take long.
+    pub(super) fn is_writing(&self, now: Instant) {
+        self.told().busy_since = Some(now);
+    }
+
     /// The kernel has it.
-    pub(super) fn has_written(&self, done: impl Iterator<Item = (usize, u64)>) {
+    pub(super) fn has_written(&self, done: impl Iterator<Item = (usize, u64, Wish)>) {
         let mut told = self.told();
-        for (slot, asked) in done {
+        for (slot, asked, wish) in done {
             if let Some(written) = told.written.get_mut(slot) {
                 *written = asked;
             }
+            if let Some(there) = self.slots.get(slot) {
+                there
+                    .stands
+                    .store(wish.until().as_nanos(), Ordering::Release);
+            }
         }
+        told.busy_since = None;
         told.trouble = None;
         self.changed.notify_all();
     }
@@ -138,6 +171,7 @@ impl Wishes {
     pub(super) fn has_failed(&self, error: io::Error, now: Instant) {
         let mut told = self.told();
         let since = told.trouble.as_ref().map_or(now, |(since, _)| *since);
+        told.busy_since = None;
         told.trouble = Some((since, error));
         self.changed.notify_all();
     }
@@ -149,7 +183,8 @@ impl Wishes {
         (now.since(*since) >= TROUBLE).then(|| copy(error))
     }
 
-    /// Waits until what has been asked of a slot is written.
+    /// Waits until what has been asked of a slot is written; the time for which the kernel has been
+    /// at one transaction already counts, so that of many who wait only the first one does.
     pub(super) fn settle(&self, slot: usize, within: Duration) -> io::Result<()> {
         let Some(there) = self.slots.get(slot) else {
             return Ok(());
@@ -160,7 +195,10 @@ impl Wishes {
         }
         // A kernel that refuses may take it again: a table that was taken away is put back.
         let behind = |told: &mut Told| told.written[slot] < asked;
-        let waited = self.changed.wait_timeout_while(self.told(), within, behind);
+        let told = self.told();
+        let busy = told.busy_since.map(|since| clock::now().since(since));
+        let within = within.saturating_sub(busy.unwrap_or_default());
+        let waited = self.changed.wait_timeout_while(told, within, behind);
         let (told, _) = waited.unwrap_or_else(PoisonError::into_inner);
         match &told.trouble {
             _ if told.written[slot] >= asked => Ok(()),
@@ -207,11 +245,11 @@ mod tests {
         let (asked, wish) = wishes.due(1, 0).unwrap();
         assert_eq!(wish, Wish::Disarmed);
         wishes.note(1);
-        wishes.has_written([(1, asked)].into_iter());
+        wishes.has_written([(1, asked, wish)].into_iter());
         let waited = wishes.settle(1, Duration::ZERO).unwrap_err();
         assert_eq!(waited.kind(), io::ErrorKind::TimedOut);
-        let (asked, _) = wishes.due(1, asked).unwrap();
-        wishes.has_written([(1, asked)].into_iter());
+        let (asked, wish) = wishes.due(1, asked).unwrap();
+        wishes.has_written([(1, asked, wish)].into_iter());
         wishes.settle(1, Duration::ZERO).unwrap();
         assert_eq!(wishes.due(1, asked), None);
     }
@@ -229,6 +267,29 @@ mod tests {
         assert!(wishes.trouble(NOW + TROUBLE).is_some());
         wishes.has_written(std::iter::empty());
         assert!(wishes.trouble(NOW + TROUBLE).is_none());
+    }
+
+    #[test]
+    fn a_kernel_that_has_been_busy_for_long_keeps_the_next_one_no_longer() {
+        let wishes = wishes();
+        wishes.exists(0);
+        let long = Duration::from_secs(3600);
+        wishes.is_writing(clock::now() - long);
+        let refused = wishes.settle(0, long).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[test]
+    fn what_was_written_stands_until_its_time_whatever_is_asked() {
+        let wishes = wishes();
+        wishes.exists(0);
+        wishes.is_writing(NOW);
+        wishes.has_written([(0, 1, Wish::Until(NOW))].into_iter());
+        wishes.note(0);
+        assert_eq!(wishes.stands_until(0), NOW);
+        wishes.has_written([(0, 2, Wish::Disarmed)].into_iter());
+        assert_eq!(wishes.stands_until(0), Instant::NEVER);
+        assert_eq!(wishes.stands_until(7), Instant::default());
     }
 
     #[test]

@@ -87,15 +87,16 @@ impl Writer {
             if self.due.is_empty() {
                 return Ok(());
             }
+            self.wishes.is_writing(clock::now());
             let took = self.transact(ahead)?;
-            let done = self.due.iter().map(|due| (due.slot, due.asked));
+            let done = self.due.iter().map(|due| (due.slot, due.asked, due.wish));
             self.wishes.has_written(done.clone());
             tries -= 1;
             if took > ahead + LATE && tries > 0 {
                 ahead = took;
                 continue;
             }
-            done.for_each(|(slot, asked)| self.written[slot] = asked);
+            done.for_each(|(slot, asked, _)| self.written[slot] = asked);
             tries = TRIES;
         }
     }

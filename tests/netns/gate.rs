@@ -1,6 +1,7 @@
 //! Does a host whose agent is dead, frozen or mute fall silent before another one answers?
 
-use std::process::Command;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use floatlock::lab::{Host, Observation, Watch, clock};
@@ -179,6 +180,71 @@ fn a_gate_that_somebody_takes_away_is_missed_at_once_and_put_back(gate: &str) {
         &a.host
     ) == "4"));
     demand_no_two_answers(&watch.stop());
+}
+
+/// Stops one thread of a program and lets the others run, until it is killed.
+const STALL: &str = "
+import ctypes, os, sys
+pid = int(sys.argv[1])
+tasks = f'/proc/{pid}/task'
+tid = next(int(t) for t in os.listdir(tasks) if open(f'{tasks}/{t}/comm').read().strip() == sys.argv[2])
+libc = ctypes.CDLL(None, use_errno=True)
+SEIZE, INTERRUPT = 0x4206, 0x4207
+for request in (SEIZE, INTERRUPT):
+    if libc.ptrace(request, tid, None, None):
+        sys.exit(os.strerror(ctypes.get_errno()))
+os.waitpid(tid, 0x40000000)
+print('stalled', flush=True)
+sys.stdin.read()
+";
+
+/// As when another program keeps everybody from changing rulesets.
+struct Stall(std::process::Child);
+
+impl Stall {
+    fn of(agent: &Agent, thread: &str) -> Self {
+        let mut python = Command::new("python3");
+        python.args(["-c", STALL, &agent.process.pid().to_string(), thread]);
+        python.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = python.spawn().unwrap();
+        let mut line = String::new();
+        let said = BufReader::new(child.stdout.take().unwrap()).read_line(&mut line);
+        let stall = Self(child);
+        assert_eq!((said.unwrap(), line.as_str()), (8, "stalled\n"));
+        stall
+    }
+}
+
+impl Drop for Stall {
+    /// The kernel lets go of what it held.
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_gate_that_cannot_be_renewed_in_time_is_an_alarm_and_makes_the_master_give_way() {
+    let site = Site::new();
+    let [a, b] = pair(&site, staying, "nftables");
+    let watch = ask_everybody(&site, [&a.host, &b.host]);
+    answers(&watch, "lb-a", VIP, clock::now());
+    let mark = a.mark();
+    let stalled = clock::now();
+    let stall = Stall::of(&a, "gate");
+    let lapsed = a.becomes_after(mark, "web", "RELEASING");
+    assert!(lapsed.cause.contains("its lease has ended"), "{lapsed:?}");
+    a.said("web: the gate could not be renewed by its deadline");
+    answers(&watch, "lb-b", VIP, stalled);
+    await_address(&a.host, VIP, false);
+    drop(stall);
+    a.becomes_after(mark, "web", "BACKUP");
+    answers(&watch, "lb-b", VIP, clock::now() + LEASE);
+    demand_no_two_answers(&watch.stop());
+    // As good as ever.
+    b.stop();
+    let watch = ask_everybody(&site, [&a.host, &b.host]);
+    answers(&watch, "lb-a", VIP, clock::now());
 }
 
 /// As many rules as before, but another: everything passes.

@@ -170,7 +170,7 @@ impl Heartbeat {
             self.pass(heard_until);
         }
         self.flush();
-        self.withdraw();
+        self.offer_again();
         self.show();
         self.board.turns.fetch_add(1, Ordering::Relaxed);
         Ok(())
@@ -479,6 +479,14 @@ impl Heartbeat {
         let of_group = |group: &Planned| (group.key, Arc::clone(&group.withdrawn));
         self.unsaid.extend(groups.iter().map(of_group));
         self.unsaid.retain(|(_, placed)| !placed.is_empty());
+    }
+
+    /// What has found a queue full.
+    fn offer_again(&mut self) {
+        self.withdraw();
+        for slot in &mut self.slots {
+            slot.store(&self.out);
+        }
     }
 
     /// A withdrawal that finds the queue full is offered again: the core does not know of it.

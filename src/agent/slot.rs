@@ -57,6 +57,8 @@ pub(crate) struct Slot {
     spoken: Option<Spoken>,
     /// The greatest epoch that another node has spoken of.
     seen: Epoch,
+    /// What found the store's queue full; who asks for a greater one needs no smaller one.
+    unstored: Option<Epoch>,
 }
 
 impl Slot {
@@ -85,6 +87,7 @@ impl Slot {
             lease,
             spoken: planned.spoken,
             seen: Epoch::default(),
+            unstored: None,
         };
         slot.carry_out(out);
         slot.look(None, out);
@@ -195,6 +198,12 @@ impl Slot {
         }
     }
 
+    /// An epoch that found the queue full is offered again: the core asks once, and waits for it.
+    pub(crate) fn store(&mut self, out: &Out) {
+        let task = |epoch| Task::Epoch(self.key, Arc::clone(&self.name), epoch);
+        self.unstored = self.unstored.filter(|epoch| !out.store.takes(task(*epoch)));
+    }
+
     /// How a native group is spoken of.
     pub(crate) const fn spoken(&self) -> Option<&Spoken> {
         self.spoken.as_ref()
@@ -252,8 +261,8 @@ impl Slot {
                 }
             }
             Effect::Persist(epoch) => {
-                let name = Arc::clone(&self.name);
-                out.store.offer(Task::Epoch(self.key, name, epoch));
+                self.unstored = Some(epoch);
+                self.store(out);
             }
             Effect::Renew(until) => {
                 if let Some(lease) = &mut self.lease {

@@ -7,7 +7,8 @@ use super::super::message::{Addresses, Heart};
 use super::*;
 use crate::config::Announce;
 use crate::core::election::Version;
-use crate::core::{Facts, Settings};
+use crate::core::lease::Epoch;
+use crate::core::{Facts, Settings, Voting};
 use crate::sys::wake;
 
 const SETTINGS: Settings = Settings {
@@ -100,6 +101,64 @@ fn a_withdrawal_that_found_the_queue_full_is_offered_until_it_is_taken_or_void()
     assert_eq!(withdrawn, placed(&[lost]));
     heartbeat.turn().unwrap();
     assert!(job_inbox.try_recv().is_err(), "taken once");
+}
+
+/// Without its epoch a group of a cluster waits for ever.
+#[test]
+fn an_epoch_that_found_the_queue_full_is_offered_until_it_is_taken() {
+    let (waker, wake) = wake::pair().unwrap();
+    let (_heart, inbox) = Heart::new(waker.clone());
+    let (jobs, _jobs) = Outbox::new(64, None);
+    let (journal, _entries) = Outbox::new(64, None);
+    let (store, tasks) = Outbox::new(1, None);
+    store.offer(Task::Stop);
+    let board = Arc::default();
+    let own = (waker, wake);
+    let to = (journal, store);
+    let mut heartbeat = Heartbeat::new(inbox, own, (jobs, looks()), to, board, false).unwrap();
+    heartbeat.rewire(voting(plan(1, &[], &[])), clock::now());
+    heartbeat.turn().unwrap();
+    assert!(matches!(tasks.try_recv(), Ok(Task::Stop)));
+    assert!(tasks.try_recv().is_err(), "one has room");
+    heartbeat.turn().unwrap();
+    let Ok(Task::Epoch(1, name, epoch)) = tasks.try_recv() else {
+        panic!("not offered again");
+    };
+    assert_eq!(&*name, "web");
+    assert!(epoch > Epoch::default());
+    heartbeat.turn().unwrap();
+    assert!(tasks.try_recv().is_err(), "taken once");
+}
+
+/// The same plan with a group that votes.
+fn voting(mut plan: Plan) -> Plan {
+    for group in &mut plan.groups {
+        let lease = lease::Settings {
+            group: 7,
+            me: 0,
+            priority: 100,
+            voters: lease::Voters {
+                nodes: 0b11,
+                witnesses: 0,
+                arbiter: false,
+                hash: 1,
+            },
+            lease: Duration::from_secs(5),
+            interval: Duration::from_secs(1),
+            granularity: lease::GRANULARITY,
+        };
+        group.settings.native = Some(Voting {
+            lease,
+            names: &["lb-a", "lb-b"],
+        });
+        group.boot = Some(lease::Boot {
+            id: lease::BootId(1),
+            stored: Epoch::default(),
+            longest: Duration::ZERO,
+            nonce: 0,
+        });
+    }
+    plan
 }
 
 #[test]

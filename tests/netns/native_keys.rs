@@ -84,3 +84,28 @@ fn a_wrong_key_is_counted_and_alarms_and_demotes_nobody() {
     a.group_until("web", "acknowledged again", |web| !web.alone);
     a.demand_no_change_since(mark);
 }
+
+/// Nobody has ever proved who that is: it is said, and nothing follows from it.
+#[test]
+fn a_wrong_key_from_the_first_start_is_said_and_decides_nothing() {
+    let site = Site::keyed();
+    for host in &site.hosts {
+        write_key(host, "new", 9);
+    }
+    let a = site.start_with(0, &config(0, "cluster", None));
+    a.becomes("MASTER");
+    let mark = a.mark();
+    let b = site.start_with(1, &config(1, "new", None));
+    for (agent, peer) in [(&a, "10.77.0.2"), (&b, "10.77.0.1")] {
+        let said = agent.said(&format!("{peer} on eth0 says that it is of this cluster"));
+        assert!(said.contains("key-file"), "{said}");
+        await_more(agent, "frames of another key", |agent| {
+            counter(agent, "key_id")
+        });
+        // Not for each of them.
+        assert_eq!(agent.count("says that it is of this cluster"), 1);
+        assert_eq!(agent.count("fail authentication"), 0);
+    }
+    a.demand_no_change_since(mark);
+    assert!(has(&a.host, VIP));
+}

@@ -1,6 +1,7 @@
 //! What does a frame mean for the groups?
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use super::{Herald, KNOWN};
 use crate::agent::board::LastHeard;
@@ -13,6 +14,9 @@ use crate::wire::native::{
     self, Class, Configuration, Expect, Frame, Group, Received, Rejected, Role, Statement, decode,
 };
 use crate::wire::vrrp;
+
+/// What a stranger can have us say is said this often at most.
+const DOUBT_EVERY: Duration = Duration::from_secs(60);
 
 /// How a frame begins that is for here.
 pub(crate) const MAGIC: u8 = native::MAGIC[0];
@@ -135,6 +139,7 @@ impl Herald {
         let interval = self.identity.interval;
         let event = match rejected.class() {
             Class::Unauthentic if of_peer => Event::Unauthentic { from },
+            Class::Unauthentic => return self.doubt(place, &rejected, from, times.1, out),
             Class::Stranger if self.is_living(&rejected) => Event::Conflict {
                 from,
                 field: ConflictField::Voters,
@@ -143,6 +148,30 @@ impl Herald {
             _ => return,
         };
         self.tell_all(event, times, slots, out);
+    }
+
+    /// A node that never had our key, or anybody else on this network: an operator should know, and
+    /// nothing follows from it.
+    fn doubt(
+        &mut self,
+        place: usize,
+        rejected: &Rejected,
+        from: IpAddr,
+        now: Instant,
+        out: &mut Out,
+    ) {
+        let is_of_us = matches!(rejected, Rejected::KeyId { .. } | Rejected::Mac);
+        let said_at = self.doubted_at.filter(|at| now.since(*at) < DOUBT_EVERY);
+        if !is_of_us || said_at.is_some() {
+            return;
+        }
+        self.doubted_at = Some(now);
+        let interface = &self.wires[place].facts.interface;
+        let text = format!(
+            "{from} on {interface} says that it is of this cluster and does not prove it (a heartbeat: \
+             {rejected}): if it is a node, its key-file is another one; it counts for nothing"
+        );
+        out.journal.offer(Entry::Note(Level::Warning, text));
     }
 
     /// Whether a stranger's frame is no recording, which would hold every promotion for ever.

@@ -84,6 +84,8 @@ pub(crate) struct Herald {
     answer: bool,
     /// Where authentic frames came from.
     known: Vec<IpAddr>,
+    /// When it was said that somebody else says that it is one of us.
+    doubted_at: Option<Instant>,
     /// What differs that may differ: said once for each peer.
     odd: Vec<u64>,
     // Reused, so that a turn allocates nothing.
@@ -118,6 +120,7 @@ impl Herald {
             spoke_at: Instant::default(),
             answer: false,
             known: Vec::new(),
+            doubted_at: None,
             odd: Vec::new(),
             entries: Vec::new(),
             heard: Vec::new(),

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::{Herald, KNOWN};
+use super::Herald;
 use crate::agent::board::LastHeard;
 use crate::agent::message::{Entry, Level};
 use crate::agent::slot::{Out, Slot};
@@ -92,9 +92,7 @@ impl Herald {
         passed.traffic.received += 1;
         let priority = 0;
         passed.traffic.last = Some(LastHeard { from, priority, at });
-        if !self.known.contains(&from) && self.known.len() < KNOWN {
-            self.known.push(from);
-        }
+        self.known.note(node, from);
         if let Some(jump) = jump {
             self.tell_all(Event::Doubt(jump), (at, now), slots, out);
         }
@@ -135,7 +133,7 @@ impl Herald {
         out: &mut Out,
     ) {
         self.passed[place].counters.count_rejected(&rejected);
-        let of_peer = self.known.contains(&from) || self.wires[place].facts.peers.contains(&from);
+        let of_peer = self.known.contains(from) || self.wires[place].facts.peers.contains(&from);
         let interval = self.identity.interval;
         let event = match rejected.class() {
             Class::Unauthentic if of_peer => Event::Unauthentic { from },

@@ -5,6 +5,7 @@
 //! is, whether it is of now, and whether its sender was told the same as this node.
 
 mod hear;
+mod senders;
 mod write;
 
 pub(crate) use hear::MAGIC;
@@ -24,6 +25,7 @@ use crate::wire::native::{
 
 use super::board::{LineFacts, PeerRow, Traffic};
 use super::slot::Slot;
+use senders::Senders;
 
 /// Who this node is to the others, and what it was told.
 #[derive(Clone)]
@@ -83,7 +85,7 @@ pub(crate) struct Herald {
     /// Somebody does not know yet that we hear it.
     answer: bool,
     /// Where authentic frames came from.
-    known: Vec<IpAddr>,
+    known: Senders,
     /// When it was said that somebody else says that it is one of us.
     doubted_at: Option<Instant>,
     /// What differs that may differ: said once for each peer.
@@ -96,9 +98,6 @@ pub(crate) struct Herald {
     id: u16,
 }
 
-/// Known senders at most: a cluster has 64 voters, each with a few addresses.
-const KNOWN: usize = 512;
-
 impl Herald {
     pub(crate) fn new(planned: PlannedHerald, now: Instant) -> Self {
         let PlannedHerald { identity, wires } = planned;
@@ -108,6 +107,7 @@ impl Herald {
             wires.len(),
             identity.lease,
         );
+        let known = Senders::new(identity.nodes.len());
         let mut herald = Self {
             peers: peers(&identity),
             passed: vec![Passed::default(); wires.len()],
@@ -119,7 +119,7 @@ impl Herald {
             told_all_at: Instant::default(),
             spoke_at: Instant::default(),
             answer: false,
-            known: Vec::new(),
+            known,
             doubted_at: None,
             odd: Vec::new(),
             entries: Vec::new(),

@@ -226,8 +226,22 @@ impl Drop for Stall {
 #[test]
 fn a_gate_that_cannot_be_renewed_in_time_is_an_alarm_and_makes_the_master_give_way() {
     let site = Site::new();
-    let [a, b] = pair(&site, staying, "nftables");
-    let watch = ask_everybody(&site, [&a.host, &b.host]);
+    let pair = pair(&site, staying, "nftables");
+    demand_way_of_a_stalled_gate(&site, pair);
+}
+
+#[test]
+fn a_gate_that_cannot_be_renewed_in_time_makes_the_master_of_a_cluster_give_way() {
+    let site = Site::keyed();
+    let pair = site.native_pair_of(|node, priority| {
+        Config::native(node, &[staying(priority)])
+            .heartbeat("interval = \"100ms\"\nmisses = 5\n\n[fencing]\ngate = \"nftables\"\n")
+    });
+    demand_way_of_a_stalled_gate(&site, pair);
+}
+
+fn demand_way_of_a_stalled_gate(site: &Site, [a, b]: [Agent; 2]) {
+    let watch = ask_everybody(site, [&a.host, &b.host]);
     answers(&watch, "lb-a", VIP, clock::now());
     let mark = a.mark();
     let stalled = clock::now();
@@ -243,7 +257,7 @@ fn a_gate_that_cannot_be_renewed_in_time_is_an_alarm_and_makes_the_master_give_w
     demand_no_two_answers(&watch.stop());
     // As good as ever.
     b.stop();
-    let watch = ask_everybody(&site, [&a.host, &b.host]);
+    let watch = ask_everybody(site, [&a.host, &b.host]);
     answers(&watch, "lb-a", VIP, clock::now());
 }
 

@@ -8,12 +8,14 @@
 //! --test-threads=1` looks at so many of each instead; a million takes about half a minute and
 //! half a gigabyte.
 
+#[path = "model/disk.rs"]
+mod disk;
 #[path = "model/search.rs"]
 mod search;
 #[path = "model/world.rs"]
 mod world;
 
-use search::search;
+use search::{Found, search};
 use world::{Bounds, State};
 
 /// Nothing else goes wrong than messages, sleep and clocks.
@@ -194,4 +196,116 @@ fn without_a_resign_the_next_waits_for_the_promise_and_then_holds() {
     is_reached(WITNESS, |state| {
         state.holders[1].is_some() && state.resigned().count() == 0
     });
+}
+
+/// Two nodes at a disk on which everything goes well.
+const DISK: disk::Bounds = disk::Bounds {
+    nodes: 2,
+    horizon: 6,
+    skew: 0,
+    wait: disk::L,
+    crashes: 0,
+    failures: 0,
+    tears: 0,
+    rests: 0,
+    eager: false,
+};
+
+fn disk_is_safe(name: &str, bounds: disk::Bounds) {
+    let usual = if bounds.eager { 6 * STATES } else { STATES };
+    let found = search(disk::State::new(bounds), states(usual), |_| None);
+    let (count, depth) = (found.states, found.depth);
+    println!(
+        "disk, {name}: {count} states, depth {depth}, all: {}",
+        found.complete
+    );
+    if let Some((invariant, way)) = found.way {
+        panic!("disk, {name}: {invariant}, after {way:#?}");
+    }
+}
+
+/// Clocks that differ by a tick.
+const SKEWED: disk::Bounds = disk::Bounds {
+    skew: 1,
+    wait: disk::L + 2,
+    ..DISK
+};
+
+#[test]
+fn no_delay_of_a_disk_makes_two_hold() {
+    disk_is_safe("two", DISK);
+    disk_is_safe("two, skewed", SKEWED);
+    disk_is_safe("three", disk::Bounds { nodes: 3, ..DISK });
+    let eager = true;
+    disk_is_safe("two, quick", disk::Bounds { eager, ..DISK });
+    disk_is_safe("two, quick and skewed", disk::Bounds { eager, ..SKEWED });
+}
+
+#[test]
+fn no_crash_at_a_disk_makes_two_hold() {
+    let crashes = 1;
+    disk_is_safe("crashes", disk::Bounds { crashes, ..DISK });
+    let torn = disk::Bounds {
+        crashes,
+        tears: 1,
+        ..DISK
+    };
+    disk_is_safe("torn", torn);
+    disk_is_safe("crashes, skewed", disk::Bounds { crashes, ..SKEWED });
+    let eager = true;
+    disk_is_safe("torn, quick", disk::Bounds { eager, ..torn });
+}
+
+#[test]
+fn no_failure_of_a_disk_makes_two_hold() {
+    let failures = 2;
+    disk_is_safe("failures", disk::Bounds { failures, ..DISK });
+    let rests = 1;
+    disk_is_safe("given back", disk::Bounds { rests, ..DISK });
+    let eager = true;
+    disk_is_safe(
+        "given back, quick",
+        disk::Bounds {
+            rests,
+            eager,
+            ..DISK
+        },
+    );
+}
+
+/// One tick less would be too little: the search sees it.
+#[test]
+fn a_wait_that_is_a_tick_too_short_is_found() {
+    for bounds in [DISK, SKEWED] {
+        let wait = bounds.wait - 1;
+        let eager = true;
+        let short = disk::Bounds {
+            wait,
+            eager,
+            ..bounds
+        };
+        let found = search(disk::State::new(short), 2_000_000, |_| None);
+        let what = found.way.as_ref().map(|(what, _)| what.as_str());
+        assert_eq!(what, Some("S1: two serve"), "{found:#?}");
+    }
+}
+
+/// The search is worth something only if it gets this far.
+#[test]
+fn the_disks_vote_moves_from_one_to_another() {
+    let most = 2_000_000;
+    let eager = disk::Bounds {
+        eager: true,
+        ..DISK
+    };
+    let start = |rests| disk::State::new(disk::Bounds { rests, ..eager });
+    let reaches = |name: &str, found: Found<disk::Action>| {
+        println!("disk, {name}: after {} states", found.states);
+        let what = found.way.as_ref().map(|(what, _)| what.as_str());
+        assert_eq!(what, Some(name), "{found:#?}");
+    };
+    let taken = |state: &disk::State| (state.moves > 0).then(|| "taken".to_owned());
+    reaches("taken", search(start(0), most, taken));
+    let handed = |state: &disk::State| state.handed.then(|| "handed".to_owned());
+    reaches("handed", search(start(1), most, handed));
 }

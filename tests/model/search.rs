@@ -3,11 +3,22 @@
 use std::collections::{HashSet, VecDeque};
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 
-use crate::world::{Action, State};
+/// What is searched.
+pub(crate) trait World: Clone + Hash {
+    /// What can happen in it.
+    type Action: Copy;
+
+    /// What can happen next.
+    fn actions(&self) -> Vec<Self::Action>;
+    /// Lets it happen; the name of the invariant that it violates.
+    fn apply(&mut self, action: Self::Action) -> Result<(), String>;
+    /// Whether it is looked at any further.
+    fn within_bounds(&self) -> bool;
+}
 
 /// What a search found.
 #[derive(Debug)]
-pub(crate) struct Found {
+pub(crate) struct Found<A> {
     /// Different states.
     pub(crate) states: usize,
     /// Actions to the farthest of them.
@@ -15,13 +26,17 @@ pub(crate) struct Found {
     /// There were no more.
     pub(crate) complete: bool,
     /// The way to the goal, or to the violated invariant, with its name.
-    pub(crate) way: Option<(String, Vec<Action>)>,
+    pub(crate) way: Option<(String, Vec<A>)>,
 }
 
 /// Explores at most `most` states, until an invariant is violated or `goal` names what it saw.
-pub(crate) fn search(start: State, most: usize, goal: impl Fn(&State) -> Option<String>) -> Found {
+pub(crate) fn search<W: World>(
+    start: W,
+    most: usize,
+    goal: impl Fn(&W) -> Option<String>,
+) -> Found<W::Action> {
     let mut seen: HashSet<u64, BuildHasherDefault<Pass>> = HashSet::default();
-    let mut parents: Vec<(usize, Option<Action>)> = vec![(0, None)];
+    let mut parents: Vec<(usize, Option<W::Action>)> = vec![(0, None)];
     let mut queue = VecDeque::from([(0, 0, start)]);
     let mut depth = 0;
     let found = |states, depth, complete, way| Found {
@@ -53,7 +68,7 @@ pub(crate) fn search(start: State, most: usize, goal: impl Fn(&State) -> Option<
     found(seen.len(), depth, true, None)
 }
 
-fn way(parents: &[(usize, Option<Action>)], mut place: usize) -> Vec<Action> {
+fn way<A: Copy>(parents: &[(usize, Option<A>)], mut place: usize) -> Vec<A> {
     let mut actions = Vec::new();
     while let (parent, Some(action)) = parents[place] {
         actions.push(action);
@@ -65,7 +80,7 @@ fn way(parents: &[(usize, Option<Action>)], mut place: usize) -> Vec<Action> {
 
 /// 64 bits stand for a state. Two of 30 million states share them with a probability of 1 in
 /// 40 000, and then one state too few is looked at.
-fn print(state: &State) -> u64 {
+fn print(state: &impl Hash) -> u64 {
     let mut hasher = Fold(0);
     state.hash(&mut hasher);
     hasher.finish()

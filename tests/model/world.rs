@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use crate::search::World;
 use floatlock::core::Instant;
 use floatlock::core::lease::{
     Boot, BootId, Effect, Epoch, Event, Lease, NodeId, Nonce, Request, Resign, Settings, Voters,
@@ -126,6 +127,78 @@ fn settings(bounds: Bounds, me: NodeId) -> Settings {
     }
 }
 
+impl World for State {
+    type Action = Action;
+
+    /// What can happen next.
+    fn actions(&self) -> Vec<Action> {
+        let mut actions = Vec::new();
+        for (id, node) in (0u8..).zip(&self.nodes) {
+            self.actions_of(id, node, &mut actions);
+        }
+        for message in &self.sent {
+            for to in 0..self.nodes.len() as u8 {
+                if self.nodes[usize::from(to)].lease.is_some() && concerns(message, to) {
+                    actions.push(Action::Arrive(*message, to));
+                }
+            }
+        }
+        actions
+    }
+
+    /// Lets it happen; the name of the invariant that it violates.
+    fn apply(&mut self, action: Action) -> Result<(), String> {
+        match action {
+            Action::Tick(id) => {
+                let together = if id == 0 || self.bounds.skewed {
+                    1
+                } else {
+                    self.nodes.len()
+                };
+                let nodes = self.nodes.iter_mut().skip(usize::from(id)).take(together);
+                nodes.for_each(|node| node.clock += 1);
+            }
+            Action::Wake(id) => self.step(id, Event::Time)?,
+            Action::Stand(id) => {
+                self.nodes[usize::from(id)].told = true;
+                self.step(id, Event::Stand)?;
+            }
+            Action::Arrive(message, to) => self.arrive(message, to)?,
+            Action::Stored(id) => self.store(id),
+            Action::HandOver(id, to) => {
+                self.handovers -= 1;
+                self.step(id, Event::HandOver(to))?;
+            }
+            Action::Crash(id) => {
+                self.crashes[usize::from(id)] -= 1;
+                let node = &mut self.nodes[usize::from(id)];
+                node.lease = None;
+                node.storing = None;
+                node.serving = false;
+            }
+            Action::Restart(id) => {
+                self.boot(id);
+                self.nodes[usize::from(id)].told = true;
+                if id < self.bounds.nodes {
+                    self.step(id, Event::Stand)?;
+                }
+            }
+        }
+        self.normalise();
+        self.check()
+    }
+
+    fn within_bounds(&self) -> bool {
+        (0u8..).zip(&self.nodes).all(|(id, node)| {
+            let boot = boot_id(id, node.boots);
+            let of_boot = |message: &&Message| {
+                matches!(message, Message::Request(_, request) if request.boot == boot)
+            };
+            self.sent.iter().filter(of_boot).count() <= self.bounds.requests[usize::from(id)]
+        })
+    }
+}
+
 impl State {
     /// All are up, their quarantine is over, nobody stands.
     pub(crate) fn new(bounds: Bounds) -> Self {
@@ -186,32 +259,6 @@ impl State {
         node.lease.is_some() && node.boots == boot
     }
 
-    pub(crate) fn within_bounds(&self) -> bool {
-        (0u8..).zip(&self.nodes).all(|(id, node)| {
-            let boot = boot_id(id, node.boots);
-            let of_boot = |message: &&Message| {
-                matches!(message, Message::Request(_, request) if request.boot == boot)
-            };
-            self.sent.iter().filter(of_boot).count() <= self.bounds.requests[usize::from(id)]
-        })
-    }
-
-    /// What can happen next.
-    pub(crate) fn actions(&self) -> Vec<Action> {
-        let mut actions = Vec::new();
-        for (id, node) in (0u8..).zip(&self.nodes) {
-            self.actions_of(id, node, &mut actions);
-        }
-        for message in &self.sent {
-            for to in 0..self.nodes.len() as u8 {
-                if self.nodes[usize::from(to)].lease.is_some() && concerns(message, to) {
-                    actions.push(Action::Arrive(*message, to));
-                }
-            }
-        }
-        actions
-    }
-
     fn may_tick(&self, id: NodeId) -> bool {
         let clocks = || self.nodes.iter().map(|node| node.clock);
         match id {
@@ -247,48 +294,6 @@ impl State {
             let others = (0..self.bounds.nodes).filter(|to| *to != id);
             actions.extend(others.map(|to| Action::HandOver(id, to)));
         }
-    }
-
-    /// Lets it happen; the name of the invariant that it violates.
-    pub(crate) fn apply(&mut self, action: Action) -> Result<(), String> {
-        match action {
-            Action::Tick(id) => {
-                let together = if id == 0 || self.bounds.skewed {
-                    1
-                } else {
-                    self.nodes.len()
-                };
-                let nodes = self.nodes.iter_mut().skip(usize::from(id)).take(together);
-                nodes.for_each(|node| node.clock += 1);
-            }
-            Action::Wake(id) => self.step(id, Event::Time)?,
-            Action::Stand(id) => {
-                self.nodes[usize::from(id)].told = true;
-                self.step(id, Event::Stand)?;
-            }
-            Action::Arrive(message, to) => self.arrive(message, to)?,
-            Action::Stored(id) => self.store(id),
-            Action::HandOver(id, to) => {
-                self.handovers -= 1;
-                self.step(id, Event::HandOver(to))?;
-            }
-            Action::Crash(id) => {
-                self.crashes[usize::from(id)] -= 1;
-                let node = &mut self.nodes[usize::from(id)];
-                node.lease = None;
-                node.storing = None;
-                node.serving = false;
-            }
-            Action::Restart(id) => {
-                self.boot(id);
-                self.nodes[usize::from(id)].told = true;
-                if id < self.bounds.nodes {
-                    self.step(id, Event::Stand)?;
-                }
-            }
-        }
-        self.normalise();
-        self.check()
     }
 
     /// Law 8: the old gate is closed first.

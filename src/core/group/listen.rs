@@ -29,12 +29,13 @@ impl Group {
     }
 
     /// "Set the Active_Down_Timer to Skew_Time": earlier, never later, since copies of one
-    /// resignation come on several lines. While another MASTER lives, it is that one's silence
-    /// that counts: whoever gives way to a better router resigns as well.
+    /// resignation come on several lines. While another MASTER lives, or may still answer though it
+    /// is dead, it is that one's silence that counts: whoever gives way to a better router resigns as
+    /// well, and so does one that was frozen while another took over.
     fn hear_resignation(&mut self, stand_at: Instant, from: IpAddr) -> Instant {
         let interval = self.interval();
         let was_master = self.rivals.resign(from);
-        if self.living_rival().is_some() {
+        if self.living_rival().is_some() || self.dying_until(self.now).is_some() {
             return stand_at;
         }
         self.preempt_at = None;

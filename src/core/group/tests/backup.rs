@@ -46,6 +46,22 @@ fn rfc9568_6_4_2_a_resignation_leaves_the_skew_time() {
 }
 
 #[test]
+fn the_resignation_of_one_says_nothing_of_another_that_may_still_answer() {
+    // The MASTER of before thaws and resigns, just when the one of now has died.
+    let mut bench = Bench::backup(settings(100));
+    bench.hear(advert_from(8, 200));
+    for _ in 0..4 {
+        bench.wait(SECOND);
+        bench.hear(advert_from(9, 150));
+    }
+    bench.wait(SECOND * 3 / 2);
+    bench.hear(advert_from(8, RESIGN));
+    let down = election::master_down(Version::V3, 100, SECOND, 3);
+    assert_eq!(bench.until_change(), down - SECOND * 3 / 2);
+    assert!(matches!(bench.group.view().cause, Cause::Silence { .. }));
+}
+
+#[test]
 fn of_two_nodes_the_other_stands_at_once_when_one_resigns() {
     let mut bench = Bench::backup(Settings {
         pair: true,

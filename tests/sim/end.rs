@@ -70,6 +70,15 @@ impl World {
         }
     }
 
+    /// The same where the agent ends only now, and its addresses would not go off. An owner's are its
+    /// own.
+    pub(crate) fn clear_up_after(&mut self, node: usize) {
+        let host = &mut self.hosts[node];
+        if self.act != Act::Weather && !host.is_owner() {
+            host.kernel = Default::default();
+        }
+    }
+
     /// The agent runs again: at once, or as soon as the one that is stopping has ended.
     fn return_to(&mut self, node: usize) {
         self.hosts[node].returns_after = Some(Duration::ZERO);
@@ -139,6 +148,7 @@ impl World {
         let verdict = match (masters().next(), masters().count()) {
             (Some(master), 1) if master.kernel.on == ALL => self.is_best(master),
             (Some(_), 1) => Err("the MASTER has its addresses on".to_owned()),
+            (None, _) if self.is_owner_alone() => Ok(()),
             (_, count) => Err(format!("exactly one node is MASTER, not {count}")),
         };
         let verdict = verdict.and_then(|()| match self.hosts.iter().all(|host| others(&host)) {
@@ -154,6 +164,16 @@ impl World {
         }
         let verdict = verdict.map_err(|law| format!("liveness: once all is healed, {law}"));
         self.uphold(0, verdict);
+    }
+
+    /// An owner was stopped, and its host, which is on, goes on answering for the address: it was its
+    /// own before there was an agent. Whoever is left has asked, and was answered.
+    fn is_owner_alone(&self) -> bool {
+        let answers =
+            |host: &Host| host.is_owner() && host.agent.is_none() && host.answers(self.now);
+        let mut agents = self.hosts.iter().filter_map(|host| host.agent.as_ref());
+        self.hosts.iter().any(|host| answers(host) && host.has_link)
+            && agents.all(|agent| agent.ledger.was_answered())
     }
 
     /// Nobody who would preempt is better.

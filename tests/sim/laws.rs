@@ -66,6 +66,8 @@ pub(crate) struct Ledger {
     announces: bool,
     /// Whether it asked who answers since it last heard an advert, and what came of it.
     looks: Looks,
+    /// Whether the last look that ended was answered, and no advert was heard since.
+    answered: bool,
     stop_at: Option<Instant>,
     /// When it last learnt that somebody works on what it asked for.
     worked_at: Instant,
@@ -110,6 +112,7 @@ impl Ledger {
             thawed_at: now,
             announces: false,
             looks: Looks::Never,
+            answered: false,
             stop_at: None,
             worked_at: Instant::default(),
             works_at: Instant::default(),
@@ -136,6 +139,7 @@ impl Ledger {
                 // What is heard may leave a wait as it is, also one for the next look.
                 self.stirred_at = self.stirred_at.max(self.now);
                 self.looks = Looks::Never;
+                self.answered = false;
                 self.longest_interval = self.longest_interval.max(heard.interval);
                 count(&mut self.heard, self.now, packet);
             }
@@ -155,7 +159,11 @@ impl Ledger {
                 self.stirred_at = self.stirred_at.max(self.now);
                 self.longest_interval = self.longest_interval.max(new.interval).max(down / 100);
             }
-            Event::Looked(ticket, true) if self.looks == Looks::Asks(ticket) => {
+            Event::Looked(ticket, answered) if self.looks == Looks::Asks(ticket) => {
+                self.answered = answered;
+                if !answered {
+                    return;
+                }
                 self.looks = Looks::Answered;
                 self.stirred_at = self.now + LOOKS_APART;
             }
@@ -170,6 +178,11 @@ impl Ledger {
             }
             _ => {}
         }
+    }
+
+    /// Whether it was answered when it last asked who answers, or asks again after that.
+    pub(crate) fn was_answered(&self) -> bool {
+        self.answered
     }
 
     /// The longest wait that settings and adverts of so far explain.

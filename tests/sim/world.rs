@@ -472,6 +472,7 @@ impl World {
         if agent.group.view().role == RoleName::Stopped {
             self.note(Some(node), || "the agent ends".to_owned());
             self.end(node);
+            self.clear_up_after(node);
         }
     }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 use floatlock::config::Family;
 use floatlock::lab::{Host, Lab, Lan, clock};
 use floatlock::net::addresses::Placed;
-use floatlock::net::look::{Claim, Lookout};
+use floatlock::net::look::{Claim, Lookout, Sign};
 use floatlock::sys::packet::PacketSocket;
 use floatlock::wire::arp;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -113,6 +113,7 @@ fn a_neighbour_that_has_the_address_is_found_without_an_address_of_our_own() {
     for (claim, vip) in found.unwrap().into_iter().zip([VIP, VIP6]) {
         let claim = claim.unwrap_or_else(|| panic!("nobody answers for {vip}"));
         assert_eq!((claim.mac, claim.address), (mac, vip.parse().unwrap()));
+        assert_eq!(claim.sign, Sign::Has);
         assert_eq!(&*claim.interface, "eth0");
     }
 }
@@ -125,6 +126,35 @@ fn an_address_that_nobody_has_is_answered_for_by_nobody() {
         ["10.77.0.101", "fd77::101"].map(|vip| ask(&mut lookout, &on("eth0", vip)))
     });
     assert_eq!(found.unwrap(), [None, None]);
+}
+
+#[test]
+fn rfc5227_2_1_1_a_neighbour_that_probes_as_well_is_heard() {
+    let site = Site::new();
+    let (mac, b) = (site.mac_of_b(), site.b.clone());
+    let found = site.a.run(move || {
+        let mut lookout = Lookout::default();
+        ["10.77.0.101", "fd77::101"].map(|vip| {
+            let placed = on("eth0", vip);
+            let family = Family::of(placed.address);
+            assert!(
+                lookout
+                    .open(&placed.interface, family, clock::now())
+                    .unwrap()
+            );
+            lookout.expect(&placed).unwrap();
+            let neighbour = placed.clone();
+            let nobody = b
+                .run(move || ask(&mut Lookout::default(), &neighbour))
+                .unwrap();
+            (nobody, listen(&mut lookout, placed.address, SOON))
+        })
+    });
+    for (nobody, claim) in found.unwrap() {
+        assert_eq!(nobody, None, "who only listens is no answer");
+        let claim = claim.expect("a probe");
+        assert_eq!((claim.mac, claim.sign), (mac, Sign::Probes));
+    }
 }
 
 #[test]

@@ -55,9 +55,9 @@ const NATIVE_SEEDS: u64 = 20_000;
 /// The same of native clusters: an epoch that was not stored ahead; votes of a candidate that gave
 /// way; a look cut short by a short lease; silence while a host stood still; requests refused a moment
 /// too early, or overtaking a RESIGN; a better candidate that waited for its beat; a look that was answered
-/// once.
-const NATIVE_ONCE_BROKEN: [u64; 14] = [
-    267, 117, 223, 250, 150, 745, 126, 198, 868, 1444, 2419, 25, 8308, 11237,
+/// once; two that looked at the same time.
+const NATIVE_ONCE_BROKEN: [u64; 17] = [
+    267, 117, 223, 250, 150, 745, 126, 198, 868, 1444, 2419, 25, 8308, 11237, 244, 1004, 10219,
 ];
 
 /// The seed that is to be told.

@@ -221,6 +221,7 @@ impl Heartbeat {
             Command::AddressLost(key) => (key, Event::AddressLost),
             Command::Persisted(key, epoch) => (key, Event::Vote(lease::Event::Persisted(epoch))),
             Command::Looked(key, ticket, answered) => (key, Event::Looked(ticket, answered)),
+            Command::Probed(key, ticket) => (key, Event::Probed(ticket)),
             Command::HandOver(key, to, force, answer) => {
                 return self.hand_over(key, to, force, &answer);
             }

@@ -17,11 +17,11 @@ use pnet_base::MacAddr;
 use crate::config::Family;
 use crate::core::Instant;
 use crate::net::addresses::Placed;
-use crate::net::look::{Claim, Lookout, sample};
+use crate::net::look::{Claim, Lookout, Sign, sample};
 use crate::sys::clock;
 use crate::sys::wake::Wake;
 
-use super::message::{Ask, Command, Entry, Heart, Key, Level, Outbox};
+use super::message::{Ask, Command, Entry, Heart, Key, Level, Outbox, Question};
 
 /// When the probes go out, from the first one on.
 const PROBES: [Duration; 3] = [
@@ -31,6 +31,8 @@ const PROBES: [Duration; 3] = [
 ];
 /// When it is over.
 const OVER: Duration = Duration::from_millis(13);
+/// However many probe, a guard answers no more often.
+const GUARD_EVERY: Duration = Duration::from_millis(1);
 /// What can come again and again is said this far apart.
 const SAY_EVERY: Duration = Duration::from_secs(10);
 
@@ -42,6 +44,7 @@ pub(crate) struct Looker {
     journal: Outbox<Entry>,
     lookout: Lookout,
     looks: Vec<Look>,
+    guards: Vec<Guard>,
     /// When it was last said of a group who answers, or why nobody can be asked.
     said: BTreeMap<Key, Instant>,
 }
@@ -55,6 +58,21 @@ struct Look {
     began: Instant,
     probes: usize,
     answer: Option<Claim>,
+    /// Somebody else looks, or is about to hold.
+    probed: bool,
+}
+
+/// A group whose addresses are going on, see [`Question::Guard`].
+struct Guard {
+    key: Key,
+    sample: Vec<Placed>,
+    next_at: Instant,
+}
+
+fn is_of(sample: &[Placed], claim: &Claim) -> bool {
+    let asked =
+        |placed: &Placed| placed.address == claim.address && placed.interface == claim.interface;
+    sample.iter().any(asked)
 }
 
 impl Look {
@@ -68,10 +86,7 @@ impl Look {
     }
 
     fn asks_for(&self, claim: &Claim) -> bool {
-        let asked = |placed: &Placed| {
-            placed.address == claim.address && placed.interface == claim.interface
-        };
-        self.sample.iter().any(asked)
+        is_of(&self.sample, claim)
     }
 }
 
@@ -88,6 +103,7 @@ impl Looker {
             journal,
             lookout: Lookout::default(),
             looks: Vec::new(),
+            guards: Vec::new(),
             said: BTreeMap::new(),
         }
     }
@@ -101,7 +117,7 @@ impl Looker {
             self.end_looks(now);
             self.take_all();
             self.probe();
-            if self.looks.is_empty() {
+            if self.looks.is_empty() && self.guards.is_empty() {
                 self.lookout.rest();
             }
             self.wait_or_abort();
@@ -118,10 +134,16 @@ impl Looker {
     fn begin(&mut self, ask: Ask) {
         let mut chosen = sample(&ask.addresses.managed);
         chosen.retain(|placed| self.can_ask(&ask, placed));
-        let Some(ticket) = ask.ticket else {
+        if ask.what == Question::Ready {
             return;
-        };
+        }
         self.looks.retain(|look| look.key != ask.key);
+        self.guards.retain(|guard| guard.key != ask.key);
+        let ticket = match ask.what {
+            Question::Look(ticket) => ticket,
+            Question::Guard => return self.guard(ask.key, chosen),
+            Question::Ready | Question::Rest => return,
+        };
         if chosen.is_empty() {
             return self.heart.send(Command::Looked(ask.key, ticket, false));
         }
@@ -133,6 +155,15 @@ impl Looker {
             began: clock::now(),
             probes: 0,
             answer: None,
+            probed: false,
+        });
+    }
+
+    fn guard(&mut self, key: Key, sample: Vec<Placed>) {
+        self.guards.push(Guard {
+            key,
+            sample,
+            next_at: clock::now(),
         });
     }
 
@@ -142,23 +173,50 @@ impl Looker {
         if let Err(error) = &opened {
             self.say_blind(ask.key, &ask.name, &placed.interface, error);
         }
+        if matches!(opened, Ok(true)) {
+            // Without it this host is blind for other lookers only, as a switch may make it anyway.
+            let _ = self.lookout.expect(placed);
+        }
         opened.unwrap_or(false)
     }
 
     fn hear(&mut self) {
-        let (looks, mut answers) = (&self.looks, Vec::new());
+        let (looks, guards, mut claims) = (&self.looks, &self.guards, Vec::new());
         self.lookout.hear(|claim| {
-            if looks.iter().any(|look| look.asks_for(&claim)) {
-                answers.push(claim);
+            let guarded = || guards.iter().any(|guard| is_of(&guard.sample, &claim));
+            if looks.iter().any(|look| look.asks_for(&claim)) || guarded() {
+                claims.push(claim);
             }
         });
-        for claim in answers {
+        for claim in claims {
             if self.lookout.is_own(claim.mac) {
                 continue;
             }
             for look in self.looks.iter_mut().filter(|look| look.asks_for(&claim)) {
-                look.answer.get_or_insert_with(|| claim.clone());
+                match claim.sign {
+                    Sign::Has => drop(look.answer.get_or_insert_with(|| claim.clone())),
+                    Sign::Probes => look.probed = true,
+                }
             }
+            if claim.sign == Sign::Probes {
+                self.defend(&claim);
+            }
+        }
+    }
+
+    /// Whoever probes for what is going on here hears a probe before its look is over.
+    fn defend(&mut self, claim: &Claim) {
+        let now = clock::now();
+        for guard in &mut self.guards {
+            if guard.next_at > now || !is_of(&guard.sample, claim) {
+                continue;
+            }
+            guard.next_at = now + GUARD_EVERY;
+            // As good as one that was lost: the next probe is answered as well.
+            let _ = self.lookout.ask(&Placed {
+                address: claim.address,
+                interface: Arc::clone(&claim.interface),
+            });
         }
     }
 
@@ -166,8 +224,10 @@ impl Looker {
         while let Some(place) = self.looks.iter().position(|look| look.is_over(now)) {
             let look = self.looks.swap_remove(place);
             let answered = look.answer.is_some();
-            self.heart
-                .send(Command::Looked(look.key, look.ticket, answered));
+            self.heart.send(match look.probed && !answered {
+                true => Command::Probed(look.key, look.ticket),
+                false => Command::Looked(look.key, look.ticket, answered),
+            });
             if let Some(claim) = look.answer {
                 self.say_who(look.key, &look.name, &claim);
             }
@@ -201,6 +261,7 @@ impl Looker {
             interface,
             address,
             mac,
+            sign: _,
         } = claim;
         let mac = MacAddr::from(*mac);
         let text = format!("{name}: {mac} on {interface} answers for {address}");

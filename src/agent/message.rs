@@ -26,6 +26,8 @@ pub(crate) enum Command {
     Working(Key, Term),
     /// Whether another host answers for one of its addresses.
     Looked(Key, u64, bool),
+    /// Nobody does, but another one looks as well.
+    Probed(Key, u64),
     AddressLost(Key),
     /// The epoch is stored.
     Persisted(Key, Epoch),
@@ -131,9 +133,22 @@ pub(crate) enum Job {
 pub(crate) struct Ask {
     pub(crate) key: Key,
     pub(crate) name: Arc<str>,
-    /// None: only be ready, since opening sockets takes longer than a look may.
-    pub(crate) ticket: Option<u64>,
+    pub(crate) what: Question,
     pub(crate) addresses: Arc<Addresses>,
+}
+
+/// What the look thread is to do for a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Question {
+    /// Be ready: opening sockets takes longer than a look may.
+    Ready,
+    /// Ask, and answer with this number.
+    Look(u64),
+    /// The addresses are going on by this node's own vote alone: whoever probes for them is probed, too,
+    /// and so learns of it before they answer.
+    Guard,
+    /// They answer now, or are given up.
+    Rest,
 }
 
 /// A queue that its sender never waits for: what does not fit is counted.

@@ -14,7 +14,7 @@ use crate::wire::vrrp::Received;
 use super::board::{Holding, LeaseRow};
 use super::lease::Lease;
 use super::line::Line;
-use super::message::{Addresses, Ask, Before, Entry, Job, Key, Level, Outbox};
+use super::message::{Addresses, Ask, Before, Entry, Job, Key, Level, Outbox, Question};
 use super::plan::{Planned, Spoken};
 use super::recorder::Item;
 use super::store::Task;
@@ -59,6 +59,8 @@ pub(crate) struct Slot {
     seen: Epoch,
     /// What found the store's queue full; who asks for a greater one needs no smaller one.
     unstored: Option<Epoch>,
+    /// The look thread was told to guard the addresses.
+    guards: bool,
 }
 
 impl Slot {
@@ -88,9 +90,10 @@ impl Slot {
             spoken: planned.spoken,
             seen: Epoch::default(),
             unstored: None,
+            guards: false,
         };
         slot.carry_out(out);
-        slot.look(None, out);
+        slot.look(Question::Ready, out);
         slot
     }
 
@@ -117,7 +120,7 @@ impl Slot {
         }
         self.step(now, Event::Facts(planned.facts), out);
         if changed {
-            self.look(None, out);
+            self.look(Question::Ready, out);
             self.step(now, Event::AddressesChanged, out);
         }
     }
@@ -218,13 +221,22 @@ impl Slot {
         self.group.view().role == RoleName::Stopped
     }
 
-    fn look(&self, ticket: Option<u64>, out: &Out) {
+    fn look(&self, what: Question, out: &Out) {
         out.looks.offer(Ask {
             key: self.key,
             name: Arc::clone(&self.name),
-            ticket,
+            what,
             addresses: Arc::clone(&self.addresses),
         });
+    }
+
+    /// Only while it holds by its own vote alone: nobody else could be told otherwise.
+    fn guard(&mut self, on: bool, out: &Out) {
+        let own = self.group.view().authority;
+        let on = on && own.is_some_and(|own| own.alone);
+        if std::mem::replace(&mut self.guards, on) != on {
+            self.look(if on { Question::Guard } else { Question::Rest }, out);
+        }
     }
 
     fn carry_out(&mut self, out: &mut Out) {
@@ -241,6 +253,11 @@ impl Slot {
     }
 
     fn effect(&mut self, effect: Effect, out: &mut Out) {
+        match effect {
+            Effect::Acquire(_) => self.guard(true, out),
+            Effect::Open | Effect::Release(_) => self.guard(false, out),
+            _ => {}
+        }
         let addresses = || Arc::clone(&self.addresses);
         match effect {
             Effect::Advertise { priority } => {
@@ -300,7 +317,7 @@ impl Slot {
             }
             Effect::Announce(term) => out.jobs.offer(Job::Announce(self.key, term, addresses())),
             Effect::Hush => out.jobs.offer(Job::Hush(self.key)),
-            Effect::Look(ticket) => self.look(Some(ticket), out),
+            Effect::Look(ticket) => self.look(Question::Look(ticket), out),
             Effect::Report(report) => {
                 // The last word: nobody should take it for ready until it is silent long enough.
                 let ends = matches!(report, Report::Role { to, .. } if to == RoleName::Stopped);

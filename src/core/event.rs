@@ -48,6 +48,9 @@ pub enum Event {
     Working(Term),
     /// The answer to [`Effect::Look`]: whether another host answers for one of the addresses.
     Looked(u64, bool),
+    /// The answer to [`Effect::Look`]: nobody answers, but another host asked for one of the addresses
+    /// meanwhile, as one does that is about to take it.
+    Probed(u64),
     /// Somebody else took at least one of our addresses off while we hold them.
     AddressLost,
     /// The lease has ended: no advert has left this host for as long as it lasts, or its gate was not
@@ -193,7 +196,8 @@ pub enum Effect {
     /// Cancel what is still to be announced.
     Hush,
     /// Ask the network, in the manner of address conflict detection (RFC 5227), whether another
-    /// host answers for one of the addresses; answer with [`Event::Looked`] of the same number.
+    /// host answers for one of the addresses; answer with [`Event::Looked`] or [`Event::Probed`] of the
+    /// same number.
     Look(u64),
     /// Tell the operator.
     Report(Report),

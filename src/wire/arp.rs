@@ -46,16 +46,34 @@ impl Claim {
     /// 'sender IP address' is the address being probed for" tells that it is in use.
     #[must_use]
     pub fn read(frame: &[u8]) -> Option<Self> {
-        let frame = frame.first_chunk::<FRAME_LEN>()?;
-        let is_arp = frame[12..14] == [0x08, 0x06];
-        // Ethernet, IPv4, and the lengths of their addresses (RFC 826).
-        let is_known = frame[14..20] == [0, 1, 0x08, 0, 6, 4];
-        let is_either = matches!(frame[20..22], [0, 1 | 2]);
-        let mac = *frame[22..].first_chunk()?;
-        let address = Ipv4Addr::from(*frame[28..].first_chunk::<4>()?);
-        let claims = is_arp && is_known && is_either && !address.is_unspecified();
-        claims.then_some(Self { mac, address })
+        let (mac, address) = sender(frame.first_chunk()?)?;
+        (!address.is_unspecified()).then_some(Self { mac, address })
     }
+
+    /// The address that somebody probes for, who is about to claim it.
+    ///
+    /// RFC 5227, section 2.1.1: an "ARP Probe where the packet's 'target IP address' is the address
+    /// being probed for, and the packet's 'sender hardware address' is not the hardware address of any
+    /// of the host's interfaces" is a conflict, too.
+    #[must_use]
+    pub fn ahead(frame: &[u8]) -> Option<Self> {
+        let frame = frame.first_chunk::<FRAME_LEN>()?;
+        let (mac, nobody) = sender(frame)?;
+        let address = Ipv4Addr::from(*frame[38..].first_chunk::<4>()?);
+        let probes = frame[20..22] == [0, 1] && nobody.is_unspecified();
+        probes.then_some(Self { mac, address })
+    }
+}
+
+/// Who sent an ARP packet for IPv4 over Ethernet, and from which address.
+fn sender(frame: &[u8; FRAME_LEN]) -> Option<([u8; 6], Ipv4Addr)> {
+    let is_arp = frame[12..14] == [0x08, 0x06];
+    // Ethernet, IPv4, and the lengths of their addresses (RFC 826).
+    let is_known = frame[14..20] == [0, 1, 0x08, 0, 6, 4];
+    let is_either = matches!(frame[20..22], [0, 1 | 2]);
+    let mac = *frame[22..].first_chunk()?;
+    let address = Ipv4Addr::from(*frame[28..].first_chunk::<4>()?);
+    (is_arp && is_known && is_either).then_some((mac, address))
 }
 
 #[expect(clippy::expect_used, reason = "the array is as long as both headers")]
@@ -130,6 +148,19 @@ mod tests {
     }
 
     #[test]
+    fn rfc5227_2_1_1_a_probe_tells_of_the_address_that_somebody_is_about_to_claim() {
+        let claim = Claim {
+            mac: MAC,
+            address: VIP,
+        };
+        let mut asked = probe(MAC, VIP);
+        assert_eq!(Claim::ahead(&asked), Some(claim));
+        assert_eq!(Claim::ahead(&gratuitous(MAC, VIP)), None);
+        asked[21] = 2;
+        assert_eq!(Claim::ahead(&asked), None, "a reply");
+    }
+
+    #[test]
     fn what_is_no_arp_for_ipv4_over_ethernet_claims_nothing() {
         for (at, value) in [
             (12, 0x86),
@@ -149,7 +180,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
-            let _ = Claim::read(&bytes);
+            let _ = (Claim::read(&bytes), Claim::ahead(&bytes));
         }
 
         #[test]

@@ -102,23 +102,23 @@ pub fn drop_everything() -> Vec<Instruction> {
 }
 
 /// The filter of a packet socket of [`Family`]'s neighbour protocol, which sees frames from the
-/// Ethernet header on: those in which somebody says that an address is his, nothing else.
+/// Ethernet header on: those in which somebody says that an address is his, or is about to be.
 #[must_use]
 pub fn claims(family: Family) -> Vec<Instruction> {
     match family {
-        // ARP of a sender that has an address.
-        Family::V4 => vec![
-            op(LD_WORD, ARP_SENDER_AT),
-            jump(JEQ, 0, 0, 1),
-            op(RETURN, DROP),
-            op(RETURN, PASS),
-        ],
-        // ICMPv6, neighbour advertisement.
+        // ARP: every sender has an address, or is about to have one.
+        Family::V4 => vec![op(RETURN, PASS)],
+        // ICMPv6: neighbour advertisements, and solicitations from nobody's address.
         Family::V6 => vec![
             op(LD_BYTE, NEXT_HEADER_AT),
-            jump(JEQ, 58, 0, 3),
+            jump(JEQ, 58, 0, 8),
             op(LD_BYTE, ICMPV6_TYPE_AT),
-            jump(JEQ, 136, 0, 1),
+            jump(JEQ, 136, 5, 0),
+            jump(JEQ, 135, 0, 5),
+            op(LD_WORD, IPV6_SOURCE_AT),
+            jump(JEQ, 0, 0, 3),
+            op(LD_WORD, IPV6_SOURCE_AT + 12),
+            jump(JEQ, 0, 0, 1),
             op(RETURN, PASS),
             op(RETURN, DROP),
         ],
@@ -142,7 +142,7 @@ const PICK_LEN: usize = 15;
 /// Over the load of the VRID, the picking, and all but the last of the tail.
 const DROP_FROM_VERSION: u8 = 1 + PICK_LEN as u8 + 7;
 
-const ARP_SENDER_AT: u32 = 14 + 14;
+const IPV6_SOURCE_AT: u32 = 14 + 8;
 const NEXT_HEADER_AT: u32 = 14 + 6;
 const ICMPV6_TYPE_AT: u32 = 14 + 40;
 const VERSION_AT: u32 = 0;
@@ -325,15 +325,19 @@ mod tests {
     }
 
     #[test]
-    fn only_who_claims_an_address_wakes_who_looks() {
+    fn only_who_has_an_address_or_is_about_to_wakes_who_looks() {
         let (mac, v4, v6) = ([2; 6], [192, 0, 2, 1].into(), [0xfd; 16].into());
         let arp = claims(Family::V4);
         assert!(passes(&arp, &arp::gratuitous(mac, v4)));
-        assert!(!passes(&arp, &arp::probe(mac, v4)));
-        assert!(!passes(&arp, &arp::gratuitous(mac, v4)[..20]));
+        assert!(passes(&arp, &arp::probe(mac, v4)));
         let ndp = claims(Family::V6);
         assert!(passes(&ndp, &ndp::unsolicited(mac, v6, false)));
-        assert!(!passes(&ndp, &ndp::probe(mac, v6)));
+        assert!(passes(&ndp, &ndp::probe(mac, v6)));
+        for byte in [22, 37] {
+            let mut resolves = ndp::probe(mac, v6);
+            resolves[byte] = 0xfe;
+            assert!(!passes(&ndp, &resolves));
+        }
         assert!(!passes(&ndp, &ndp::unsolicited(mac, v6, false)[..50]));
         let mut tcp = ndp::unsolicited(mac, v6, false);
         tcp[20] = 6;

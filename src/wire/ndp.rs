@@ -50,15 +50,21 @@ pub fn unsolicited(mac: [u8; 6], address: Ipv6Addr, router: bool) -> [u8; FRAME_
 pub fn probe(mac: [u8; 6], address: Ipv6Addr) -> [u8; PROBE_LEN] {
     let mut frame = [0; PROBE_LEN];
     let [.., a, b, c] = address.octets();
-    // RFC 4291, section 2.7.1, and its Ethernet address.
-    let mut solicited = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 1, 0xff00, 0).octets();
-    solicited[13..].copy_from_slice(&[a, b, c]);
     write_ethernet(&mut frame[..IPV6_AT], mac, [0x33, 0x33, 0xff, a, b, c]);
-    let (nobody, solicited) = (Ipv6Addr::UNSPECIFIED, solicited.into());
+    let (nobody, solicited) = (Ipv6Addr::UNSPECIFIED, solicited_node(address));
     let payload = (PROBE_LEN - ICMPV6_AT) as u16;
     write_ipv6(&mut frame[IPV6_AT..ICMPV6_AT], nobody, solicited, payload);
     write_solicitation(&mut frame[ICMPV6_AT..], address, solicited);
     frame
+}
+
+/// The multicast address that solicitations of `address` go to (RFC 4291, section 2.7.1).
+#[must_use]
+pub fn solicited_node(address: Ipv6Addr) -> Ipv6Addr {
+    let [.., a, b, c] = address.octets();
+    let mut solicited = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 1, 0xff00, 0).octets();
+    solicited[13..].copy_from_slice(&[a, b, c]);
+    solicited.into()
 }
 
 /// An address that somebody says is his, and by which hardware address.
@@ -78,14 +84,28 @@ impl Claim {
     /// would carry the right one.
     #[must_use]
     pub fn read(frame: &[u8]) -> Option<Self> {
+        Self::of(frame.first_chunk()?, 136)
+    }
+
+    /// The address that somebody solicits from nobody's, who is about to claim it.
+    ///
+    /// RFC 4862, section 5.4.3: "If the source address of the Neighbor Solicitation is the unspecified
+    /// address, the solicitation is from a node performing Duplicate Address Detection."
+    #[must_use]
+    pub fn ahead(frame: &[u8]) -> Option<Self> {
         let frame = frame.first_chunk::<OPTION_AT>()?;
+        let is_from_nobody = frame[IPV6_AT + 8..IPV6_AT + 24] == [0; 16];
+        Self::of(frame, 135).filter(|_| is_from_nobody)
+    }
+
+    /// The target of an ICMPv6 message of this type that came from this link.
+    fn of(frame: &[u8; OPTION_AT], kind: u8) -> Option<Self> {
         let is_ipv6 = frame[12..14] == [0x86, 0xdd] && frame[IPV6_AT] >> 4 == 6;
         let is_on_link = frame[IPV6_AT + 6..IPV6_AT + 8] == [58 /* ICMPv6 */, 255];
-        let is_advertisement = frame[ICMPV6_AT..ICMPV6_AT + 2] == [136, 0];
+        let is_of_kind = frame[ICMPV6_AT..ICMPV6_AT + 2] == [kind, 0];
         let mac = *frame[6..].first_chunk()?;
         let address = Ipv6Addr::from(*frame[ICMPV6_AT + 8..].first_chunk::<16>()?);
-        let claims = is_ipv6 && is_on_link && is_advertisement;
-        claims.then_some(Self { mac, address })
+        (is_ipv6 && is_on_link && is_of_kind).then_some(Self { mac, address })
     }
 }
 
@@ -212,6 +232,19 @@ mod tests {
     }
 
     #[test]
+    fn rfc4862_5_4_3_a_probe_tells_of_the_address_that_somebody_is_about_to_claim() {
+        let claim = Claim {
+            mac: MAC,
+            address: VIP,
+        };
+        let mut asked = probe(MAC, VIP);
+        assert_eq!(Claim::ahead(&asked), Some(claim));
+        assert_eq!(Claim::ahead(&unsolicited(MAC, VIP, false)), None);
+        asked[IPV6_AT + 8] = 0xfe;
+        assert_eq!(Claim::ahead(&asked), None, "only a neighbour that resolves");
+    }
+
+    #[test]
     fn what_is_no_advertisement_of_this_link_claims_nothing() {
         for (at, value) in [(12, 8), (14, 0x40), (20, 17), (21, 254), (54, 135), (55, 1)] {
             let mut frame = unsolicited(MAC, VIP, false);
@@ -223,7 +256,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..120)) {
-            let _ = Claim::read(&bytes);
+            let _ = (Claim::read(&bytes), Claim::ahead(&bytes));
         }
 
         #[test]

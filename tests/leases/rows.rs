@@ -265,6 +265,26 @@ fn two_nodes_that_boot_together() {
     .demand();
 }
 
+/// Neither of them holds, and neither hears the other: both look at the same time.
+#[test]
+fn two_nodes_that_boot_together_and_hear_nothing() {
+    pair(
+        "both boot together, no heartbeat arrives",
+        NATIVE,
+        |stage| {
+            mute(stage, 0, 1);
+            mute(stage, 1, 0);
+            let at = clock::now();
+            stage.start(0);
+            stage.start(1);
+            stage.somebody_answers(at);
+            stage.wait();
+            Deed::nothing(at)
+        },
+    )
+    .demand();
+}
+
 #[test]
 fn a_holder_that_is_cut_off_from_two_others() {
     Row {

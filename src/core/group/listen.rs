@@ -202,6 +202,15 @@ impl Group {
         });
     }
 
+    /// Under VRRP who is to stand is known by the priorities already, and a second look would delay a
+    /// takeover; of two of the native protocol that do not hear each other, one must give way.
+    pub(super) fn on_probed(&mut self, of: u64, out: &mut Vec<Effect>) {
+        match self.is_native() {
+            true => self.vote(lease::Event::Probed(of), out),
+            false => self.on_looked(of, false, out),
+        }
+    }
+
     fn stand(&mut self, out: &mut Vec<Effect>) {
         if let Some(gone_at) = self.dying_until(self.now) {
             self.role = Role::Backup(Vigil::until(gone_at));

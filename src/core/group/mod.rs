@@ -280,6 +280,7 @@ impl Group {
             Event::Ask(from) => self.on_ask(from, out),
             Event::Doubt(pause) => self.on_doubt(pause, out),
             Event::Looked(ticket, answered) => self.on_looked(ticket, answered, out),
+            Event::Probed(ticket) => self.on_probed(ticket, out),
             Event::HandOver(to) => self.on_hand_over(to, out),
             Event::Maintenance(on) => self.on_maintenance(on, out),
             Event::Stop => self.on_stop(out),

@@ -1,9 +1,9 @@
 //! What do the answers give? Votes that come in, and what they add up to.
 
-use super::Lease;
-use super::campaign::{Asked, Voice, Vote};
+use super::campaign::{Asked, Campaign, Voice, Vote};
 use super::epoch::{Epoch, NodeId};
 use super::words::{Authority, BootId, Effect, Loss, Nonce};
+use super::{APART, Lease};
 use crate::core::time::Instant;
 
 impl Lease {
@@ -51,26 +51,53 @@ impl Lease {
 
     pub(super) fn looked(&mut self, ticket: Nonce, answered: bool) {
         let silent = self.silent_at <= self.now;
-        let Some(campaign) = &mut self.campaign else {
+        let Some(campaign) = self.look_ends(ticket) else {
             return;
         };
-        if campaign.look != Some(ticket) || campaign.authority.is_some() {
-            return;
-        }
-        // Law 4: who stood still since it asked looks again; another may have taken over.
-        if campaign.look_at <= self.now {
-            return;
-        }
-        campaign.look = None;
         if answered {
             // A sign of life like any other: the gate was open then, and may be for as long as L, though
             // the host stands still when it is asked again.
             self.hear();
-        } else if silent && self.epochs.stored(campaign.epoch) {
+            return;
+        }
+        let epoch = campaign.epoch;
+        if !silent || !self.epochs.stored(epoch) {
+            return;
+        }
+        if let Some(campaign) = &mut self.campaign {
             // The deadline counts from a heartbeat that goes out now.
             campaign.alone = true;
             campaign.ask_at = self.now;
         }
+    }
+
+    /// RFC 5227, section 2.1.1: a probe of another host for the address "SHOULD" be treated as a
+    /// conflict. Both have seen nobody, and if both went on, both would hold. One looks again as soon as
+    /// the other is silent; that one waits as if it had been answered, and then finds the first.
+    pub(super) fn probed(&mut self, ticket: Nonce) {
+        let now = self.now;
+        let is_first = self.settings.voters.is_first(self.settings.me);
+        let Some(campaign) = self.look_ends(ticket) else {
+            return;
+        };
+        campaign.look_at = now + APART;
+        if !is_first {
+            self.hear();
+        }
+    }
+
+    fn look_ends(&mut self, ticket: Nonce) -> Option<&mut Campaign> {
+        let now = self.now;
+        let campaign = self.campaign.as_mut()?;
+        if campaign.look != Some(ticket) || campaign.authority.is_some() {
+            return None;
+        }
+        // Law 4: who stood still since it asked looks again; another may have taken over.
+        if campaign.look_at <= now {
+            return None;
+        }
+        campaign.look = None;
+        Some(campaign)
     }
 
     /// Counts the votes: begins, moves or ends the authority.

@@ -43,6 +43,8 @@ const HEAD_START: Duration = Duration::from_millis(200);
 
 /// A look takes 13 ms; its answer is none when it comes later than this after the question, or than L.
 const LOOK: Duration = Duration::from_millis(100);
+/// Two that looked at the same time: the first one looks again when the probes of the other are over.
+const APART: Duration = Duration::from_millis(10);
 
 /// A successor's question may overtake the RESIGN that frees the vote: it asks again after so long ...
 const HURRY: Duration = Duration::from_millis(2);
@@ -90,6 +92,11 @@ impl Voters {
     /// Two nodes alone: nobody outvotes them when they do not hear each other.
     const fn pair(&self) -> bool {
         !self.arbiter && self.witnesses == 0 && self.nodes.count_ones() <= 2
+    }
+
+    /// Of those that look at the same time, this one looks again at once; see [`Rank`].
+    const fn is_first(&self, node: NodeId) -> bool {
+        64 - self.nodes.leading_zeros() == node as u32 + 1
     }
 
     const fn is_node(&self, node: NodeId) -> bool {
@@ -237,6 +244,7 @@ impl Lease {
             Event::Arbiter(ticket, until) => self.arbiter(ticket, until),
             Event::ArbiterLost(ticket) => self.arbiter(ticket, Instant::default()),
             Event::Looked(ticket, answered) => self.looked(ticket, answered),
+            Event::Probed(ticket) => self.probed(ticket),
             Event::Hold(until) => self.hold(until, out),
             Event::Doubt => self.doubt(out),
             Event::Priority(priority) => self.settings.priority = priority,

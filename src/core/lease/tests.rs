@@ -673,6 +673,51 @@ fn one_of_a_pair_begins_alone_only_after_silence_and_an_unanswered_look() {
     assert_eq!(node.until(), Some(ms(4590)));
 }
 
+/// One of a pair that has just asked the network; with the number of its look.
+fn looking(node: u8) -> (Node, u64) {
+    let mut node = Node::booted(node, With::Nobody);
+    node.runs(0, 2000);
+    let out = node.at(2000, Event::Stand);
+    let Some(&Effect::Look(ticket)) = out.last() else {
+        panic!("{out:?}");
+    };
+    (node, ticket)
+}
+
+#[test]
+fn of_two_that_look_at_the_same_time_one_looks_again_at_once_and_the_other_waits() {
+    let looks = |out: &[Effect]| out.iter().any(|e| matches!(e, Effect::Look(_)));
+    let (mut first, ticket) = looking(1);
+    first.at(2013, Event::Probed(ticket));
+    assert_eq!(first.until(), None, "it does not hold");
+    assert!(!looks(&first.at(2022, Event::Time)), "the other one probes");
+    let out = first.at(2023, Event::Time);
+    let Some(&Effect::Look(ticket)) = out.last() else {
+        panic!("{out:?}");
+    };
+    first.at(2036, Event::Looked(ticket, false));
+    assert!(first.until().is_some());
+
+    let (mut second, ticket) = looking(0);
+    second.at(2013, Event::Probed(ticket));
+    for at in (2050..3050).step_by(50) {
+        assert!(!looks(&second.at(at, Event::Time)), "at {at}");
+    }
+    assert!(looks(&second.at(3054, Event::Time)), "P after the look");
+    assert_eq!(second.until(), None);
+}
+
+#[test]
+fn a_probe_during_a_look_of_before_is_none() {
+    let (mut node, ticket) = looking(1);
+    node.at(2001, Event::Probed(ticket + 1));
+    node.at(2013, Event::Looked(ticket, false));
+    let until = node.until();
+    assert!(until.is_some());
+    node.at(2014, Event::Probed(ticket));
+    assert_eq!(node.until(), until);
+}
+
 #[test]
 fn a_sign_of_life_during_the_look_makes_its_answer_worthless() {
     let (mut node, _) = Node::standing(0, With::Nobody);

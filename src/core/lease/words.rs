@@ -131,6 +131,8 @@ pub enum Event {
     ArbiterLost(Nonce),
     /// The look of this ticket was answered for one of the addresses, or not.
     Looked(Nonce, bool),
+    /// During the look of this ticket nobody answered, but the other one of the pair looked as well.
+    Probed(Nonce),
     /// Somebody disagrees on what safety rests on: nobody is promoted until then.
     Hold(Instant),
     /// This host may have stood still without its clock knowing: what it holds is worth nothing

@@ -1,14 +1,15 @@
 //! How are the neighbours on one interface asked, and heard? One packet socket a family.
 
+use std::collections::BTreeSet;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use socket2::SockFilter;
+use socket2::{Domain, SockFilter, Socket, Type};
 
-use super::Claim;
+use super::{Claim, Sign};
 use crate::config::Family;
 use crate::core::Instant;
 use crate::sys::mmsg::Inbox;
@@ -32,6 +33,10 @@ pub(super) struct Eye {
     mac: Option<[u8; 6]>,
     opened_at: Instant,
     is_deaf: bool,
+    /// RFC 4862, section 5.4.2: who probes joins "the solicited-node multicast address of the tentative
+    /// address", or the card and the switches would keep the probes of others away.
+    groups: Option<Socket>,
+    joined: BTreeSet<Ipv6Addr>,
 }
 
 impl Eye {
@@ -73,6 +78,8 @@ impl Eye {
             mac: None,
             opened_at: Instant::default(),
             is_deaf: true,
+            groups: None,
+            joined: BTreeSet::new(),
         })
     }
 
@@ -91,6 +98,23 @@ impl Eye {
 
     pub(super) fn is_own(&self, mac: [u8; 6]) -> bool {
         self.mac == Some(mac)
+    }
+
+    /// Joins what probes for the address are sent to: once, since the kernel may take its time.
+    pub(super) fn join(&mut self, address: Ipv6Addr) -> io::Result<()> {
+        let group = ndp::solicited_node(address);
+        if self.joined.contains(&group) {
+            return Ok(());
+        }
+        if self.groups.is_none() {
+            // Not bound: it only joins.
+            self.groups = Some(Socket::new(Domain::IPV6, Type::DGRAM.cloexec(), None)?);
+        }
+        if let Some(socket) = &self.groups {
+            socket.join_multicast_v6(&group, self.index)?;
+        }
+        self.joined.insert(group);
+        Ok(())
     }
 
     pub(super) fn ask(&self, address: IpAddr) -> io::Result<()> {
@@ -120,15 +144,30 @@ impl Eye {
     }
 
     fn read(&self, frame: &[u8]) -> Option<Claim> {
-        let (address, mac) = match self.family {
-            Family::V4 => arp::Claim::read(frame).map(|claim| (claim.address.into(), claim.mac)),
-            Family::V6 => ndp::Claim::read(frame).map(|claim| (claim.address.into(), claim.mac)),
-        }?;
+        let has = self.claim(frame, arp::Claim::read, ndp::Claim::read);
+        let probes = || self.claim(frame, arp::Claim::ahead, ndp::Claim::ahead);
+        let (sign, (address, mac)) = match has {
+            Some(claim) => (Sign::Has, claim),
+            None => (Sign::Probes, probes()?),
+        };
         Some(Claim {
             interface: Arc::clone(&self.interface),
             address,
             mac,
+            sign,
         })
+    }
+
+    fn claim(
+        &self,
+        frame: &[u8],
+        v4: fn(&[u8]) -> Option<arp::Claim>,
+        v6: fn(&[u8]) -> Option<ndp::Claim>,
+    ) -> Option<(IpAddr, [u8; 6])> {
+        match self.family {
+            Family::V4 => v4(frame).map(|claim| (claim.address.into(), claim.mac)),
+            Family::V6 => v6(frame).map(|claim| (claim.address.into(), claim.mac)),
+        }
     }
 
     pub(super) fn rest(&mut self) -> io::Result<()> {

@@ -21,7 +21,16 @@ use crate::sys::mmsg::Inbox;
 use eye::Eye;
 pub use sample::sample;
 
-/// A neighbour that says it has an address.
+/// What a neighbour does about an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sign {
+    /// It says that it has it.
+    Has,
+    /// It asks who has it, and is about to take it.
+    Probes,
+}
+
+/// A neighbour that has an address, or is about to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
     /// Where it was heard.
@@ -30,6 +39,8 @@ pub struct Claim {
     pub address: IpAddr,
     /// The neighbour's hardware address.
     pub mac: [u8; 6],
+    /// Which of the two.
+    pub sign: Sign,
 }
 
 /// Asks and hears on any number of interfaces.
@@ -61,6 +72,19 @@ impl Lookout {
         let sees = eye.sees();
         self.eyes.push(eye);
         Ok(sees)
+    }
+
+    /// Is ready to hear who else probes for this one; [`Lookout::open`] comes before it.
+    ///
+    /// # Errors
+    /// What the kernel says: `ENOBUFS` for too many, `ENODEV`. Those who have it are heard all the same.
+    pub fn expect(&mut self, placed: &Placed) -> io::Result<()> {
+        let IpAddr::V6(address) = placed.address else {
+            return Ok(());
+        };
+        let mut eyes = self.eyes.iter_mut();
+        let eye = eyes.find(|eye| eye.is(&placed.interface, Family::V6));
+        eye.map_or(Ok(()), |eye| eye.join(address))
     }
 
     /// Sends one probe; [`Lookout::open`] comes before it.

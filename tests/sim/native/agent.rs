@@ -98,6 +98,8 @@ impl World {
             jobs: Default::default(),
             work: 0,
             ledger: Ledger::default(),
+            look: None,
+            guards: false,
         };
         if let Some(agent) = &mut host.agent {
             agent.slots.push(slot);
@@ -343,15 +345,19 @@ impl World {
             Effect::Persist(epoch) => self.store(node, boots, group, epoch),
             Effect::Look(ticket) => agent.looks.push((group, ticket)),
             Effect::Open => {
+                slot.guards = false;
                 slot.right.let_through(kernel);
                 agent.has_news = true;
             }
             Effect::Disarm => kernel.armed = false,
             Effect::Acquire(term) => {
                 kernel.armed = true;
+                let own = slot.group.view().authority;
+                slot.guards = own.is_some_and(|own| own.alone);
                 self.ask(node, group, Change::Acquire, term);
             }
             Effect::Release(term) => {
+                slot.guards = false;
                 slot.right.shut(kernel);
                 self.ask(node, group, Change::Release, term);
             }

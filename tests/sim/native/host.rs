@@ -40,6 +40,19 @@ pub(crate) struct Slot {
     /// Numbers what the actuator works on.
     pub(crate) work: u32,
     pub(crate) ledger: Ledger,
+    /// The look that goes on.
+    pub(crate) look: Option<Look>,
+    /// It holds by its own vote alone, and its addresses are going on: whoever looks now is told so.
+    pub(crate) guards: bool,
+}
+
+/// A question whether anybody answers, and what is known so far.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Look {
+    pub(crate) ticket: u64,
+    pub(crate) answered: bool,
+    /// Somebody else looks, or is about to hold.
+    pub(crate) probed: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

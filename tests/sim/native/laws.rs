@@ -38,10 +38,8 @@ pub(crate) struct Court {
     parted_at: Option<Instant>,
     /// By host: when it asked the LAN last, ...
     looked_at: Vec<Instant>,
-    /// ... when it did so before it was promoted, if it was on its own vote, ...
+    /// ... and when it did so before it was promoted, if it was on its own vote.
     claimed: Vec<Option<Instant>>,
-    /// ... and when it opened its gate.
-    opened_at: Vec<Instant>,
 }
 
 /// A takeover that is measured.
@@ -67,22 +65,7 @@ impl Court {
             parted_at: None,
             looked_at: vec![Instant::default(); voters],
             claimed: vec![None; voters],
-            opened_at: vec![Instant::default(); voters],
         }
-    }
-}
-
-impl Court {
-    /// Without heartbeats two nodes alone know of each other by looks only; one that looks before the
-    /// other one opens its gate sees nobody.
-    fn claim_together(&self) -> bool {
-        let second = match self.opened_at[0] < self.opened_at[1] {
-            true => 1,
-            false => 0,
-        };
-        let first = 1 - second;
-        let looked = self.claimed[second].filter(|_| self.claimed[first].is_some());
-        looked.is_some_and(|at| at <= self.opened_at[first])
     }
 }
 
@@ -146,7 +129,7 @@ impl World {
         let court = &self.court[group];
         let is_parted = court.parted_at.is_some_and(lately);
         let is_unseen = self.is_unseen(group) && self.wire.cut_at.is_some_and(lately);
-        self.scenario.is_pair() && (is_parted || court.claim_together() || is_unseen)
+        self.scenario.is_pair() && (is_parted || is_unseen)
     }
 
     /// Heartbeats cut, and the host of the holder paused for a part of its lease just when it was looked
@@ -210,7 +193,6 @@ impl World {
             Effect::Renew(until) | Effect::Extend(until) => self.renews(node, group, until),
             Effect::Look(_) => self.court[group].looked_at[node] = self.now,
             Effect::Open => {
-                self.court[group].opened_at[node] = self.now;
                 let on = self.hosts[node].kernel[group].on;
                 self.uphold(on, "law 6: the gate opens when the addresses are on");
             }

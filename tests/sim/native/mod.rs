@@ -17,7 +17,7 @@ mod wire;
 pub(crate) mod world;
 
 /// Everything that enough seeds must have seen: a simulator that never gets there checks nothing.
-pub(crate) const ALL: [&str; 33] = [
+pub(crate) const ALL: [&str; 34] = [
     "start",
     "BACKUP",
     "CANDIDATE",
@@ -43,6 +43,7 @@ pub(crate) const ALL: [&str; 33] = [
     "statements dropped",
     "look: answered",
     "look: nobody",
+    "look: another looks",
     "two answer, as they may",
     "planned: handover",
     "planned: stop",

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use floatlock::core::{AddressFault, AddressFaultKind, Event};
 
-use super::host::{Change, Job};
+use super::host::{Change, Job, Look};
 use super::scenario::{MICRO, MILLI};
 use super::world::{Probe, What, World};
 
@@ -115,14 +115,21 @@ impl World {
             group,
             ticket,
             nth: 0,
-            answered: false,
         };
+        let Some(agent) = &mut self.hosts[node].agent else {
+            return;
+        };
+        agent.slots[group].look = Some(Look {
+            ticket,
+            answered: false,
+            probed: false,
+        });
         let wait = self.dice.between(MICRO * 10, MICRO * 100);
         self.after(wait, What::Probe(probe));
     }
 
     pub(crate) fn probe(&mut self, mut probe: Probe) {
-        let Probe { node, group, .. } = probe;
+        let Probe { node, .. } = probe;
         let host = &self.hosts[node];
         if host.boots != probe.boots || host.agent.is_none() {
             return;
@@ -131,17 +138,13 @@ impl World {
             return self.after(MILLI, What::Probe(probe));
         }
         if probe.nth == 3 {
-            let event = Event::Looked(probe.ticket, probe.answered);
-            self.saw(if probe.answered {
-                "look: answered"
-            } else {
-                "look: nobody"
-            });
-            return self.send_command(node, Some(group), event);
+            return self.look_is_over(probe);
         }
-        let others = (0..self.hosts.len()).filter(|other| *other != node);
-        let mut others = others.filter(|other| self.are_neighbours(node, *other));
-        probe.answered |= others.any(|other| self.hosts[other].answers(group, self.now));
+        for other in (0..self.hosts.len()).filter(|other| *other != node) {
+            if self.are_neighbours(node, other) {
+                self.is_probed(other, probe);
+            }
+        }
         probe.nth += 1;
         let wait = if probe.nth == 3 {
             LAST_WAIT
@@ -149,6 +152,50 @@ impl World {
             PROBE_EVERY
         };
         self.after(wait, What::Probe(probe));
+    }
+
+    /// What a host makes of a probe: its kernel answers; one that looks as well hears it; one whose
+    /// addresses are going on probes, too.
+    fn is_probed(&mut self, other: usize, probe: Probe) {
+        let answers = self.hosts[other].answers(probe.group, self.now);
+        let host = &mut self.hosts[other];
+        let (runs, wakes) = (!host.paused, !host.frozen && !host.paused);
+        let slot = host
+            .agent
+            .as_mut()
+            .map(|agent| &mut agent.slots[probe.group]);
+        if let Some(look) = slot.and_then(|slot| slot.look.as_mut()).filter(|_| runs) {
+            look.probed = true;
+        }
+        let slot = host.agent.as_ref().map(|agent| &agent.slots[probe.group]);
+        let guards = wakes && slot.is_some_and(|slot| slot.guards);
+        if let Some(look) = self.look_of(probe) {
+            look.answered |= answers;
+            look.probed |= guards;
+        }
+    }
+
+    fn look_of(&mut self, probe: Probe) -> Option<&mut Look> {
+        let agent = self.hosts[probe.node].agent.as_mut()?;
+        let look = agent.slots[probe.group].look.as_mut();
+        look.filter(|look| look.ticket == probe.ticket)
+    }
+
+    fn look_is_over(&mut self, probe: Probe) {
+        let Some(look) = self.look_of(probe).copied() else {
+            return;
+        };
+        let (what, event) = match (look.answered, look.probed) {
+            (true, _) => ("look: answered", Event::Looked(look.ticket, true)),
+            (false, true) => ("look: another looks", Event::Probed(look.ticket)),
+            (false, false) => ("look: nobody", Event::Looked(look.ticket, false)),
+        };
+        self.saw(what);
+        let agent = self.hosts[probe.node].agent.as_mut();
+        if let Some(agent) = agent {
+            agent.slots[probe.group].look = None;
+        }
+        self.send_command(probe.node, Some(probe.group), event);
     }
 
     /// Whether one host on the LAN reaches another.

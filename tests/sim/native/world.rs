@@ -18,6 +18,10 @@ use crate::dice::Dice;
 
 /// Something that will happen.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a queue holds a few hundred of them"
+)]
 pub(crate) enum What {
     Start(usize),
     Frame {
@@ -69,7 +73,6 @@ pub(crate) struct Probe {
     pub(crate) group: usize,
     pub(crate) ticket: u64,
     pub(crate) nth: u32,
-    pub(crate) answered: bool,
 }
 
 /// What passes by itself.

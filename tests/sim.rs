@@ -4,7 +4,8 @@
 //! checked after each step, then everything is healed, and one node must serve, for good.
 //!
 //! `FLOATLOCK_SEEDS=200000 cargo test --test sim` plays more of them, `FLOATLOCK_SEED=17` tells
-//! one of them in full; `cargo test --test sim native` plays those of the native protocol only.
+//! one of them in full; `cargo test --test sim native` plays those of the native protocol only, and
+//! `FLOATLOCK_LAW=S1` judges those by who answers alone, and by no law about how that comes to be.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

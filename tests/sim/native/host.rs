@@ -177,6 +177,14 @@ impl Host {
         runs && kernel.on && (!kernel.armed || opens())
     }
 
+    /// Whether an agent that runs has opened the gate, and has not shut it since.
+    pub(crate) fn opens(&self, group: usize) -> bool {
+        let runs = self.is_up && !self.paused && !self.frozen && self.has_link;
+        let agent = self.agent.as_ref().filter(|_| runs);
+        let slot = agent.and_then(|agent| agent.slots.get(group));
+        self.kernel[group].on && slot.is_some_and(|slot| slot.right.open)
+    }
+
     /// The same by the letter of its deadline.
     pub(crate) fn may_answer(&self, group: usize, now: Instant) -> bool {
         let kernel = &self.kernel[group];

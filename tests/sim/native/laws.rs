@@ -30,6 +30,8 @@ pub(crate) struct Court {
     pub(crate) answering: Vec<usize>,
     /// Two of a pair answer that could not know of each other.
     excused: bool,
+    /// The same by their agents, whatever the gates make of it.
+    excused_agents: bool,
     /// Since when nobody answers.
     pub(crate) silent_since: Instant,
     /// What was asked for, and how long nobody may answer for its sake.
@@ -60,6 +62,7 @@ impl Court {
             promised: vec![None; voters],
             answering: Vec::new(),
             excused: false,
+            excused_agents: false,
             silent_since: Instant::default(),
             watch: None,
             parted_at: None,
@@ -89,6 +92,26 @@ impl World {
         }
     }
 
+    /// S1 with every gate off: if their deadlines ended nothing, those agents that run would still not
+    /// let two answer. (With the agents off, as they are while they are frozen, the gates alone keep it.)
+    pub(crate) fn who_opens(&mut self) {
+        for group in 0..self.scenario.groups {
+            let opens = |node: &usize| self.hosts[*node].opens(group);
+            let mut open = (0..self.hosts.len()).filter(opens);
+            let (Some(first), Some(second)) = (open.next(), open.next()) else {
+                self.court[group].excused_agents = false;
+                continue;
+            };
+            let both = [first, second];
+            let is_legal = self.court[group].excused_agents || self.may_be_two(group, &both);
+            self.court[group].excused_agents = is_legal;
+            self.uphold(
+                is_legal,
+                "S1 without gates: at most one agent opens its own",
+            );
+        }
+    }
+
     fn note_partition(&mut self, group: usize) {
         if self.scenario.is_pair() && !self.are_neighbours(0, 1) {
             self.court[group].parted_at = Some(self.now);
@@ -110,7 +133,7 @@ impl World {
             court.excused = false;
             return;
         }
-        let is_legal = court.excused || self.may_be_two(group);
+        let is_legal = court.excused || self.may_be_two(group, &self.court[group].answering);
         self.court[group].excused = is_legal;
         if is_legal {
             self.saw("two answer, as they may");
@@ -118,9 +141,9 @@ impl World {
         self.uphold(is_legal, "S1: at most one answers");
     }
 
-    fn may_be_two(&self, group: usize) -> bool {
+    fn may_be_two(&self, group: usize, who: &[usize]) -> bool {
         let residue = |node: &usize| self.hosts[*node].residue_until > self.now;
-        if self.court[group].answering.iter().any(residue) {
+        if who.iter().any(residue) {
             return true;
         }
         // Two nodes alone do not survive that the LAN is parted; the promotion began a little

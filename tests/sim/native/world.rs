@@ -129,6 +129,8 @@ pub(crate) struct World {
     pub(crate) court: Vec<Court>,
     /// The first broken law.
     pub(crate) broken: Option<String>,
+    /// Only laws that begin like this are judged.
+    pub(crate) law: String,
     /// What was seen, and how often.
     pub(crate) seen: BTreeMap<&'static str, u64>,
     /// The longest that it took from the healing until somebody served, in thousandths of P.
@@ -159,6 +161,7 @@ impl World {
             dice,
             score: Score::new(detail),
             broken: None,
+            law: std::env::var("FLOATLOCK_LAW").unwrap_or_default(),
             seen: BTreeMap::new(),
             served_after: 0,
             steps: 0,
@@ -194,7 +197,7 @@ impl World {
     }
 
     pub(crate) fn uphold(&mut self, holds: bool, law: &str) {
-        if !holds {
+        if !holds && law.starts_with(&self.law) {
             self.change(|| format!("BREAKS: {law}"));
             self.broken.get_or_insert_with(|| law.to_owned());
         }
@@ -275,6 +278,7 @@ impl World {
             What::Due => self.is_due(),
         }
         self.who_answers();
+        self.who_opens();
     }
 
     fn timer(&mut self, node: usize, boots: u32) {

@@ -1,45 +1,112 @@
 #!/bin/sh
-# Breaks the voting core on purpose, one way at a time, and says which test notices. Whoever survives
-# marks a law that no test keeps.
+# Breaks the voting core and the gate on purpose, one way at a time, and says which test notices.
+# Whoever survives marks a law that no test keeps.
 #
 #   tests/mutants.sh            all of them, in a copy under target/mutants
 #   tests/mutants.sh promise    those whose names contain "promise"
 #
-# A mutant meets the unit tests of the core first, then the simulator of native clusters, with
-# FLOATLOCK_SEEDS seeds (2500). About a minute each.
+# Judges: `unit` tests of the library; the native simulator with all laws (`sim`), judged only by who
+# answers (`answers`), and the same as if no gate had a deadline, so that safety rests on the core alone
+# (`gateless`); the `model` checker; the kernel's `gate` in namespaces, and agents on
+# `hosts` behind it, as root. The simulator's frozen agents are the other way round: there the gate's
+# deadline is all that ends an answer.
+#
+# The first judge that notices is named. To ask all of them, and print who notices as a table:
+#
+#   FLOATLOCK_JUDGES="unit sim answers gateless model gate hosts" tests/mutants.sh
+#
+# The simulator plays FLOATLOCK_SEEDS seeds (2500). About a minute each.
 set -eu
 cd "$(dirname "$0")/.."
 chosen=${1:-}
 home=target/mutants
 mkdir -p "$home"
-export CARGO_TARGET_DIR="$PWD/$home/target" RUST_BACKTRACE=0
+export CARGO_TARGET_DIR="$PWD/$home/target" RUST_BACKTRACE=0 CARGO_PROFILE_DEV_DEBUG=0
 export FLOATLOCK_SEEDS="${FLOATLOCK_SEEDS:-2500}"
+asked=${FLOATLOCK_JUDGES:-}
 survivors=0
 
 fresh() {
+    mkdir -p "$home"
     rm -rf "$home/src" "$home/tests" "$home/benches"
-    cp -R Cargo.toml Cargo.lock src tests benches "$home/"
+    cp -Rp Cargo.toml Cargo.lock src tests benches "$home/"
 }
 
-# What noticed: a test that fails, or none. A mutant that does not compile is a mistake in here.
+# Whom a change of this file concerns.
+judges_of() {
+    case $1 in
+    src/core/*) echo unit sim answers gateless model ;;
+    src/gate/*) echo unit gate ;;
+    *) echo unit hosts ;;
+    esac
+}
+
+failed_test() {
+    sed -n "s/^test \(.*\) \.\.\. FAILED\$/\1/p; s/^thread '\([^ ']*\)' .*panicked.*/\1/p" "$1" |
+        sort -u | head -1 | sed 's/.*:://' | grep . || echo "yes"
+}
+
+broken_law() {
+    sed -n 's/^ *[0-9]* times: \(.*\); seeds \(\[[0-9]*\).*/\1; seed \2]/p' "$1" | head -1 | grep . ||
+        failed_test "$1"
+}
+
+# What the judge saw: a test, a law, or nothing.
 judged() (
     cd "$home"
-    if ! cargo test -q --lib --no-run >build.log 2>&1; then
-        echo "DOES NOT COMPILE"
-        return
-    fi
-    if ! cargo test -q --lib core:: >lib.log 2>&1; then
-        sed -n 's/^test \(.*\) \.\.\. FAILED$/\1/p; s/^thread .\(core::[^ ]*\). .*panicked.*/\1/p' \
-            lib.log | sort -u | head -1 | sed 's/^/unit test /'
-        return
-    fi
-    if ! cargo test -q --test sim native >sim.log 2>&1; then
-        sed -n 's/^ *[0-9]* times: \(.*\); seeds \(\[[0-9]*\).*/simulator: \1; \2]/p' sim.log |
-            head -1 | grep . || echo "simulator"
-        return
-    fi
-    echo "SURVIVES"
+    log=$1.log
+    case $1 in
+    unit) cargo test -q --lib >"$log" 2>&1 || failed_test "$log" ;;
+    sim) cargo test -q --test sim native >"$log" 2>&1 || broken_law "$log" ;;
+    answers) FLOATLOCK_LAW="S1:" cargo test -q --test sim native >"$log" 2>&1 || broken_law "$log" ;;
+    gateless)
+        FLOATLOCK_LAW="S1 without" cargo test -q --test sim native >"$log" 2>&1 || broken_law "$log"
+        ;;
+    model) timeout 300 cargo test -q --test model >"$log" 2>&1 || failed_test "$log" ;;
+    gate) timeout 300 cargo test -q --test gate >"$log" 2>&1 || failed_test "$log" ;;
+    hosts) timeout 300 cargo test -q --test netns gate:: >"$log" 2>&1 || failed_test "$log" ;;
+    *) echo "no such judge: $1" ;;
+    esac
 )
+
+compiles() (
+    cd "$home"
+    case $1 in
+    src/core/*) cargo test -q --lib --test sim --test model --no-run ;;
+    src/gate/*) cargo test -q --lib --test gate --no-run ;;
+    *) cargo test -q --lib --test netns --no-run ;;
+    esac >build.log 2>&1
+)
+
+# The first that notices.
+first() {
+    for judge in $(judges_of "$2"); do
+        seen=$(judged "$judge")
+        [ -z "$seen" ] || { printf '%-52s %s: %s\n' "$1" "$judge" "$seen" && return; }
+    done
+    printf '%-52s SURVIVES\n' "$1"
+    survivors=$((survivors + 1))
+}
+
+# Everybody, as a row of a table; what they saw goes to seen.txt.
+all() {
+    row="| $1 |" noticed=
+    for judge in $asked; do
+        case " $(judges_of "$2") " in
+        *" $judge "*) ;;
+        *) row="$row |" && continue ;;
+        esac
+        seen=$(judged "$judge")
+        if [ -n "$seen" ]; then
+            row="$row yes |" noticed=yes
+            echo "$1: $judge: $seen" >>"$home/seen.txt"
+        else
+            row="$row **no** |"
+        fi
+    done
+    echo "$row"
+    [ -n "$noticed" ] || survivors=$((survivors + 1))
+}
 
 # mutant NAME FILE OLD NEW: both may have several lines.
 mutant() {
@@ -50,10 +117,20 @@ mutant() {
         echo "$1: $2 does not say: $3" >&2
         exit 1
     fi
-    verdict=$(judged)
-    printf '%-44s %s\n' "$1" "$verdict"
-    case $verdict in SURVIVES | DOES*) survivors=$((survivors + 1)) ;; esac
+    if ! compiles "$2"; then
+        echo "$1: DOES NOT COMPILE, see $home/build.log"
+        survivors=$((survivors + 1))
+    elif [ -n "$asked" ]; then
+        all "$1" "$2"
+    else
+        first "$1" "$2"
+    fi
 }
+
+if [ -n "$asked" ]; then
+    echo "| mutant | $(echo "$asked" | sed 's/ / | /g') |"
+    echo "|---|$(echo "$asked" | sed 's/[^ ]* */---|/g')"
+fi
 
 lease=src/core/lease
 mutant "a promise one interval short" $lease/mod.rs \
@@ -117,6 +194,66 @@ mutant "a frame counts twice" src/core/mesh.rs \
     'return Verdict::Replayed;' ''
 mutant "a clock that stood still is no doubt" src/core/group/native.rs \
     'self.vote(lease::Event::Doubt, out);' ''
+
+mutant "a holder does not notice the end of its lease" $lease/candidate.rs \
+    'own.until <= now)' 'own.until <= now && false)'
+mutant "a lease that was lost is not given up" src/core/group/native.rs \
+    'Voted::Lost(Loss::Lapsed) => self.unvoted(out)' 'Voted::Lost(Loss::Lapsed) => {}'
+mutant "a vote lasts L from now, whenever it was asked for" $lease/answers.rs \
+    'campaign.vote(Vote { from, epoch, until });
+        campaign.acks_until' 'let until = self.now + self.settings.lease;
+        campaign.vote(Vote { from, epoch, until });
+        campaign.acks_until'
+mutant "an answer of long ago counts" $lease/campaign.rs \
+    'self.asked.retain(|asked| asked.until > now);' ''
+mutant "an epoch is never stored" $lease/epoch.rs \
+    'epoch <= self.mark
+' 'epoch <= self.mark || true
+'
+mutant "two that look at the same time both go on" $lease/answers.rs \
+    'if !is_first {
+            self.hear();
+        }' 'let _ = is_first;'
+mutant "a probe of another is no sign" src/core/group/listen.rs \
+    'self.vote(lease::Event::Probed(of), out)' 'self.vote(lease::Event::Looked(of, false), out)'
+
+mutant "gate: open for so long from now on" src/gate/slots.rs \
+    'self.set(DEADLINE, until.as_nanos());' 'let now = crate::sys::clock::now();
+        let left = until.since(now).max(std::time::Duration::from_millis(50));
+        self.set(DEADLINE, (now + left).as_nanos());'
+mutant "gate: nftables counts from when it was written" src/gate/writer.rs \
+    'Wish::Until(until) => Some(until.since(now))' \
+    'Wish::Until(until) => Some(until.since(now).max(Duration::from_millis(50)))'
+mutant "gate: a deadline that has passed ends nothing" src/gate/program.rs \
+    'code.if_less(R0, R1, open);' 'code.if_less(R0, R1, open);
+        code.if_less(R1, R0, open);'
+mutant "gate: closing does nothing" src/gate/slots.rs \
+    'self.set(DEADLINE, 0);' ''
+mutant "gate: arming does nothing" src/gate/slots.rs \
+    'self.set(ARMED, 1);' ''
+mutant "gate: what has no deadline is open" src/gate/program.rs \
+    'code.if_less(R0, R1, open);' 'code.if_less(R0, R1, open);
+        code.if_equal(R1, 0, open);'
+mutant "gate: answers to ARP go out" src/gate/program.rs \
+    'self.key_v4(14); // sender
+        self.check();' 'self.key_v4(14); // sender'
+mutant "gate: neighbour advertisements go out" src/gate/program.rs \
+    'self.pass_unless_byte(BYTES, 136);' 'self.pass_unless_byte(BYTES, 137);'
+mutant "gate: the host itself is not asked" src/gate/program.rs \
+    'self.key_v4(16); // destination
+        self.check();' 'self.key_v4(16); // destination'
+mutant "lease: a renewal that did not leave counts" src/agent/lease.rs \
+    '.filter(|_| sent)' '.filter(|_| sent || true)'
+mutant "lease: an opened gate forgets its end" src/agent/lease.rs \
+    'self.open = true;
+        self.shutter.open_until(self.granted);' 'self.open = true;
+        self.shutter.open_until(Instant::NEVER);'
+mutant "lease: giving up shuts nothing" src/agent/lease.rs \
+    'self.asked = None;
+        self.shutter.close();' 'self.asked = None;'
+mutant "lease: what was there before stays open" src/agent/lease.rs \
+    'shutter.close();
+        shutter.arm();' ''
 
 [ "$survivors" -eq 0 ] || {
     echo "$survivors survive" >&2

@@ -10,13 +10,15 @@
 
 #[path = "model/disk.rs"]
 mod disk;
+#[path = "model/fenced.rs"]
+mod fenced;
 #[path = "model/search.rs"]
 mod search;
 #[path = "model/world.rs"]
 mod world;
 
-use search::{Found, search};
-use world::{Bounds, State};
+use search::{Found, search, wander};
+use world::{Bounds, L, State};
 
 /// Nothing else goes wrong than messages, sleep and clocks.
 const WITNESS: Bounds = Bounds {
@@ -308,4 +310,109 @@ fn the_disks_vote_moves_from_one_to_another() {
     reaches("taken", search(start(0), most, taken));
     let handed = |state: &disk::State| state.handed.then(|| "handed".to_owned());
     reaches("handed", search(start(1), most, handed));
+}
+
+/// A pair with a disk on which everything goes well.
+const FENCED: fenced::Bounds = fenced::Bounds {
+    horizon: 24,
+    skew: 0,
+    promise: L + 1,
+    wait: fenced::L_DISK,
+    requests: 2,
+    crashes: 0,
+    handovers: 0,
+};
+const FENCED_SKEWED: fenced::Bounds = fenced::Bounds {
+    skew: 1,
+    promise: L + 2,
+    wait: fenced::L_DISK + 2,
+    ..FENCED
+};
+/// Ways of a hundred actions and more.
+const WALKS: usize = 5_000;
+
+fn fenced_is_safe(name: &str, bounds: fenced::Bounds) {
+    let start = fenced::State::new(bounds);
+    let told = |how: &str, found: Found<fenced::Action>| {
+        println!(
+            "fenced, {name}, {how}: {} states, depth {}",
+            found.states, found.depth
+        );
+        if let Some((invariant, way)) = found.way {
+            panic!("fenced, {name}: {invariant}, after {way:#?}");
+        }
+    };
+    told("all ways", search(start.clone(), states(STATES), |_| None));
+    let walks = states(WALKS) as u64;
+    told("some ways", wander(&start, (1, walks, 160), |_| None));
+}
+
+#[test]
+fn no_delay_makes_two_hold_that_have_a_disk() {
+    fenced_is_safe("pair", FENCED);
+    fenced_is_safe("pair, skewed", FENCED_SKEWED);
+}
+
+#[test]
+fn no_crash_makes_two_hold_that_have_a_disk() {
+    let crashes = 2;
+    fenced_is_safe("crashes", fenced::Bounds { crashes, ..FENCED });
+    fenced_is_safe(
+        "crashes, skewed",
+        fenced::Bounds {
+            crashes,
+            ..FENCED_SKEWED
+        },
+    );
+}
+
+#[test]
+fn no_handover_makes_two_hold_that_have_a_disk() {
+    let handovers = 2;
+    fenced_is_safe(
+        "handovers",
+        fenced::Bounds {
+            handovers,
+            ..FENCED
+        },
+    );
+    let crashes = 1;
+    let both = fenced::Bounds {
+        handovers,
+        crashes,
+        ..FENCED_SKEWED
+    };
+    fenced_is_safe("handovers and crashes, skewed", both);
+}
+
+#[test]
+fn a_pair_with_a_disk_gets_everywhere() {
+    let start = fenced::State::new(fenced::Bounds {
+        handovers: 1,
+        crashes: 1,
+        ..FENCED
+    });
+    let reaches = |name: &str, goal: fn(&fenced::State) -> bool| {
+        let found = wander(&start, (7, 200_000, 160), |state| {
+            goal(state).then(|| name.to_owned())
+        });
+        println!("fenced, {name}: after {} states", found.states);
+        let what = found.way.as_ref().map(|(what, _)| what.as_str());
+        assert_eq!(what, Some(name), "{found:#?}");
+    };
+    reaches("held by the disk's vote", |state| state.by_disk);
+    reaches("taken over by the disk's vote", |state| state.taken_by_disk);
+    reaches("handed over", |state| state.handed_over);
+    reaches("moved twice", |state| state.moves > 1);
+}
+
+/// One tick less would be too little, though peers grant votes: some way shows it.
+#[test]
+fn a_wait_that_is_a_tick_too_short_is_found_with_the_peers_grants_too() {
+    let wait = FENCED.wait - 1;
+    let start = fenced::State::new(fenced::Bounds { wait, ..FENCED });
+    let found = wander(&start, (5, 400_000, 160), |_| None);
+    println!("fenced, wait too short: after {} states", found.states);
+    let what = found.way.as_ref().map(|(what, _)| what.as_str());
+    assert_eq!(what, Some("S1: two serve"));
 }

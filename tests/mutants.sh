@@ -35,6 +35,7 @@ fresh() {
 # Whom a change of this file concerns.
 judges_of() {
     case $1 in
+    src/core/disk/*) echo unit model ;;
     src/core/*) echo unit sim answers gateless model ;;
     src/gate/*) echo unit gate ;;
     *) echo unit hosts ;;
@@ -254,6 +255,36 @@ mutant "lease: giving up shuts nothing" src/agent/lease.rs \
 mutant "lease: what was there before stays open" src/agent/lease.rs \
     'shutter.close();
         shutter.arm();' ''
+
+disk=src/core/disk/mod.rs
+mutant "disk: nobody waits for a slot that is held" $disk \
+    'since + self.settings.wait,' 'since,'
+mutant "disk: the wait is a quarter too short" $disk \
+    'since + self.settings.wait,' 'since + self.settings.wait / 4 * 3,'
+mutant "disk: the wait goes on though the slot changes" $disk \
+    'match before == others {' 'match before.len() == others.len() {'
+mutant "disk: the challenger does not look before it claims" $disk \
+    'Self::above(&others, ballot).or(begun)' 'None::<Blocked>'
+mutant "disk: who woke meanwhile is not seen" $disk \
+    'Self::above(&others, ballot).or(begun)' 'Self::above(\&others, ballot)'
+mutant "disk: the challenger does not look after it claimed" $disk \
+    'self.blocked = Self::above(others, ballot);' 'self.blocked = None::<Blocked>;'
+mutant "disk: the holder does not look after it renewed" $disk \
+    'match (Self::above(others, ballot), asked) {' 'match (None::<Blocked>, asked) {'
+mutant "disk: the vote counts from the answer" $disk \
+    'let until = asked + self.settings.lease;' 'let until = self.now + self.settings.lease;'
+mutant "disk: what cannot be read is free" $disk \
+    'let torn = others.iter().position(|sight| sight.record().is_none());' 'let torn = None::<usize>;'
+mutant "disk: what cannot be read hides nobody" $disk \
+    'Sight::Torn => Some(Blocked::Torn(place(at))),' 'Sight::Torn => None,'
+mutant "disk: a late completion counts" $disk \
+    'self.pending = Some(Pending::Void(op));' 'self.pending = Some(Pending::Wanted(op));'
+mutant "disk: the slot is clean before the vote is given up" $disk \
+    'Event::Clean => self.clean = !self.wants,' 'Event::Clean => (self.clean, self.wants) = (true, false),'
+mutant "disk: an old epoch serves under a new vote" src/core/disk/desk.rs \
+    'if ticket.epoch <= vote.above {' 'if ticket.epoch < Epoch::default() {'
+mutant "disk: an epoch serves before the slot says it" src/core/disk/desk.rs \
+    'if ticket.epoch <= vote.floor && !ticket.voted {' 'if !ticket.voted {'
 
 [ "$survivors" -eq 0 ] || {
     echo "$survivors survive" >&2

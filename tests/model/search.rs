@@ -14,6 +14,11 @@ pub(crate) trait World: Clone + Hash {
     fn apply(&mut self, action: Self::Action) -> Result<(), String>;
     /// Whether it is looked at any further.
     fn within_bounds(&self) -> bool;
+    /// What sort of action it is, and whose: a random way likes some sorts better than others.
+    fn sort(action: Self::Action) -> u64 {
+        let _ = action;
+        0
+    }
 }
 
 /// What a search found.
@@ -66,6 +71,60 @@ pub(crate) fn search<W: World>(
         }
     }
     found(seen.len(), depth, true, None)
+}
+
+/// Goes `count` ways of `steps` actions each, taken at random, since what takes long to happen is beyond
+/// every search; stops at an invariant that is violated, or at what `goal` names.
+pub(crate) fn wander<W: World>(
+    start: &W,
+    (seed, count, steps): (u64, u64, usize),
+    goal: impl Fn(&W) -> Option<String>,
+) -> Found<W::Action> {
+    let mut states = 0;
+    for walk in 0..count {
+        let swarm = seed ^ walk.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mut dice = Fold(swarm);
+        let (mut state, mut way) = (start.clone(), Vec::new());
+        for step in 0..steps {
+            let actions = state.actions();
+            dice.add(step as u64);
+            let weighed = actions.iter().map(|action| weight(swarm, W::sort(*action)));
+            let mut left = (dice.0 >> 17) % weighed.clone().sum::<u64>().max(1);
+            let chosen = weighed.zip(&actions).find(|(weight, _)| {
+                let here = left < *weight;
+                left = left.saturating_sub(*weight);
+                here
+            });
+            let Some((_, &action)) = chosen else {
+                break;
+            };
+            way.push(action);
+            states += 1;
+            let result = state.apply(action);
+            if let Some(name) = result.err().or_else(|| goal(&state)) {
+                return Found {
+                    states,
+                    depth: way.len(),
+                    complete: false,
+                    way: Some((name, way)),
+                };
+            }
+        }
+    }
+    Found {
+        states,
+        depth: steps,
+        complete: false,
+        way: None,
+    }
+}
+
+/// How much a way likes a sort of action: some it never takes (swarm testing, Groce et al., ISSTA 2012).
+fn weight(swarm: u64, sort: u64) -> u64 {
+    let mut dice = Fold(swarm);
+    dice.add(sort);
+    dice.add(sort);
+    [0, 1, 1, 4, 4, 16, 16, 64][(dice.0 >> 23) as usize % 8]
 }
 
 fn way<A: Copy>(parents: &[(usize, Option<A>)], mut place: usize) -> Vec<A> {

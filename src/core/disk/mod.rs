@@ -15,6 +15,7 @@
 //! Design, section 6 (the disk lock): a sector that all write would be clobbered by a late write, and an
 //! I/O time bound would make everybody wait for it.
 
+mod desk;
 mod record;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ use std::time::Duration;
 
 use super::lease::{BootId, Epoch};
 use super::time::Instant;
+pub use desk::{Desk, Effect as DeskEffect, GroupKey};
 pub use record::{Hold, Record, Sight};
 
 /// Numbers the reads and writes of one boot.

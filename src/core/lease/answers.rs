@@ -49,6 +49,18 @@ impl Lease {
         campaign.forget(self.now);
     }
 
+    pub(super) fn arbiter_floor(&mut self, ticket: Nonce, floor: Epoch) {
+        let Some(campaign) = &mut self.campaign else {
+            return;
+        };
+        if campaign.contest.is_some_and(|contest| contest.0 == ticket) {
+            self.epochs.see(floor);
+            campaign.asked_for = campaign.asked_for.max(floor);
+            campaign.votes.retain(|vote| vote.from != Voice::Arbiter);
+            campaign.contest = None;
+        }
+    }
+
     pub(super) fn looked(&mut self, ticket: Nonce, answered: bool) {
         let silent = self.silent_at <= self.now;
         let Some(campaign) = self.look_ends(ticket) else {

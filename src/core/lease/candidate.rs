@@ -143,6 +143,7 @@ impl Lease {
     fn contend_at(&self, campaign: &Campaign) -> Instant {
         if !self.settings.voters.arbiter
             || campaign.contest.is_some()
+            || campaign.asked_for > campaign.epoch
             || !self.epochs.stored(campaign.epoch)
         {
             return Instant::NEVER;

@@ -243,6 +243,7 @@ impl Lease {
             Event::Seen(epoch) => self.epochs.see(epoch),
             Event::Arbiter(ticket, until) => self.arbiter(ticket, until),
             Event::ArbiterLost(ticket) => self.arbiter(ticket, Instant::default()),
+            Event::ArbiterFloor(ticket, floor) => self.arbiter_floor(ticket, floor),
             Event::Looked(ticket, answered) => self.looked(ticket, answered),
             Event::Probed(ticket) => self.probed(ticket),
             Event::Hold(until) => self.hold(until, out),

@@ -129,6 +129,9 @@ pub enum Event {
     Arbiter(Nonce, Instant),
     /// The arbiter's vote in the contest of this ticket is lost.
     ArbiterLost(Nonce),
+    /// Another has held with this epoch under the arbiter: it votes for higher ones only, and the
+    /// ticket is worth nothing any more.
+    ArbiterFloor(Nonce, Epoch),
     /// The look of this ticket was answered for one of the addresses, or not.
     Looked(Nonce, bool),
     /// During the look of this ticket nobody answered, but the other one of the pair looked as well.

@@ -6,6 +6,7 @@
 //! | [`native`] | the same for the heartbeat of Floatlock's own protocol |
 //! | [`ipv4`] | what does the header around an advert say? |
 //! | [`arp`], [`ndp`] | how are the neighbours told who answers now, and asked? |
+//! | [`disk`] | what stands in a lock area on a shared disk? |
 //! | [`filter`] | which packets does the kernel wake us for? |
 //!
 //! Reading never panics, and never allocates by a sender's wish: what was received is viewed, not
@@ -13,6 +14,7 @@
 //! came from outside, since they can panic on them.
 
 pub mod arp;
+pub mod disk;
 pub mod filter;
 pub mod ipv4;
 pub mod native;

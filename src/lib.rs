@@ -23,6 +23,7 @@
 //! | [`sys`] | what does the kernel offer that no crate does safely? The only unsafe code |
 //! | [`net`] | how do adverts, announcements and addresses reach the kernel? |
 //! | [`gate`] | how does the kernel itself end the right to answer? |
+//! | [`disk`] | what is on a shared disk, and how does an operator prepare it? |
 //! | [`control`] | what may an operator ask of a running agent? |
 //! | [`agent`] | how do the parts run together? Threads and queues, from start to stop |
 //! | [`lab`] | hosts, networks and faults on one machine: the demo, tests, benchmarks |
@@ -44,6 +45,7 @@ pub mod cli;
 pub mod config;
 pub mod control;
 pub mod core;
+pub mod disk;
 pub mod gate;
 pub mod lab;
 pub mod net;

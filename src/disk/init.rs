@@ -1,0 +1,183 @@
+//! How is an area made? On a device that nobody uses, the header last.
+
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use super::area::Area;
+use super::device::{Access, Blocks, Device, Medium};
+use super::refused::{Doing, Refused, Why};
+use super::signature;
+use super::watch::{Watched, watch_until};
+use crate::sys::clock;
+use crate::wire::disk::{
+    AreaId, Block, COPY_AT, HEADER_AT, Header, Headers, Malformed, Member, Slot, Times, slot_at,
+};
+
+/// What an area is to be.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The cluster that it is for.
+    pub cluster: String,
+    /// Its nodes, with the numbers of their slots.
+    pub members: Vec<Member>,
+    /// How long its leases last.
+    pub times: Times,
+}
+
+impl Plan {
+    /// The header of a new area.
+    ///
+    /// # Errors
+    /// Something of it cannot be said in a header.
+    pub fn header(&self, area: AreaId) -> Result<Header, Malformed> {
+        let header = Header {
+            area,
+            created_ms: wall_ms(),
+            times: self.times,
+            cluster: self.cluster.clone(),
+            members: self.members.clone(),
+        };
+        header.emit().map(|_| header)
+    }
+}
+
+/// What was made.
+#[derive(Clone, Debug)]
+pub struct Made {
+    /// As it was written, and read back.
+    pub header: Header,
+    /// On what.
+    pub medium: Medium,
+}
+
+/// Makes an area. With `force` also where there is one, unless somebody in it lives.
+///
+/// # Errors
+/// Nothing was written, unless that itself failed.
+pub fn init(path: &Path, plan: &Plan, force: bool) -> Result<Made, Refused> {
+    let device = Device::open(path, Access::Exclusive)?;
+    let make = || -> Result<Made, Why> {
+        is_free(&device, plan, force)?;
+        let header = plan.header(random().map(AreaId)?)?;
+        write(&device, &header)?;
+        Ok(Made {
+            header,
+            medium: device.medium(),
+        })
+    };
+    make().map_err(|why| Refused::new(path, why))
+}
+
+/// Whether nobody misses what is on the device.
+fn is_free(device: &Device, plan: &Plan, force: bool) -> Result<(), Why> {
+    match Area::read(device) {
+        Ok(area) if force => is_dead(device, &area),
+        Ok(area) if area.header.cluster != plan.cluster => Err(Why::OtherCluster {
+            theirs: area.header.cluster,
+            ours: plan.cluster.clone(),
+        }),
+        Ok(area) => Err(Why::Initialised {
+            area: area.header.area,
+            cluster: area.header.cluster,
+        }),
+        Err(Why::NoHeader { first, copy }) => match [first, copy].into_iter().find(is_ours) {
+            Some(why) if !force => Err(Why::Remains(why)),
+            _ => not_taken(device),
+        },
+        Err(Why::HeadersDiffer) if force => Ok(()),
+        Err(why) => Err(why),
+    }
+}
+
+/// Whether a block that cannot be read was a header of ours.
+fn is_ours(why: &Malformed) -> bool {
+    !matches!(why, Malformed::Blank | Malformed::Magic { .. })
+}
+
+fn not_taken(device: &Device) -> Result<(), Why> {
+    match signature::find(device)? {
+        None => Ok(()),
+        Some(signature) => Err(Why::Taken(signature)),
+    }
+}
+
+/// Whether no slot changes for as long as it takes a dead holder's to be taken over.
+fn is_dead(device: &Device, area: &Area) -> Result<(), Why> {
+    let held = |member: &&Member| area.look(device, member).is_held();
+    let held: Vec<Member> = area.header.members.iter().filter(held).cloned().collect();
+    let length = match held.is_empty() {
+        true => Duration::ZERO,
+        false => area.header.times.wait(),
+    };
+    all_dead(device, area, &held, length)
+}
+
+/// Whether none of these changes its slot for so long.
+pub(super) fn all_dead(
+    device: &Device,
+    area: &Area,
+    members: &[Member],
+    length: Duration,
+) -> Result<(), Why> {
+    let alive = |watched: &Watched| watched.changes > 0;
+    let enough = |seen: &[Watched]| seen.iter().any(alive);
+    let watched = watch_until(device, area, members, length, enough);
+    match watched.into_iter().find(alive) {
+        None => Ok(()),
+        Some(alive) => Err(Why::Alive {
+            host: alive
+                .last
+                .slot()
+                .map_or_else(|| "its host".to_owned(), |slot| slot.host.to_string()),
+            node: alive.member.name,
+        }),
+    }
+}
+
+/// First no header, then everything else, then the copy, then the header: whoever reads meanwhile
+/// sees no area, or the whole of it.
+fn write(device: &Device, header: &Header) -> Result<(), Why> {
+    device.wipe().map_err(|error| Doing::Wiping.failed(error))?;
+    for member in &header.members {
+        let slot = Slot::clean(member.number).emit(header.area)?;
+        put(device, slot_at(member.number), &slot)?;
+    }
+    let block = header.emit()?;
+    put(device, COPY_AT, &block)?;
+    put(device, HEADER_AT, &block)?;
+    let read = |at| get(device, at);
+    match Headers::read(&read(HEADER_AT)?, &read(COPY_AT)?) {
+        Headers::Good(read) if read == *header => Ok(()),
+        _ => Err(Why::NotThere { at: HEADER_AT }),
+    }
+}
+
+/// Writes a block and looks whether it is there.
+pub(super) fn put(device: &Device, at: u64, block: &Block) -> Result<(), Why> {
+    let written = device.write(at, block);
+    written.map_err(|error| Doing::Writing(at).failed(error))?;
+    match get(device, at)? == *block {
+        true => Ok(()),
+        false => Err(Why::NotThere { at }),
+    }
+}
+
+pub(super) fn get(device: &Device, at: u64) -> Result<Block, Why> {
+    let read = device.read(at);
+    read.map_err(|error| Doing::Reading(at).failed(error))
+}
+
+/// 128 random bits.
+pub(super) fn random() -> Result<[u8; 16], Why> {
+    let mut bits = [0; 16];
+    rustix::rand::getrandom(&mut bits, rustix::rand::GetRandomFlags::empty())
+        .map_err(|error| Doing::Drawing.failed(error.into()))?;
+    Ok(bits)
+}
+
+/// Now, in milliseconds since 1970.
+pub(super) fn wall_ms() -> u64 {
+    let since = clock::wall().duration_since(SystemTime::UNIX_EPOCH);
+    let millis = since.unwrap_or_default().as_millis();
+    u64::try_from(millis).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,30 @@
+//! What is on a shared disk, and how does an operator prepare it? Lock areas, read and written.
+//!
+//! ```text
+//! device      whole blocks, direct and synchronous; what a lock area cannot be on is refused
+//! signature   what else may be there
+//! area        header and slots, as they are now
+//! watch       who changes its slot: a living holder does
+//! init, clear, trial   what `floatlock lock` does; each refuses rather than guesses
+//! ```
+//! [`crate::wire::disk`] says what the bytes mean. The agent does not use an area yet.
+
+mod area;
+mod clear;
+mod device;
+mod init;
+mod latency;
+mod refused;
+mod signature;
+mod trial;
+mod watch;
+
+pub use area::{Area, Look};
+pub use clear::{Cleared, Whose, clear};
+pub use device::{Access, Blocks, Device, Medium};
+pub use init::{Made, Plan, init};
+pub use latency::{Latency, Summary};
+pub use refused::{Doing, Refused, Why};
+pub use signature::Signature;
+pub use trial::{Other, Tried, Unseen, Wish, test};
+pub use watch::{Watched, watch};

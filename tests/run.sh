@@ -27,6 +27,7 @@ missing() {
     done <<'TABLE'
 ip iproute2
 setpriv util-linux
+losetup mount
 nft nftables
 tshark tshark
 keepalived keepalived

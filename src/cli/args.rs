@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::{ArgGroup, Parser, Subcommand};
 
 /// Where the configuration is, unless `-c` says otherwise.
 pub(crate) const DEFAULT_CONFIG: &str = "/etc/floatlock/floatlock.toml";
@@ -57,6 +57,11 @@ pub(crate) enum Command {
     ///
     /// Idempotent; refuses while an agent runs. Exits 0 when nothing is left, 1 otherwise.
     Release(ReleaseArgs),
+    /// Prepare, inspect, try or clear a disk lock
+    ///
+    /// The agent does not use disk locks yet; this prepares and tries them. Each command exits 0 when
+    /// done, 1 when refused or failed, 2 on a bad configuration, 4 without permission.
+    Lock(LockArgs),
     /// Play a failover between two hosts in network namespaces on this machine
     ///
     /// Needs root. Everything is removed at the end, also after Ctrl-C. Exits 0 when all went as
@@ -173,6 +178,112 @@ pub(crate) struct ReleaseArgs {
 }
 
 #[derive(Debug, clap::Args)]
+pub(crate) struct LockArgs {
+    #[command(subcommand)]
+    pub(crate) command: LockCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LockCommand {
+    /// Make a lock area on a device, with a slot for each node of the cluster
+    ///
+    /// Refuses a device that is in use, or that holds something else. What was in an area is lost.
+    Init(LockInitArgs),
+    /// Show whose area it is, and who holds, contends or is dead
+    ///
+    /// Only reads. Exits 0; 1 when there is no area, or a slot of it cannot be read.
+    Show(LockShowArgs),
+    /// Try the disk: how fast it is, and whether the nodes see each other's writes
+    ///
+    /// Writes to this node's test block alone, which no lease depends on. Run it on all nodes at once.
+    Test(LockTestArgs),
+    /// Free the slot of a node that is dead for certain
+    ///
+    /// Refuses while the slot changes, since then its agent lives.
+    Clear(LockClearArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct LockInitArgs {
+    /// The disk, the same for all nodes; best by its name in /dev/disk/by-id
+    pub(crate) device: PathBuf,
+    /// The configuration, which names the cluster and its nodes
+    #[arg(short, long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+    pub(crate) config: PathBuf,
+    /// The cluster, without a look at the configuration
+    #[arg(
+        long,
+        value_name = "NAME",
+        requires = "node",
+        conflicts_with = "config"
+    )]
+    pub(crate) cluster: Option<String>,
+    /// A node of it; for each of them
+    #[arg(long, value_name = "NAME", requires = "cluster")]
+    pub(crate) node: Vec<String>,
+    /// How long a write grants; how long the others wait follows from it
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, default_value = "5s")]
+    pub(crate) lease: Duration,
+    /// Make the area anew where there is one, of another cluster too
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct LockShowArgs {
+    /// The disk
+    pub(crate) device: PathBuf,
+    /// Watch so long who changes its slot [default: three renewals]
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub(crate) watch_for: Option<Duration>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct LockTestArgs {
+    /// The disk
+    pub(crate) device: PathBuf,
+    /// The configuration, which names this node and its cluster
+    #[arg(short, long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+    pub(crate) config: PathBuf,
+    /// This node, without a look at the configuration
+    #[arg(long, value_name = "NAME", conflicts_with = "config")]
+    pub(crate) node: Option<String>,
+    /// How many writes to measure
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub(crate) count: u64,
+    /// How long to look for the other nodes after that
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, default_value = "5s")]
+    pub(crate) watch_for: Duration,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(group = ArgGroup::new("whose").required(true).args(["node", "all"]))]
+pub(crate) struct LockClearArgs {
+    /// The disk
+    pub(crate) device: PathBuf,
+    /// Whose slot
+    pub(crate) node: Option<String>,
+    /// Those of all nodes
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Do it; without this, say what would be done
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
 pub(crate) struct DemoArgs {
     /// What to play; see --list
     #[arg(default_value = "failover")]
@@ -190,8 +301,8 @@ pub(crate) struct CompletionsArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ManArgs {
-    /// The page of this command instead of the overview
-    pub(crate) command: Option<String>,
+    /// The page of this command instead of the overview, such as `lock init`
+    pub(crate) command: Vec<String>,
 }
 
 #[derive(Debug, clap::Args)]

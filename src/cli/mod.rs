@@ -5,6 +5,7 @@ mod check;
 mod demo;
 mod gate;
 mod is_master;
+mod lock;
 mod maintenance;
 mod print;
 mod release;
@@ -32,6 +33,7 @@ pub fn main() -> ExitCode {
         Command::Switchover(args) => switchover::switchover(&args),
         Command::Maintenance(args) => maintenance::maintenance(&args),
         Command::Release(args) => release::release(&args),
+        Command::Lock(args) => lock::lock(&args),
         Command::Demo(args) => demo::demo(&args),
         Command::Completions(args) => print::completions(&args),
         Command::Man(args) => print::man(&args),

@@ -21,10 +21,9 @@ pub(crate) fn completions(args: &CompletionsArgs) -> ExitCode {
 pub(crate) fn man(args: &ManArgs) -> ExitCode {
     let mut command = Args::command();
     command.build();
-    let page = match &args.command {
-        None => Some(command),
-        Some(name) => command.find_subcommand(name).cloned(),
-    };
+    let page = args.command.iter().try_fold(command, |command, name| {
+        command.find_subcommand(name).cloned()
+    });
     let Some(page) = page else {
         return fail(2, "there is no such command; `floatlock help` lists them");
     };

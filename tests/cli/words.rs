@@ -10,13 +10,14 @@ use crate::agent::{PROGRAM, floatlock};
 use crate::config::{Config, Group};
 use crate::site::Site;
 
-const COMMANDS: [&str; 9] = [
+const COMMANDS: [&str; 10] = [
     "run",
     "check",
     "status",
     "is-master",
     "reload",
     "release",
+    "lock",
     "demo",
     "completions",
     "man",

@@ -3,10 +3,10 @@
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Seek, SeekFrom};
-use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, StatxFlags, ioctl_blksszget, major, minor, statx};
+use rustix::fs::{AtFlags, StatxFlags, ioctl_blksszget, statx};
 
 use super::refused::{Refused, Why};
 use crate::wire::disk::{AREA_LEN, BLOCK_LEN, Block};
@@ -59,10 +59,6 @@ impl Device {
             // Asked before opening: a pipe without a writer would never let us go.
             let medium = medium(&path.metadata().map_err(Why::opening)?)?;
             let file = open(path, medium, access)?;
-            let metadata = file.metadata().map_err(Why::opening)?;
-            if access != Access::Read && is_read_only(&metadata) {
-                return Err(Why::ReadOnly);
-            }
             let len = check(&file, medium)?;
             Ok(Device {
                 file,
@@ -164,8 +160,6 @@ fn open(path: &Path, medium: Medium, access: Access) -> Result<File, Why> {
     let file = options.custom_flags(flags).open(path);
     let file = file.map_err(|error| match error.raw_os_error() {
         Some(libc::EINVAL) => Why::Cached,
-        // As the kernel answers who would write to a disk that is read-only.
-        Some(libc::EACCES | libc::EPERM) if read_only_at(path) => Why::ReadOnly,
         _ => Why::opening(error),
     })?;
     // It may have been replaced since it was asked.
@@ -177,21 +171,6 @@ fn open(path: &Path, medium: Medium, access: Access) -> Result<File, Why> {
         Ok(opened) if opened == medium => Ok(file),
         _ => Err(Why::Kind),
     }
-}
-
-fn read_only_at(path: &Path) -> bool {
-    path.metadata()
-        .is_ok_and(|metadata| is_read_only(&metadata))
-}
-
-/// Whether the kernel has the disk as read-only; what it does not say, the first write will.
-fn is_read_only(metadata: &Metadata) -> bool {
-    if !metadata.file_type().is_block_device() {
-        return false;
-    }
-    let (major, minor) = (major(metadata.rdev()), minor(metadata.rdev()));
-    let file = format!("/sys/dev/block/{major}:{minor}/ro");
-    std::fs::read_to_string(file).is_ok_and(|text| text.trim() == "1")
 }
 
 /// The length, if blocks of ours can be read and written past the page cache.

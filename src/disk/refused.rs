@@ -228,6 +228,7 @@ impl fmt::Display for Doing {
 impl Doing {
     pub(super) fn failed(self, source: io::Error) -> Why {
         match source.raw_os_error() {
+            // Most disks that are read-only may be opened for writing; the first write says it.
             Some(libc::EPERM | libc::EROFS) => Why::ReadOnly,
             _ => Why::Io {
                 doing: self,

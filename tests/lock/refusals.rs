@@ -71,6 +71,19 @@ fn what_is_read_only() {
     lock(&["show", &disk.name]).said(1, &["block 0: it is all zeroes"]);
 }
 
+/// An area on a disk that this node may only read: found by the first write, since the kernel lets
+/// it be opened.
+#[test]
+fn an_area_that_is_read_only() {
+    let file = area("100ms");
+    write_slot(&file.0, &held(0, 1));
+    let disk = Loop::of(file, &["--read-only"]);
+    let words = ["it is read-only", "blockdev --getro"];
+    lock(&["clear", &disk.name, "lb-a", "--force"]).said(1, &words);
+    lock(&["test", &disk.name, "--node", "lb-a"]).said(1, &words);
+    lock(&["show", &disk.name]).said(0, &["lb-a  held"]);
+}
+
 #[test]
 fn what_is_in_use() {
     let disk = Loop::new(MIB, &[]);

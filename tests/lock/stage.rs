@@ -107,7 +107,11 @@ pub(crate) struct Loop {
 
 impl Loop {
     pub(crate) fn new(len: u64, options: &[&str]) -> Self {
-        let file = TempFile::new(len);
+        Self::of(TempFile::new(len), options)
+    }
+
+    /// On this file.
+    pub(crate) fn of(file: TempFile, options: &[&str]) -> Self {
         let mut losetup = Command::new("losetup");
         losetup.args(["--find", "--show"]).args(options);
         let output = losetup.arg(&file.0).output().expect("losetup");

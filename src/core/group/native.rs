@@ -448,14 +448,19 @@ impl Group {
                 self.choose_successor();
                 self.release(Cause::Maintenance, out);
             }
-            Role::Backup(_) => {
-                self.role = Role::Backup(self.vigil());
-                match on {
-                    true => self.vote(lease::Event::Rest, out),
-                    false => self.aspire(out),
-                }
-            }
-            _ => {}
+            _ => self.reconsider(out),
+        }
+    }
+
+    /// BACKUP: stands or rests, by what holds from now on.
+    fn reconsider(&mut self, out: &mut Vec<Effect>) {
+        if !matches!(self.role, Role::Backup(_)) {
+            return;
+        }
+        self.role = Role::Backup(self.vigil());
+        match self.may_stand() {
+            true => self.vote(lease::Event::Stand, out),
+            false => self.vote(lease::Event::Rest, out),
         }
     }
 
@@ -490,5 +495,6 @@ impl Group {
             native.voting.lease.priority = self.settings.priority;
             self.vote(lease::Event::Priority(self.settings.priority), out);
         }
+        self.reconsider(out);
     }
 }

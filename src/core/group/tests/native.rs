@@ -623,6 +623,14 @@ fn the_gate_that_is_lost_ends_the_tenure() {
 
 #[test]
 fn a_start_delay_is_kept() {
+    let mut world = delayed();
+    world.run(Duration::from_millis(9_900));
+    assert_eq!(world.role(0), RoleName::Backup);
+    world.until_master(0, P);
+}
+
+/// One node whose `start-delay` is 10 s, alone.
+fn delayed() -> World {
     let mut world = World::pair();
     world.nodes[1].dead = true;
     world.nodes[1].cut = true;
@@ -633,7 +641,50 @@ fn a_start_delay_is_kept() {
     let (group, out) = world.boot(settings);
     world.nodes[0].group = group;
     world.carry_out(0, out);
-    world.run(Duration::from_millis(9_900));
+    world
+}
+
+fn reload_start_delay(world: &mut World, start_delay: Duration) {
+    let settings = Settings {
+        start_delay,
+        ..*world.nodes[0].group.settings()
+    };
+    world.step(0, Event::Settings(settings));
+}
+
+#[test]
+fn a_start_delay_that_a_reload_shortens_ends_sooner() {
+    let mut world = delayed();
+    world.run(Duration::from_secs(2));
+    reload_start_delay(&mut world, Duration::from_secs(3));
+    world.run(ms(900));
     assert_eq!(world.role(0), RoleName::Backup);
     world.until_master(0, P);
+    let mut world = delayed();
+    world.run(Duration::from_secs(2));
+    reload_start_delay(&mut world, Duration::ZERO);
+    world.until_master(0, P);
+}
+
+#[test]
+fn a_start_delay_that_a_reload_lengthens_ends_later() {
+    let mut world = delayed();
+    world.run(Duration::from_secs(2));
+    reload_start_delay(&mut world, Duration::from_secs(20));
+    world.run(Duration::from_millis(17_900));
+    assert_eq!(world.role(0), RoleName::Backup);
+    world.until_master(0, P);
+}
+
+#[test]
+fn who_stands_rests_when_a_reload_gives_it_a_start_delay() {
+    let mut world = World::pair();
+    world.nodes[1].dead = true;
+    world.nodes[1].cut = true;
+    world.run(ms(50));
+    assert_eq!(world.role(0), RoleName::Backup);
+    reload_start_delay(&mut world, Duration::from_secs(10));
+    world.run(Duration::from_secs(9));
+    assert_eq!(world.role(0), RoleName::Backup);
+    world.until_master(0, Duration::from_secs(2));
 }

@@ -20,6 +20,9 @@ mod agent;
 #[path = "../netns/config.rs"]
 #[allow(dead_code)]
 mod config;
+#[path = "../interop/report.rs"]
+#[allow(dead_code)]
+mod report;
 #[path = "../netns/site.rs"]
 #[allow(dead_code)]
 mod site;

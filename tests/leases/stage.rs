@@ -3,18 +3,24 @@
 use std::cell::RefCell;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::thread;
 use std::time::Duration;
 
 use floatlock::core::Instant;
 use floatlock::lab::agent::{AgentKind, GroupSetup, Setup};
 use floatlock::lab::{Ask, Host, Lan, Observation, Process, Watch, WatchOptions, clock};
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::agent::{PROGRAM, floatlock};
+use crate::agent::{FILE, PROGRAM, floatlock};
 use crate::config::{Config, Group};
+use crate::report::{HELD_UP, Report};
 use crate::site::{NODES, SOON, Site, adverts, answers};
 
 pub(crate) const VIPS: [&str; 2] = ["10.77.0.100", "fd77::100"];
+/// `start-delay` of who may stand at once, and of who may not.
+const NOW: &str = "\"0s\"";
+const AFTER_THE_ROW: &str = "\"1h\"";
 /// Above the agents, and above what starves them.
 const ASKER: u8 = 70;
 /// 32 bytes.
@@ -80,6 +86,7 @@ pub(crate) struct Stage {
     pub(crate) programs: RefCell<Vec<Process>>,
     pub(crate) watch: Watch,
     pub(crate) site: Site,
+    began: Instant,
 }
 
 impl Stage {
@@ -100,22 +107,25 @@ impl Stage {
             programs: RefCell::default(),
             watch: Watch::start(&site.client, options).unwrap(),
             site,
+            began: clock::now(),
         }
     }
 
-    /// All agents, `lb-a` MASTER for as long as the others wait when they start.
+    /// All agents, `lb-a` MASTER.
     pub(crate) fn settle(&self) {
         let began = clock::now();
         self.start(0);
-        let alone = matches!(self.cast, Cast::Pair | Cast::TwoPaths);
-        let start_others = || (1..self.site.hosts.len()).for_each(|number| self.start(number));
-        if !alone {
-            // It is elected when they vote; they do not stand at first.
-            start_others();
+        let others = || 1..self.site.hosts.len();
+        if self.needs_votes() {
+            // They elect it, and do not stand themselves, however long it takes to start.
+            others().for_each(|number| self.start_as(number, AFTER_THE_ROW));
         }
         self.answers("lb-a", began);
-        if alone {
-            start_others();
+        for number in others() {
+            match self.needs_votes() {
+                true => self.may_stand(number),
+                false => self.start(number),
+            }
         }
         // So long a BACKUP has heard that one, and a voter has been awake.
         let said_by = if self.beat.is_native() {
@@ -124,10 +134,6 @@ impl Stage {
             "lb-a"
         };
         adverts(&self.watch, said_by, 7);
-        if !alone {
-            clock::pause((began + self.start_delay()).since(clock::now()));
-            adverts(&self.watch, said_by, 3);
-        }
         // Not always at the same place between two heartbeats.
         let nanos = clock::now().as_nanos() % 1_000;
         clock::pause(self.beat.every() * u32::try_from(nanos).unwrap() / 1_000);
@@ -185,12 +191,33 @@ impl Stage {
         serde_json::from_str(&ran.output).unwrap_or_else(|_| panic!("{ran:?}"))
     }
 
-    fn start_delay(&self) -> Duration {
-        self.beat.patience() * 2 + Duration::from_millis(500)
+    /// Nobody becomes MASTER alone.
+    fn needs_votes(&self) -> bool {
+        matches!(self.cast, Cast::Three | Cast::Witness)
+    }
+
+    /// Ends the `start-delay` of one that only voted so far, and waits until it is ready.
+    fn may_stand(&self, number: usize) {
+        let text = self.config(number, NOW).text();
+        self.site.hosts[number].write(FILE, &text).unwrap();
+        let programs = self.programs.borrow();
+        let program = &programs[number];
+        // Before, a signal would end it.
+        program.wait_for_line("web: INIT -> ", SOON).unwrap();
+        program.signal(Signal::SIGHUP).unwrap();
+        program.wait_for_line("reloaded: ", SOON).unwrap();
+        let is_witness = self.cast == Cast::Witness && number == 2;
+        let is_ready = || self.status(number)["groups"][0]["ready"] == true;
+        let came = is_witness || clock::wait_until(SOON, is_ready);
+        assert!(came, "{} is never ready", NODES[number]);
     }
 
     /// Starts the agent of that number.
     pub(crate) fn start(&self, number: usize) {
+        self.start_as(number, NOW);
+    }
+
+    fn start_as(&self, number: usize, start_delay: &str) {
         let host = &self.site.hosts[number];
         let started = match self.beat {
             Beat::Keepalived(_) => AgentKind::Keepalived.start(host, &self.setup(number)),
@@ -198,7 +225,7 @@ impl Stage {
                 let key = format!("umask 077; echo {KEY} >/run/lab/cluster.key");
                 host.sh(&key).unwrap();
                 let program = AgentKind::Floatlock(PathBuf::from(PROGRAM));
-                program.start_with(host, &self.config(number).text())
+                program.start_with(host, &self.config(number, start_delay).text())
             }
         };
         self.programs.borrow_mut().push(started.unwrap());
@@ -240,16 +267,13 @@ impl Stage {
         self.watch.observation()
     }
 
-    fn config(&self, number: usize) -> Config {
+    fn config(&self, number: usize, start_delay: &str) -> Config {
         let every = self.beat.every().as_millis();
         let priority = 150 - 25 * u8::try_from(number).unwrap();
-        let mut group = Group::web(priority)
+        let group = Group::web(priority)
             .key("preempt", "false")
+            .key("start-delay", start_delay)
             .addresses(&["10.77.0.100/24", "fd77::100/64"]);
-        if number > 0 && matches!(self.cast, Cast::Three | Cast::Witness) {
-            let delay = format!("\"{}ms\"", self.start_delay().as_millis());
-            group = group.key("start-delay", &delay);
-        }
         let protocol = if self.beat.is_native() {
             "native"
         } else {
@@ -282,6 +306,37 @@ impl Stage {
             node: NODES[number].to_owned(),
             nodes: Vec::new(),
             groups: vec![group],
+        }
+    }
+}
+
+impl Drop for Stage {
+    /// A row that fails tells what every agent and the client have seen, and what the agents are.
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            return;
+        }
+        println!(
+            "--- {}, {:?} since {:?}",
+            self.beat.name(),
+            self.cast,
+            self.began
+        );
+        let mut report = Report::default();
+        for program in self.programs.borrow().iter() {
+            report.lines(program);
+        }
+        let seen = self.seen();
+        report.adverts("the client", &seen.adverts, self.beat.every());
+        report.print(self.began);
+        for (host, name) in self.site.hosts.iter().zip(NODES) {
+            let status = format!("{PROGRAM} status --json -c /run/lab/{FILE} 2>&1; true");
+            for script in [HELD_UP, &status] {
+                match host.sh(script) {
+                    Ok(said) => println!("{name}:\n{said}"),
+                    Err(error) => println!("{name}: {error}"),
+                }
+            }
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::site::SOON;
 
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_floatlock");
-const FILE: &str = "floatlock.toml";
+pub(crate) const FILE: &str = "floatlock.toml";
 const RUNTIME_DIR: &str = "/run/floatlock";
 
 /// A running agent.

@@ -8,6 +8,7 @@
 )]
 
 use std::net::IpAddr;
+use std::process::Command;
 use std::time::Duration;
 
 use floatlock::config::Family;
@@ -298,4 +299,42 @@ fn an_interface_that_is_down_is_an_error_and_one_without_neighbours_is_none() {
         }
     });
     assert_eq!(found.unwrap(), (false, Some(libc::ENETDOWN), false));
+}
+
+/// Interfaces that another program takes down at once: the kernel keeps everybody from the list of
+/// interfaces meanwhile.
+const MANY: usize = 300;
+const ROUNDS: usize = 20;
+
+#[test]
+fn whose_an_answer_is_is_known_while_another_program_changes_many_interfaces() {
+    let site = Site::new();
+    let theirs = site.mac_of_b();
+    site.b
+        .sh(&format!(
+            "for n in $(seq {MANY}); do echo link add many$n group 5 type ifb; done | ip -batch -"
+        ))
+        .unwrap();
+    let known = (0..ROUNDS).any(|_| {
+        site.b.sh("ip link set group 5 up").unwrap();
+        assert!(clock::wait_until(SOON, || up_on(&site.b) == MANY));
+        let mut down = Command::new("ip");
+        down.args("link set group 5 down".split(' '));
+        let down = site.b.spawn(down).unwrap();
+        assert!(clock::wait_until(SOON, || up_on(&site.b) < MANY));
+        let own = site.a.run(move || Lookout::default().is_own(theirs));
+        assert!(!own.unwrap());
+        // It has not let go yet.
+        let in_time = up_on(&site.b) > 0;
+        assert!(down.wait(SOON).unwrap().success());
+        in_time
+    });
+    assert!(known, "it waits for the other program");
+}
+
+/// How many of them are up; this waits for nobody.
+fn up_on(host: &Host) -> usize {
+    let read = || std::fs::read_to_string("/proc/thread-self/net/if_inet6");
+    let text = host.run(read).unwrap().unwrap();
+    text.lines().filter(|line| line.contains(" many")).count()
 }

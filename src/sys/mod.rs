@@ -6,6 +6,7 @@
 
 pub mod bpf;
 pub mod clock;
+pub mod link;
 pub mod lock;
 pub mod mmsg;
 pub mod notify;

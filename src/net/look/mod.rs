@@ -15,7 +15,7 @@ use std::sync::Arc;
 use crate::config::Family;
 use crate::core::Instant;
 use crate::net::addresses::Placed;
-use crate::net::rtnl::Rtnl;
+use crate::sys::link;
 use crate::sys::mmsg::Inbox;
 
 use eye::Eye;
@@ -111,11 +111,9 @@ impl Lookout {
         if self.eyes.iter().any(|eye| eye.is_own(mac)) {
             return true;
         }
-        let own = self.own.get_or_insert_with(|| {
-            let links = Rtnl::open().and_then(|mut rtnl| rtnl.links());
-            let links = links.unwrap_or_default().into_iter();
-            links.filter_map(|link| link.mac).collect()
-        });
+        let own = self
+            .own
+            .get_or_insert_with(|| link::macs().unwrap_or_default());
         own.contains(&mac)
     }
 

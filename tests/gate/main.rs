@@ -144,13 +144,20 @@ fn the_last_answer_comes_before_the_deadline(level: Level) {
     assert!(answers(&watch, V4, Instant::default()));
     bench.open();
     bench.arm();
-    for _ in 0..10 {
+    let (mut played, began) = (0, clock::now());
+    while played < 10 {
+        assert!(clock::now() < began + SOON, "only {played} are in time");
         let until = clock::now() + Duration::from_millis(60);
         bench.shutter.open_until(until);
-        let heard = watch.wait_for(SOON, |seen| {
-            seen.replies_for(V4, until - MS * 20).next().map(drop)
-        });
-        assert!(heard.is_some(), "silent before its time");
+        bench.settle();
+        // One that took nearly as long as it lasts need not be seen.
+        if clock::now() < until - MS * 40 {
+            let heard = watch.wait_for(SOON, |seen| {
+                seen.replies_for(V4, until - MS * 20).next().map(drop)
+            });
+            assert!(heard.is_some(), "silent before its time");
+            played += 1;
+        }
         while clock::now() < until + MS * 20 {
             clock::pause(MS);
         }

@@ -193,6 +193,7 @@ impl Holder {
     pub(crate) fn start(device: &Path, node: u8) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let (told, device) = (Arc::clone(&stop), device.to_owned());
+        let (began, begun) = std::sync::mpsc::sync_channel(1);
         let renew = move || {
             let device = Device::open(&device, Access::Write).unwrap();
             let area = Area::read(&device).unwrap().header.area;
@@ -202,9 +203,13 @@ impl Holder {
                 }
                 let block = held(node, seq).emit(area).unwrap();
                 device.write(slot_at(node), &block).unwrap();
+                // Only the first time does somebody wait for it.
+                let _ = began.try_send(());
             }
         };
         let thread = Some(std::thread::spawn(renew));
+        // What it holds is held when the test goes on.
+        begun.recv().unwrap();
         Self { stop, thread }
     }
 }

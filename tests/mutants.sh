@@ -277,13 +277,13 @@ mutant "disk: what cannot be read is free" $disk \
     'let torn = others.iter().position(|sight| sight.record().is_none());' 'let torn = None::<usize>;'
 mutant "disk: what cannot be read hides nobody" $disk \
     'Sight::Torn => Some(Blocked::Torn(place(at))),' 'Sight::Torn => None,'
-mutant "disk: a late completion counts" $disk \
-    'self.pending = Some(Pending::Void(op));' 'self.pending = Some(Pending::Wanted(op));'
-mutant "disk: the slot is clean before the vote is given up" $disk \
-    'Event::Clean => self.clean = !self.wants,' 'Event::Clean => (self.clean, self.wants) = (true, false),'
-mutant "disk: an old epoch serves under a new vote" src/core/disk/desk.rs \
+mutant "disk: something is begun while something is under way" $disk \
+    'if self.pending.is_some() {
+            return Instant::NEVER;
+        }' ''
+mutant "disk: an old epoch serves under a new vote" src/core/disk/desk/mod.rs \
     'if ticket.epoch <= vote.above {' 'if ticket.epoch < Epoch::default() {'
-mutant "disk: an epoch serves before the slot says it" src/core/disk/desk.rs \
+mutant "disk: an epoch serves before the slot says it" src/core/disk/desk/mod.rs \
     'if ticket.epoch <= vote.floor && !ticket.voted {' 'if !ticket.voted {'
 
 [ "$survivors" -eq 0 ] || {

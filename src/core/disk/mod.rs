@@ -95,15 +95,6 @@ pub struct Vote {
     pub floor: Epoch,
 }
 
-/// What is being waited for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Pending {
-    /// It is what the phase goes on with.
-    Wanted(Op),
-    /// The phase has ended meanwhile: its completion gives nothing.
-    Void(Op),
-}
-
 /// What this node is about.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Phase {
@@ -185,7 +176,7 @@ pub struct DiskLock {
     used: Epoch,
     phase: Phase,
     op: Op,
-    pending: Option<Pending>,
+    pending: Option<Op>,
     /// Whether it is a write.
     writes: bool,
     pending_since: Instant,
@@ -325,32 +316,19 @@ impl DiskLock {
         }
     }
 
-    /// Whether the answer counts; a late one only makes room for the next question.
+    /// Whether this is what was asked. What was given up meanwhile needs no mark: nothing new is begun
+    /// before its answer, and then there is nothing that it could go on with.
     fn is_answered(&mut self, op: Op) -> bool {
-        match self.pending {
-            Some(Pending::Wanted(asked)) if asked == op => {
-                self.pending = None;
-                true
-            }
-            Some(Pending::Void(asked)) if asked == op => {
-                self.pending = None;
-                false
-            }
-            _ => false,
+        let is_it = self.pending == Some(op);
+        if is_it {
+            self.pending = None;
         }
-    }
-
-    /// What was being done is given up; a write that is under way may land.
-    fn leave(&mut self, phase: Phase) {
-        self.phase = phase;
-        if let Some(Pending::Wanted(op)) = self.pending {
-            self.pending = Some(Pending::Void(op));
-        }
+        is_it
     }
 
     fn lose(&mut self, out: &mut Vec<Effect>) {
         out.push(Effect::Lost);
-        self.leave(Phase::Idle);
+        self.phase = Phase::Idle;
     }
 
     fn rest(&mut self, out: &mut Vec<Effect>) {
@@ -360,7 +338,7 @@ impl DiskLock {
                 self.clean = false;
                 self.lose(out);
             }
-            Phase::Declaring { .. } | Phase::Committing { .. } => self.leave(Phase::Idle),
+            Phase::Declaring { .. } | Phase::Committing { .. } => self.phase = Phase::Idle,
             Phase::Idle | Phase::Watching { .. } | Phase::Clearing => {}
         }
     }
@@ -693,7 +671,7 @@ impl DiskLock {
     fn begin(&mut self, writes: bool) -> Op {
         self.op += 1;
         self.writes = writes;
-        self.pending = Some(Pending::Wanted(self.op));
+        self.pending = Some(self.op);
         self.pending_since = self.now;
         self.op
     }

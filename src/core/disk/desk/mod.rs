@@ -3,6 +3,9 @@
 //! The vote is the node's: whoever has it, has it for every group whose own epoch it covers. A group asks
 //! with a ticket and keeps the vote until it gives the ticket back.
 
+#[cfg(test)]
+mod tests;
+
 use super::{Blocked, DiskLock, Effect as Said, Event, Op, Record, Settings, Sight, Vote};
 #[cfg(doc)]
 use crate::core::lease;

@@ -78,6 +78,7 @@ fn a_slot_of_a_node_that_holds() {
         intent: Epoch::from_number(7 * 64 + 2),
         owned: Epoch::from_number(6 * 64 + 2),
         seq: 0x0102_0304_0506_0708,
+        floor: Epoch::from_number(9 * 64 + 1),
         state: State::Held,
         boottime_ms: 1000,
         wall_ms: MADE,
@@ -95,10 +96,11 @@ fn a_slot_of_a_node_that_holds() {
         c201000000000000 # intent: round 7 of node 2
         8201000000000000 # owned: round 6 of node 2
         0807060504030201 # seq
+        4102000000000000 # floor
         e803000000000000 # boot clock
         00a4781c9c010000 # wall clock
         6c622d62"#,
-        "257d6a5b",
+        "8ffe2090",
     );
     assert_eq!(hex(&slot.emit(AREA).unwrap()), hex(&golden));
     assert_eq!(Slot::decode(&golden, AREA, 2), Ok(slot));

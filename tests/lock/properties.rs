@@ -43,10 +43,10 @@ fn a_header() -> impl Strategy<Value = Header> {
 
 fn a_slot() -> impl Strategy<Value = Slot> {
     let state = select(vec![State::Held, State::Free, State::Clean]);
-    let numbers = any::<(u64, u64, u64, u32)>();
+    let numbers = any::<(u64, u64, u64, u64, u32)>();
     let text = (any::<[u8; 16]>(), vec(any::<u8>(), 64));
     (0_u8..64, any::<[u32; 2]>(), state, numbers, text).prop_map(
-        |(node, rounds, state, (seq, boottime_ms, wall_ms, groups), (boot_id, host))| {
+        |(node, rounds, state, (seq, floor, boottime_ms, wall_ms, groups), (boot_id, host))| {
             let own = |round: u32| Epoch::from_number(u64::from(round) * 64 + u64::from(node));
             let [intent, owned] = rounds.map(own);
             Slot {
@@ -55,6 +55,7 @@ fn a_slot() -> impl Strategy<Value = Slot> {
                 intent,
                 owned,
                 seq,
+                floor: Epoch::from_number(floor),
                 state,
                 boottime_ms,
                 wall_ms,

@@ -94,6 +94,8 @@ struct Row {
     intent: Option<u64>,
     owned: Option<u64>,
     seq: Option<u64>,
+    /// No epoch that it has served with is above.
+    floor: Option<u64>,
     host: Option<String>,
     wall_ms: Option<u64>,
     why: Option<String>,
@@ -122,6 +124,7 @@ impl Row {
             intent: slot.map(|slot| slot.intent.number()),
             owned: slot.map(|slot| slot.owned.number()),
             seq: slot.map(|slot| slot.seq),
+            floor: slot.map(|slot| slot.floor.number()),
             host: slot.map(|slot| slot.host.to_string()),
             wall_ms: slot.map(|slot| slot.wall_ms),
             sentence: sentence(watched, why.as_deref(), length),

@@ -85,6 +85,9 @@ pub struct Slot {
     pub owned: Epoch,
     /// Rises with every write.
     pub seq: u64,
+    /// No epoch that it has served with under the lock is above this one, see
+    /// [`crate::core::disk::Record::floor`].
+    pub floor: Epoch,
     /// What it holds.
     pub state: State,
     /// Its boot clock as it wrote, in milliseconds, for people.
@@ -107,6 +110,7 @@ impl Slot {
             intent: Epoch::default(),
             owned: Epoch::default(),
             seq: 0,
+            floor: Epoch::default(),
             state: State::Clean,
             boottime_ms: 0,
             wall_ms: 0,
@@ -146,6 +150,7 @@ impl Slot {
             intent: Epoch::from_number(fields.u64()?),
             owned: Epoch::from_number(fields.u64()?),
             seq: fields.u64()?,
+            floor: Epoch::from_number(fields.u64()?),
             boottime_ms: fields.u64()?,
             wall_ms: fields.u64()?,
             host: Host(fields.array()?),
@@ -177,6 +182,7 @@ impl Slot {
         for number in [self.intent.number(), self.owned.number(), self.seq] {
             room.u64(number)?;
         }
+        room.u64(self.floor.number())?;
         room.u64(self.boottime_ms)?;
         room.u64(self.wall_ms)?;
         room.put(&self.host.0)

@@ -83,9 +83,8 @@ pub(crate) fn play_all<'a, T: Playable>(rows: &'a [T], play: impl Fn(&T) + Sync)
     assert!(failed.is_empty(), "failed: {failed:#?}");
 }
 
-/// Plays a row; again if the machine stood still for half an interval or more, so that not necessarily
-/// an agent was to blame: a stop holds up the one that sends, and then the one that hears. (One in which
-/// the real-time thread of an agent was kept from every core for 555 ms was seen here as 276 ms.)
+/// Plays a row; again if the machine stood still for so long that adverts were missed, so that
+/// not necessarily an agent was to blame.
 fn goes_well<T: Playable>(row: &T, play: impl Fn(&T)) -> bool {
     let _slot = Slot::wait();
     for _ in 0..ATTEMPTS {
@@ -94,7 +93,7 @@ fn goes_well<T: Playable>(row: &T, play: impl Fn(&T)) -> bool {
             return true;
         }
         let stopped = pulse::longest_stop_since(from);
-        if stopped < row.interval() / 2 {
+        if stopped < row.interval() {
             return false;
         }
         println!("{row}: failed while the machine stood still for {stopped:?}");

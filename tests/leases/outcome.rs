@@ -66,19 +66,13 @@ pub(crate) struct Outcome {
     pub(crate) gap: f64,
     /// How late the asker was, if that spoils the run.
     pub(crate) late: Option<Duration>,
-    /// A role has changed that was to stay.
-    pub(crate) changed: bool,
 }
 
 impl Outcome {
     pub(crate) fn of(stage: &Stage, deed: &Deed) -> Self {
         let seen = stage.seen();
         let end = seen.rounds.last().copied().unwrap_or(deed.at);
-        let changed = stage.changed.get();
-        // What moves roles need not have come after the deed.
-        let first = seen.rounds.first().copied();
-        let from = first.filter(|_| changed).unwrap_or(deed.at);
-        let late = seen.asked_late(from, end);
+        let late = seen.asked_late(deed.at, end);
         let old = |after| of_host(&seen, "lb-a", after);
         let last = deed.to.and_then(|_| old(deed.at).last());
         let silent_from = silent_from(stage, deed, &seen);
@@ -103,12 +97,11 @@ impl Outcome {
                 .map(|gap| millis(gap.from, gap.until))
                 .fold(0.0, f64::max),
             late: (late > LATE || seen.missed > 0).then_some(late),
-            changed,
         }
     }
 
     pub(crate) fn is_good(&self) -> bool {
-        self.two == 0 && self.zombies == 0 && !self.changed
+        self.two == 0 && self.zombies == 0
     }
 }
 

@@ -52,6 +52,7 @@ fn said_again(frame: &Frame<'_>, key: &Key) -> Vec<u8> {
         header: frame.header,
         heard: &heard,
         groups: &groups,
+        template: frame.template,
     };
     let mut buffer = vec![0; FRAME_LEN_MAX];
     let written = heartbeat.emit(key, &mut buffer);

@@ -12,7 +12,7 @@ use std::time::Duration;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
 use crate::config::Family;
-use crate::core::{Event, Group, Immovable, Instant, lease};
+use crate::core::{Event, Immovable, Instant, lease};
 use crate::net::addresses::Placed;
 use crate::net::heartbeat::Datagram;
 use crate::sys::clock::{self, WallOffset};
@@ -21,6 +21,7 @@ use crate::sys::wake::{Wake, Waker};
 use crate::wire::vrrp::{self, Received};
 
 use super::board::{Board, GroupRow, LineFacts, LineRow, WireRow};
+use super::due::Dues;
 use super::herald::{self, Herald, Passed, PlannedHerald};
 use super::line::Line;
 use super::message::{Ask, Command, Entry, Job, Key, Level, Outbox};
@@ -88,6 +89,7 @@ impl Heartbeat {
             says: Vec::with_capacity(64),
             has_news: false,
             record: None,
+            dues: Dues::default(),
             effects: Vec::with_capacity(64),
         };
         let timer = Timer::new()?;
@@ -158,7 +160,7 @@ impl Heartbeat {
             }
         }
         // One wait tells of some ears only, and a host may stand still after any line here.
-        let heard_until = if asked || self.is_a_wait_over() {
+        let heard_until = if asked || self.out.dues.is_a_silence_over(clock::now()) {
             self.listen_to_all()
         } else {
             Instant::default()
@@ -177,8 +179,7 @@ impl Heartbeat {
     }
 
     fn deadline(&self) -> Instant {
-        let groups = self.slots.iter().map(Slot::deadline).min();
-        let groups = groups.unwrap_or(Instant::NEVER);
+        let groups = self.out.dues.first();
         let beat = self
             .herald
             .as_ref()
@@ -309,13 +310,6 @@ impl Heartbeat {
         }
     }
 
-    /// Whether somebody who listens is about to act on what it did not hear.
-    fn is_a_wait_over(&self) -> bool {
-        let now = clock::now();
-        let is_over = |group: &Group| group.listens() && group.deadline() <= now;
-        self.slots.iter().any(|slot| is_over(&slot.group))
-    }
-
     /// Hears what has come in at every ear; returns until when all of it was heard.
     fn listen_to_all(&mut self) -> Instant {
         let (mut heard_until, mut left) = (clock::now(), BUDGET_OF_ALL);
@@ -364,12 +358,12 @@ impl Heartbeat {
 
     /// Who speaks is on time; who listens does not take for silence what still waits to be heard.
     fn pass(&mut self, heard_until: Instant) {
-        let now = clock::now();
-        for slot in &mut self.slots {
-            if slot.group.deadline() <= slot.time(now, heard_until) {
-                slot.step(now, Event::Tick, &mut self.out);
+        let (now, mut from) = (clock::now(), 0);
+        while let Some(place) = self.out.dues.next(from, now) {
+            if let Some(slot) = self.slots.get_mut(place) {
+                slot.pass(now, heard_until, &mut self.out);
             }
-            slot.lapse(now, &mut self.out);
+            from = place + 1;
         }
     }
 
@@ -387,10 +381,13 @@ impl Heartbeat {
                 .send_failed
                 .fetch_add(u64::from(flushed.failed), Ordering::Relaxed);
         }
+        if !std::mem::take(&mut self.out.dues.renewal) {
+            return;
+        }
         let herald = self.herald.as_ref();
         let native = herald.is_some_and(|herald| herald.has_sent(&self.has_sent));
         for slot in &mut self.slots {
-            slot.renew(&self.has_sent, native);
+            slot.renew(&self.has_sent, native, &mut self.out.dues);
         }
     }
 
@@ -464,6 +461,10 @@ impl Heartbeat {
     }
 
     fn find_groups(&mut self) {
+        self.out.dues.resize(self.slots.len());
+        for (place, slot) in self.slots.iter_mut().enumerate() {
+            slot.settle_at(place, &mut self.out.dues);
+        }
         if let Some(herald) = &mut self.herald {
             herald.find_groups(&self.slots);
         }
@@ -485,8 +486,10 @@ impl Heartbeat {
     /// What has found a queue full.
     fn offer_again(&mut self) {
         self.withdraw();
-        for slot in &mut self.slots {
-            slot.store(&self.out);
+        if std::mem::take(&mut self.out.dues.unstored) {
+            for slot in &mut self.slots {
+                slot.store(&mut self.out);
+            }
         }
     }
 

@@ -15,6 +15,7 @@
 
 mod actuator;
 mod board;
+mod due;
 mod errand;
 mod heartbeat;
 mod herald;

@@ -12,6 +12,7 @@ use crate::wire::native::GroupId;
 use crate::wire::vrrp::Received;
 
 use super::board::{Holding, LeaseRow};
+use super::due::{Due, Dues};
 use super::lease::Lease;
 use super::line::Line;
 use super::message::{Addresses, Ask, Before, Entry, Job, Key, Level, Outbox, Question};
@@ -33,6 +34,8 @@ pub(crate) struct Out {
     pub(crate) has_news: bool,
     /// Where everything is written down, if somebody wants it.
     pub(crate) record: Option<Outbox<Item>>,
+    /// When the slots are due.
+    pub(crate) dues: Dues,
     /// Reused, so that a step allocates nothing.
     pub(crate) effects: Vec<Effect>,
 }
@@ -47,6 +50,8 @@ impl Out {
 
 pub(crate) struct Slot {
     pub(crate) key: Key,
+    /// Among the slots.
+    place: usize,
     name: Arc<str>,
     pub(crate) group: Group,
     pub(crate) lines: Vec<Line>,
@@ -81,6 +86,8 @@ impl Slot {
         };
         let mut slot = Self {
             key: planned.key,
+            // None yet.
+            place: usize::MAX,
             name: planned.name,
             group,
             lines: planned.lines,
@@ -165,14 +172,36 @@ impl Slot {
     }
 
     /// When the group wants to be called next, or its right to answer ends.
-    pub(crate) fn deadline(&self) -> Instant {
+    pub(crate) fn due(&self) -> Due {
         let ends = self.lease.as_ref().map_or(Instant::NEVER, Lease::ends);
-        self.group.deadline().min(ends)
+        let wait = self.group.deadline();
+        Due {
+            at: wait.min(ends),
+            silence_ends: match self.group.listens() {
+                true => wait,
+                false => Instant::NEVER,
+            },
+        }
+    }
+
+    /// Where it stands from now on.
+    pub(crate) fn settle_at(&mut self, place: usize, dues: &mut Dues) {
+        self.place = place;
+        dues.set(place, self.due());
+    }
+
+    /// Time passes, to `now`, or for a listener only so far as everything was heard.
+    pub(crate) fn pass(&mut self, now: Instant, heard_until: Instant, out: &mut Out) {
+        if self.group.deadline() <= self.time(now, heard_until) {
+            self.step(now, Event::Tick, out);
+        }
+        self.lapse(now, out);
+        out.dues.set(self.place, self.due());
     }
 
     /// After time has passed: a lease that has ended all the same was not renewed by any advert, or
     /// the gate was not told in time.
-    pub(crate) fn lapse(&mut self, now: Instant, out: &mut Out) {
+    fn lapse(&mut self, now: Instant, out: &mut Out) {
         let Some(lease) = self.lease.as_ref().filter(|lease| lease.has_ended(now)) else {
             return;
         };
@@ -190,21 +219,23 @@ impl Slot {
 
     /// The adverts of this turn have been sent: what they renew holds if one of them has left.
     /// `native` says it of the heartbeat of all native groups.
-    pub(crate) fn renew(&mut self, has_sent: &[bool], native: bool) {
-        if let Some(lease) = &mut self.lease {
+    pub(crate) fn renew(&mut self, has_sent: &[bool], native: bool, dues: &mut Dues) {
+        if let Some(lease) = self.lease.as_mut().filter(|lease| lease.asked.is_some()) {
             let sent = |line: &Line| has_sent.get(line.sender) == Some(&true);
             let sent = match self.spoken {
                 Some(_) => native,
                 None => self.lines.iter().any(sent),
             };
             lease.settle(sent);
+            dues.set(self.place, self.due());
         }
     }
 
     /// An epoch that found the queue full is offered again: the core asks once, and waits for it.
-    pub(crate) fn store(&mut self, out: &Out) {
+    pub(crate) fn store(&mut self, out: &mut Out) {
         let task = |epoch| Task::Epoch(self.key, Arc::clone(&self.name), epoch);
         self.unstored = self.unstored.filter(|epoch| !out.store.takes(task(*epoch)));
+        out.dues.unstored |= self.unstored.is_some();
     }
 
     /// How a native group is spoken of.
@@ -250,6 +281,7 @@ impl Slot {
             self.effect(effect, out);
         }
         out.effects = effects;
+        out.dues.set(self.place, self.due());
     }
 
     fn effect(&mut self, effect: Effect, out: &mut Out) {
@@ -284,6 +316,7 @@ impl Slot {
             Effect::Renew(until) => {
                 if let Some(lease) = &mut self.lease {
                     lease.asked = Some(until);
+                    out.dues.renewal = true;
                 }
                 // It counts only with a heartbeat, which need not be due in this turn.
                 out.has_news |= self.spoken.is_some();

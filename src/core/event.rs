@@ -66,6 +66,8 @@ pub enum Event {
     Vote(lease::Event),
     /// Native: what a peer is, as it just said.
     Peer(PeerState),
+    /// The same, with its word about the votes.
+    Said(PeerState, lease::Event),
     /// Native: a better peer is ready and asks for the addresses.
     Ask(lease::NodeId),
     /// Native: this host may have stood still for so long without its clock knowing.

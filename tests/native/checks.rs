@@ -195,6 +195,34 @@ fn counts_that_ask_for_other_bytes_than_there_are() {
 }
 
 #[test]
+fn a_template_that_cannot_be() {
+    // Number, advance, first, total: of a frame of two groups.
+    let cases: [[u8; 12]; 6] = [
+        [0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0],
+        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2],
+        [0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0],
+        [0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1],
+        [0, 0, 0, 1, 0, 0, 0, 0, 0, 8, 0, 9],
+        [0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0x10, 1],
+    ];
+    for case in cases {
+        let frame = changed(|f| f[94..106].copy_from_slice(&case));
+        falls(&frame, "reference", Class::Malformed);
+    }
+    let right = changed(|f| f[94..106].copy_from_slice(&[0, 0, 0, 1, 0, 0, 0, 0, 0, 7, 0, 9]));
+    assert!(hear(&right).is_ok());
+    // Without groups it stands for all, and not for all from the third on.
+    let alone = |first| {
+        let mut frame = frame(&current_key(), header(), &[], &[]);
+        frame[94..106].copy_from_slice(&[0, 0, 0, 1, 0, 0, 0, 0, 0, first, 0, 9]);
+        seal(&mut frame, &current_key());
+        hear(&frame).map(|_| ())
+    };
+    assert_eq!(alone(0), Ok(()));
+    assert_eq!(alone(2), Err(Rejected::Reference));
+}
+
+#[test]
 fn what_no_group_can_say() {
     let cases: [(usize, &[u8], &str); 13] = [
         (FIRST + 8, &[0], "group_number"),
@@ -261,6 +289,7 @@ fn the_first_failure_is_said() {
         6,
         18,
         92,
+        104,
         FIRST + 8,
         FIRST + 9,
         FIRST + 10,
@@ -293,6 +322,7 @@ fn the_first_failure_is_said() {
     };
     fix(&mut wrong, 18..19);
     fix(&mut wrong, 92..93);
+    fix(&mut wrong, 104..105);
     fix(&mut wrong, FIRST + 8..FIRST + 9);
     fix(&mut wrong, FIRST + 9..FIRST + 10);
     fix(&mut wrong, FIRST + 10..FIRST + 11);
@@ -313,6 +343,7 @@ fn the_first_failure_is_said() {
         "mac",
         "unknown_node",
         "counts",
+        "reference",
         "group_number",
         "role",
         "priority",
@@ -335,6 +366,7 @@ fn the_first_failure_is_said() {
         "own_frame",
         "second_self",
         "refusal",
+        "unknown_template",
     ];
     let rest = all.into_iter().filter(|name| !others.contains(name));
     assert!(rest.eq(order));

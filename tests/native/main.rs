@@ -13,3 +13,4 @@ mod mutants;
 mod properties;
 mod scene;
 mod splitting;
+mod templates;

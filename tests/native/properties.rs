@@ -1,19 +1,19 @@
 //! What holds for all frames? What was written is what is read, and what is read is what would be
 //! written.
 
-use std::num::{NonZeroU8, NonZeroU64};
+use std::num::{NonZeroU8, NonZeroU32, NonZeroU64};
 use std::time::Duration;
 
 use floatlock::core::Instant;
 use floatlock::wire::native::{
-    BootId, Configuration, Digest, Frame, Group, GroupId, Header, Heard, NodeId, Role, Statement,
-    Why,
+    BootId, Configuration, Digest, Frame, Group, GroupId, Header, Heard, NodeId, Reference, Role,
+    Statement, Why,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use crate::scene::{PEER, THIRD, current_key, frame, hear, seal, usual};
+use crate::scene::{PEER, THIRD, current_key, frame_of, hear, seal, usual};
 
 fn a_boot() -> impl Strategy<Value = BootId> {
     any::<[u8; 16]>().prop_map(BootId)
@@ -43,15 +43,17 @@ fn a_header() -> impl Strategy<Value = Header> {
 }
 
 fn a_heard() -> impl Strategy<Value = Heard> {
-    (any::<(u64, u64, u8, u8)>(), a_boot()).prop_map(|((node, sequence, path, by), boot_id)| {
-        Heard {
+    let numbers = any::<((u64, u64, u8, u8), [u32; 4])>();
+    (numbers, a_boot()).prop_map(
+        |(((node, sequence, path, by), remembered), boot_id)| Heard {
             node: NodeId(node),
             boot_id,
             sequence,
             path,
             by,
-        }
-    })
+            remembered,
+        },
+    )
 }
 
 const WHY: [Why; 10] = [
@@ -130,11 +132,28 @@ fn some_groups() -> impl Strategy<Value = Vec<Group>> {
     })
 }
 
+fn some_groups_of_a_template() -> impl Strategy<Value = (Vec<Group>, Option<Reference>)> {
+    let numbers = any::<(NonZeroU32, u32)>();
+    let room = (0..2000_u16, 1..2000_u16);
+    let of = prop_oneof![Just(None), (numbers, room).prop_map(Some)];
+    (some_groups(), of).prop_map(|(groups, of)| {
+        let count = groups.len() as u16;
+        let template = of.map(|((number, advance), (first, more))| Reference {
+            number,
+            advance,
+            first: if count > 0 { first } else { 0 },
+            total: first + count + more,
+        });
+        (groups, template)
+    })
+}
+
 /// The frame that says the same.
 fn said_again(frame_heard: &Frame<'_>) -> Vec<u8> {
     let heard: Vec<_> = frame_heard.heard().collect();
     let groups: Vec<_> = frame_heard.groups().collect();
-    frame(&current_key(), frame_heard.header, &heard, &groups)
+    let said = (&heard[..], &groups[..], frame_heard.template);
+    frame_of(&current_key(), frame_heard.header, said)
 }
 
 proptest! {
@@ -142,10 +161,11 @@ proptest! {
     fn what_is_said_is_what_is_heard(
         header in a_header(),
         heard in vec(a_heard(), 0..8),
-        groups in some_groups(),
+        (groups, template) in some_groups_of_a_template(),
     ) {
-        let bytes = frame(&current_key(), header, &heard, &groups);
+        let bytes = frame_of(&current_key(), header, (&heard, &groups, template));
         let frame = hear(&bytes).unwrap();
+        prop_assert_eq!(frame.template, template);
         prop_assert_eq!(frame.header, header);
         prop_assert!(frame.heard().eq(heard));
         prop_assert!(frame.groups().eq(groups));
@@ -155,7 +175,7 @@ proptest! {
     /// Somebody with the key may say anything; what counts has one spelling only.
     #[test]
     fn what_counts_is_written_in_one_way(
-        changes in vec((6..252usize, any::<u8>()), 1..6),
+        changes in vec((6..280usize, any::<u8>()), 1..6),
     ) {
         let mut bytes = usual();
         for (at, byte) in changes {
@@ -175,7 +195,7 @@ proptest! {
 
     /// With the start and the length of a frame, and sealed by somebody who has the key.
     #[test]
-    fn sealed_garbage_is_judged_without_panic(body in vec(any::<u8>(), 108..600)) {
+    fn sealed_garbage_is_judged_without_panic(body in vec(any::<u8>(), 120..600)) {
         let mut bytes = usual()[..18].to_vec();
         bytes.extend(body);
         bytes[18..26].copy_from_slice(&PEER.0.to_be_bytes());

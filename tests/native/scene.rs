@@ -6,8 +6,8 @@ use std::time::Duration;
 use floatlock::core::Instant;
 use floatlock::wire::native::{
     BootId, ClusterId, Configuration, Counters, Digest, Expect, FRAME_LEN_MAX, Frame, Group,
-    GroupId, Header, Heard, Heartbeat, Key, Keyring, MAC_LEN, NodeId, Nonce, Received, Rejected,
-    Role, Statement, decode,
+    GroupId, Header, Heard, Heartbeat, Key, Keyring, MAC_LEN, NodeId, Nonce, Received, Reference,
+    Rejected, Role, Statement, decode,
 };
 
 pub(crate) const CLUSTER: ClusterId = ClusterId(0x0102_0304_0506_0708);
@@ -57,6 +57,7 @@ pub(crate) fn heard() -> Heard {
         sequence: 0x77,
         path: 2,
         by: 3,
+        remembered: [0, 5, 10, 0],
     }
 }
 
@@ -87,12 +88,22 @@ pub(crate) fn group(id: u64, statement: Statement) -> Group {
 
 /// A frame with this content, signed with this key.
 pub(crate) fn frame(key: &Key, header: Header, heard: &[Heard], groups: &[Group]) -> Vec<u8> {
+    frame_of(key, header, (heard, groups, None))
+}
+
+/// The same, with a template.
+pub(crate) fn frame_of(
+    key: &Key,
+    header: Header,
+    (heard, groups, template): (&[Heard], &[Group], Option<Reference>),
+) -> Vec<u8> {
     let cluster = CLUSTER;
     let heartbeat = Heartbeat {
         cluster,
         header,
         heard,
         groups,
+        template,
     };
     let mut buffer = [0; FRAME_LEN_MAX];
     heartbeat.emit(key, &mut buffer).unwrap().to_vec()

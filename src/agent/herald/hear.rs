@@ -11,7 +11,8 @@ use crate::core::lease::{self, BootId, Epoch, NodeId, Request, Resign};
 use crate::core::mesh::{Echo, Head, Verdict};
 use crate::core::{ConflictField, Event, Instant, PeerState, RoleName};
 use crate::wire::native::{
-    self, Class, Configuration, Expect, Frame, Group, Received, Rejected, Role, Statement, decode,
+    self, Class, Configuration, Expect, Frame, Group, Header, Learned, Received, Rejected, Role,
+    Statement, decode,
 };
 use crate::wire::vrrp;
 
@@ -71,7 +72,7 @@ impl Herald {
         let verdict = self.mesh.hear(
             at,
             head,
-            about_us.map(|heard| Echo {
+            about_us.clone().map(|heard| Echo {
                 boot: boot(heard.boot_id),
                 sequence: heard.sequence,
                 path: heard.path,
@@ -93,11 +94,44 @@ impl Herald {
         let priority = 0;
         passed.traffic.last = Some(LastHeard { from, priority, at });
         self.known.note(node, from);
+        let our_boot = self.identity.boot;
+        let mut of_our_boot = about_us.filter(|heard| boot(heard.boot_id) == our_boot);
+        let remembered = of_our_boot.next().map(|heard| heard.remembered);
+        self.remembered[usize::from(node)] = remembered.unwrap_or_default();
         if let Some(jump) = jump {
             self.tell_all(Event::Doubt(jump), (at, now), slots, out);
         }
         self.compare(node, &header.configuration, from, (at, now), slots, out);
-        self.pass_on(node, &frame, from, (at, now), slots, out);
+        self.take(place, (node, from), &frame, (at, now), slots, out);
+    }
+
+    /// What a frame of now says about the groups: what it writes out, or what its template stands for.
+    fn take(
+        &mut self,
+        place: usize,
+        from: (NodeId, IpAddr),
+        frame: &Frame<'_>,
+        times: (Instant, Instant),
+        slots: &mut [Slot],
+        out: &mut Out,
+    ) {
+        let header = &frame.header;
+        let Some(template) = frame.template else {
+            return self.pass_on(from, header, frame.groups(), times, slots, out);
+        };
+        let run = boot(header.boot_id);
+        let peer = usize::from(from.0);
+        let known = self.learned[peer].take().filter(|(of, _)| *of == run);
+        let mut learned = known.map_or_else(Learned::default, |(_, learned)| learned);
+        if frame.group_count() > 0 {
+            learned.learn(template, frame.groups());
+            self.pass_on(from, header, frame.groups(), times, slots, out);
+        } else if let Some(groups) = learned.recall(template) {
+            self.pass_on(from, header, groups, times, slots, out);
+        } else {
+            self.passed[place].counters.unknown_template += 1;
+        }
+        self.learned[peer] = Some((run, learned));
     }
 
     fn number(&self, node: native::NodeId) -> Option<NodeId> {
@@ -226,32 +260,36 @@ impl Herald {
 
     fn pass_on(
         &mut self,
-        node: NodeId,
-        frame: &Frame<'_>,
-        from: IpAddr,
+        (node, from): (NodeId, IpAddr),
+        header: &Header,
+        groups: impl Iterator<Item = Group>,
         (at, now): (Instant, Instant),
         slots: &mut [Slot],
         out: &mut Out,
     ) {
-        let voters = frame.header.configuration.voters.0;
-        let sender = boot(frame.header.boot_id);
-        for group in frame.groups() {
+        let voters = header.configuration.voters.0;
+        let sender = boot(header.boot_id);
+        for group in groups {
             let found = self.order.binary_search_by_key(&group.id, |(id, _)| *id);
             let Ok(found) = found else { continue };
             let Some(slot) = slots.get_mut(self.order[found].1) else {
                 continue;
             };
-            let peer = Event::Peer(PeerState {
+            let peer = PeerState {
                 node,
                 role: role(group.role),
                 priority: group.priority,
                 ready: group.fitness > 0,
-            });
-            slot.step(slot.time(now, at), peer, out);
-            let epoch = Epoch::from_number(group.epoch);
-            slot.see(slot.time(now, at), epoch, out);
-            if let Some(event) = self.statement(node, sender, voters, &group) {
-                slot.step(slot.time(now, at), event, out);
+            };
+            let time = slot.time(now, at);
+            slot.see(time, Epoch::from_number(group.epoch), out);
+            let event = match self.word(node, sender, voters, &group) {
+                Some(word) => Event::Said(peer, word),
+                None => Event::Peer(peer),
+            };
+            slot.step(time, event, out);
+            if group.statement == Statement::Ask {
+                slot.step(slot.time(now, at), Event::Ask(node), out);
             }
             let spoken = slot.spoken();
             if spoken.is_some_and(|spoken| spoken.addresses != group.addresses) {
@@ -265,15 +303,22 @@ impl Herald {
         }
     }
 
-    fn statement(&self, node: NodeId, sender: BootId, voters: u64, group: &Group) -> Option<Event> {
+    /// What it says about the votes, if that is for this node.
+    fn word(
+        &self,
+        node: NodeId,
+        sender: BootId,
+        voters: u64,
+        group: &Group,
+    ) -> Option<lease::Event> {
         let ours = |id: native::BootId| boot(id) == self.identity.boot;
         Some(match group.statement {
-            Statement::Nothing => return None,
+            Statement::Nothing | Statement::Ask => return None,
             Statement::Request {
                 nonce,
                 lease,
                 holding,
-            } => Event::Vote(lease::Event::Request(
+            } => lease::Event::Request(
                 node,
                 Request {
                     group: group.id.0,
@@ -285,16 +330,16 @@ impl Herald {
                     priority: group.priority,
                     holding,
                 },
-            )),
+            ),
             Statement::Ack { boot_id, nonce } => {
                 let granted = lease::Event::Granted(node, boot(boot_id), nonce.get());
-                return ours(boot_id).then_some(Event::Vote(granted));
+                return ours(boot_id).then_some(granted);
             }
             Statement::Resign {
                 to,
                 boot_id,
                 nonce_last,
-            } => Event::Vote(lease::Event::Resign(
+            } => lease::Event::Resign(
                 node,
                 Resign {
                     group: group.id.0,
@@ -303,12 +348,11 @@ impl Herald {
                     boot: boot(boot_id),
                     nonce_last: nonce_last.get(),
                 },
-            )),
-            Statement::Ask => Event::Ask(node),
+            ),
             Statement::Refusal { boot_id, .. } => {
                 let floor = Epoch::from_number(group.epoch);
                 let refused = lease::Event::Refused(node, floor);
-                return ours(boot_id).then_some(Event::Vote(refused));
+                return ours(boot_id).then_some(refused);
             }
         })
     }

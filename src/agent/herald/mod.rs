@@ -21,6 +21,7 @@ use crate::net::heartbeat::Sender;
 use crate::wire::ipv4;
 use crate::wire::native::{
     self, ClusterId, Configuration, Counters, FRAME_LEN_MAX, Group, GroupId, Heard, Keyring,
+    Learned, Reference, Remembered, Templates,
 };
 
 use super::board::{LineFacts, PeerRow, Traffic};
@@ -84,6 +85,12 @@ pub(crate) struct Herald {
     spoke_at: Instant,
     /// Somebody does not know yet that we hear it.
     answer: bool,
+    /// What was said of many groups, so that it need not be written out again ...
+    templates: Templates,
+    /// ... for those who remember it, by node ...
+    remembered: Vec<Remembered>,
+    /// ... and what each of them wrote out.
+    learned: Vec<Option<(BootId, Learned)>>,
     /// Where authentic frames came from.
     known: Senders,
     /// When it was said that somebody else says that it is one of us.
@@ -119,6 +126,9 @@ impl Herald {
             told_all_at: Instant::default(),
             spoke_at: Instant::default(),
             answer: false,
+            templates: Templates::default(),
+            remembered: Vec::new(),
+            learned: Vec::new(),
             known,
             doubted_at: None,
             odd: Vec::new(),
@@ -128,7 +138,10 @@ impl Herald {
             packet: Vec::with_capacity(FRAME_LEN_MAX),
             id: 0,
         };
-        herald.odd.resize(herald.identity.nodes.len(), 0);
+        let voters = herald.identity.nodes.len();
+        herald.odd.resize(voters, 0);
+        herald.remembered.resize(voters, Remembered::default());
+        herald.learned.resize_with(voters, || None);
         herald
     }
 
@@ -194,7 +207,8 @@ impl Herald {
             self.beat_at = next_beat(now, interval);
         }
         let silent = now.since(self.told_all_at) >= interval;
-        let asked = std::mem::take(&mut self.answer) && now.since(self.spoke_at) >= interval / 4;
+        let answers = std::mem::take(&mut self.answer);
+        let asked = answers && now.since(self.spoke_at) >= interval / 4;
         let mut all =
             (beats && (silent || says.iter().any(|(_, say)| is_request(say)))) || asked || news;
         // A group makes one statement in a frame.
@@ -202,7 +216,7 @@ impl Herald {
         let mut rounds = 0;
         while all || !says.is_empty() {
             self.collect(slots, says, all);
-            self.send(now, senders);
+            self.send(now, answers, senders);
             if self.entries.len() == self.order.len() {
                 self.told_all_at = now;
             }
@@ -215,28 +229,46 @@ impl Herald {
         }
     }
 
-    /// Sends the entries over every wire.
-    fn send(&mut self, now: Instant, senders: &mut [Sender]) {
+    /// Sends the entries over every wire: `in_full`, or by the number of their template if everybody who
+    /// is heard remembers it.
+    fn send(&mut self, now: Instant, in_full: bool, senders: &mut [Sender]) {
         self.heard.clear();
         let nodes = &self.identity.nodes;
+        let learned = &self.learned;
         let heard = self.mesh.heard(now).filter_map(|heard| {
+            let place = usize::from(heard.node);
+            let of_run = learned.get(place)?.as_ref();
+            let of_run = of_run.filter(|(boot, _)| *boot == heard.boot);
             Some(Heard {
-                node: *nodes.get(usize::from(heard.node))?,
+                node: *nodes.get(place)?,
                 boot_id: native::BootId(heard.boot.0.to_be_bytes()),
                 sequence: heard.sequence,
                 path: heard.path,
                 by: heard.by,
+                remembered: of_run.map_or(Remembered::default(), |(_, said)| said.remembered()),
             })
         });
         self.heard.extend(heard);
+        let template = self.templates.refer(&self.entries);
+        let is_known = |template: Reference| {
+            let mut all = self.remembered.iter().enumerate();
+            all.all(|(node, remembered)| {
+                let hears = self.mesh.hears(node as NodeId, now);
+                !hears || native::remembers(remembered, template.number)
+            })
+        };
+        let entries = match template.is_some_and(is_known) && !in_full {
+            true => &[],
+            false => &self.entries[..],
+        };
         for at in 0..self.wires.len() {
             let wire = &self.wires[at];
             let family = wire.facts.family;
             let Some(sender) = wire.sender.and_then(|place| senders.get_mut(place)) else {
                 continue;
             };
-            let frames = native::frames(&self.heard, &self.entries, family, wire.mtu);
-            for (heard, groups) in frames {
+            let frames = native::frames(&self.heard, entries, family, wire.mtu);
+            for (heard, groups, first) in frames {
                 let header = native::Header {
                     path: at as u8,
                     node: self.identity.nodes[usize::from(self.identity.me)],
@@ -250,6 +282,7 @@ impl Herald {
                     header,
                     heard,
                     groups,
+                    template: template.map(|template| template.from(first)),
                 };
                 let emitted = heartbeat.emit(self.identity.keys.current(), &mut self.frame[..]);
                 debug_assert!(emitted.is_ok(), "{emitted:?}");

@@ -33,9 +33,7 @@ impl Herald {
 
 fn entry(slot: &Slot, say: Option<Say>, nodes: &[native::NodeId]) -> Option<Group> {
     let spoken = slot.spoken()?;
-    let view = slot.group.view();
-    let known = view.epoch.unwrap_or_default();
-    let ready = view.ready || matches!(view.role, RoleName::Master | RoleName::Candidate);
+    let (in_role, known, ready) = slot.group.standing();
     let (epoch, statement) = match say {
         None => (known, Statement::Nothing),
         Some(Say::Request(request)) => (
@@ -74,7 +72,7 @@ fn entry(slot: &Slot, say: Option<Say>, nodes: &[native::NodeId]) -> Option<Grou
     Some(Group {
         id: spoken.id,
         number: spoken.number,
-        role: role(view.role),
+        role: role(in_role),
         priority: slot.group.settings().priority,
         fitness: if ready { FIT } else { 0 },
         addresses: spoken.addresses,

@@ -178,6 +178,8 @@ pub struct Group {
     ceded: bool,
     maintenance: bool,
     native: Option<Box<Native>>,
+    /// When to be called next: it is asked for far more often than it changes.
+    next: Instant,
 }
 
 /// How many deletions were mended in the current window.
@@ -242,6 +244,7 @@ impl Group {
             ceded: false,
             maintenance: false,
             native: None,
+            next: now,
         }
     }
 
@@ -276,7 +279,8 @@ impl Group {
             Event::AddressesChanged => self.on_addresses_changed(out),
             Event::Settings(settings) => self.on_settings(settings, out),
             Event::Vote(word) => self.vote(word, out),
-            Event::Peer(peer) => self.on_peer(peer, out),
+            Event::Peer(peer) => self.on_peer(peer, lease::Event::Heard, out),
+            Event::Said(peer, word) => self.on_peer(peer, word, out),
             Event::Ask(from) => self.on_ask(from, out),
             Event::Doubt(pause) => self.on_doubt(pause, out),
             Event::Looked(ticket, answered) => self.on_looked(ticket, answered, out),
@@ -286,12 +290,17 @@ impl Group {
             Event::Stop => self.on_stop(out),
             Event::Tick => {}
         }
+        self.next = self.soonest();
         self.pass(is_tick, out);
     }
 
     /// When to call [`Group::step`] next, if nothing happens before.
     #[must_use]
-    pub fn deadline(&self) -> Instant {
+    pub const fn deadline(&self) -> Instant {
+        self.next
+    }
+
+    fn soonest(&self) -> Instant {
         let native = self.native.as_ref();
         let native = native.filter(|_| !matches!(self.role, Role::Stopped));
         let votes = native.map_or(Instant::NEVER, |native| native.deadline());
@@ -358,8 +367,9 @@ impl Group {
     }
 
     fn pass(&mut self, is_tick: bool, out: &mut Vec<Effect>) {
-        while self.deadline() <= self.now && (is_tick || !self.listens()) {
+        while self.next <= self.now && (is_tick || !self.listens()) {
             self.fire(out);
+            self.next = self.soonest();
         }
     }
 

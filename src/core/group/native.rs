@@ -162,6 +162,16 @@ impl Group {
         group
     }
 
+    /// What a heartbeat says of it: the role, the highest epoch that is known here, and whether this
+    /// node could hold the addresses, or does.
+    #[must_use]
+    pub fn standing(&self) -> (RoleName, lease::Epoch, bool) {
+        let known = self.native.as_ref().map(|native| native.known());
+        let role = self.role.name();
+        let holds = matches!(role, RoleName::Master | RoleName::Candidate);
+        (role, known.unwrap_or_default(), holds || self.is_ready())
+    }
+
     /// Whether this node could hold the addresses at once.
     #[must_use]
     pub fn is_ready(&self) -> bool {
@@ -354,14 +364,15 @@ impl Group {
         self.vote(event, out);
     }
 
-    pub(super) fn on_peer(&mut self, peer: PeerState, out: &mut Vec<Effect>) {
+    /// Every word of a peer is a sign of life as well.
+    pub(super) fn on_peer(&mut self, peer: PeerState, word: lease::Event, out: &mut Vec<Effect>) {
         let Some(native) = &mut self.native else {
             return;
         };
         if let Some(place) = native.peers.get_mut(usize::from(peer.node)) {
             *place = Some((peer, self.now));
         }
-        self.vote(lease::Event::Heard, out);
+        self.vote(word, out);
         if peer.role == RoleName::Master {
             // There is no promotion that was delayed. The other voters say nothing of that.
             self.delayed = false;

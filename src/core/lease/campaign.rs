@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::epoch::{Epoch, NODES, NodeId};
+use super::epoch::{Epoch, NodeId};
 use super::words::{Authority, Nonce};
 use crate::core::time::Instant;
 
@@ -21,9 +21,6 @@ pub(super) enum Voice {
     Node(NodeId),
     Arbiter,
 }
-
-/// Every node, and the arbiter.
-const VOICES: usize = NODES as usize + 1;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Vote {
@@ -99,19 +96,13 @@ impl Campaign {
         majority: usize,
         counts: impl Fn(&Vote) -> bool,
     ) -> Option<(Instant, Epoch)> {
-        // On the stack: this runs for every group and frame.
-        let mut ends = [Instant::default(); VOICES];
-        let mut epochs = [Epoch::default(); VOICES];
-        let votes = self.votes.iter().filter(|vote| counts(vote));
-        let mut count = 0;
-        for (vote, (end, epoch)) in votes.zip(ends.iter_mut().zip(&mut epochs)) {
-            (*end, *epoch) = (vote.until, vote.epoch);
-            count += 1;
-        }
-        let (ends, epochs) = (&mut ends[..count], &mut epochs[..count]);
-        ends.sort_unstable_by(|a, b| b.cmp(a));
-        epochs.sort_unstable_by(|a, b| b.cmp(a));
-        Some((*ends.get(majority - 1)?, *epochs.get(majority - 1)?))
+        // Few votes, and for every group and frame: nothing is sorted.
+        let all = || self.votes.iter().filter(|vote| counts(vote));
+        let until = |end: Instant| all().filter(|vote| vote.until >= end).count() >= majority;
+        let ends = all().map(|vote| vote.until).filter(|end| until(*end));
+        let reach = |epoch: Epoch| all().filter(|vote| vote.epoch >= epoch).count() >= majority;
+        let epochs = all().map(|vote| vote.epoch).filter(|epoch| reach(*epoch));
+        Some((ends.max()?, epochs.max()?))
     }
 
     pub(super) fn own(&self, me: NodeId) -> Option<(Instant, Epoch)> {

@@ -21,7 +21,7 @@ impl Lease {
         } else if campaign.authority.is_none() && campaign.rest_at <= now {
             self.give_up(None, out);
             // The better rank did not win; twice a promise is enough for the others.
-            self.pause(self.own_promise() * 2);
+            self.pause(self.patience * 2);
         }
     }
 
@@ -234,7 +234,7 @@ impl Lease {
         self.abandon(out);
         if self.settings.voters.pair() {
             // What has lapsed was not kept alive by anybody: another may hold. Wait and look.
-            self.pause(self.own_promise());
+            self.pause(self.patience);
         }
     }
 
@@ -252,7 +252,7 @@ impl Lease {
             return;
         };
         self.resign(own.epoch, Some(to), out);
-        self.pause(self.own_promise() * 2);
+        self.pause(self.patience * 2);
     }
 
     fn resign(&mut self, epoch: Epoch, to: Option<NodeId>, out: &mut Vec<Effect>) {

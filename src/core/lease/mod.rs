@@ -166,6 +166,8 @@ pub struct Boot {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Lease {
     settings: Settings,
+    /// P of the own lease, which every frame asks for.
+    patience: Duration,
     boot: BootId,
     now: Instant,
     epochs: Epochs,
@@ -194,6 +196,7 @@ impl Lease {
         let promised = settings.promise(settings.lease.max(boot.longest));
         let mut lease = Self {
             settings,
+            patience: settings.promise(settings.lease),
             boot: boot.id,
             now,
             epochs: Epochs::new(boot.stored),
@@ -305,7 +308,7 @@ impl Lease {
     /// P of the own lease: so long after the last sign of a holder another may hold.
     #[must_use]
     pub fn patience(&self) -> Duration {
-        self.own_promise()
+        self.patience
     }
 
     /// The same state with `now` moved to `to`: what ends in a second ends a second after `to`, and

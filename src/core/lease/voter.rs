@@ -124,9 +124,16 @@ impl Lease {
         self.promise = Some(Promise {
             boot: request.boot,
             nonce: nonce.max(request.nonce),
-            until: until.max(self.now + self.settings.promise(request.lease)),
+            until: until.max(self.now + self.promise(request.lease)),
         });
         out.push(Effect::Grant(from, request.boot, request.nonce));
+    }
+
+    fn promise(&self, lease: Duration) -> Duration {
+        match lease == self.settings.lease {
+            true => self.patience,
+            false => self.settings.promise(lease),
+        }
     }
 
     pub(super) fn peer_resigned(&mut self, from: NodeId, resign: Resign) {
@@ -176,19 +183,14 @@ impl Lease {
                     campaign.ask_at = self.now;
                 }
             }
-            Some(_) => self.pause(self.own_promise()),
+            Some(_) => self.pause(self.patience),
             None => {}
         }
     }
 
     /// A sign of life from a peer.
     pub(super) fn hear(&mut self) {
-        self.silent_at = self.now + self.own_promise();
-    }
-
-    /// P of the own lease.
-    pub(super) fn own_promise(&self) -> Duration {
-        self.settings.promise(self.settings.lease)
+        self.silent_at = self.now + self.patience;
     }
 
     pub(super) fn is_peer(&self, node: NodeId) -> bool {

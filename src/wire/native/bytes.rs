@@ -21,6 +21,10 @@ impl Fields<'_> {
         u16::from_be_bytes(self.array())
     }
 
+    pub(super) fn word(&mut self) -> u32 {
+        u32::from_be_bytes(self.array())
+    }
+
     pub(super) fn long(&mut self) -> u64 {
         u64::from_be_bytes(self.array())
     }
@@ -45,6 +49,10 @@ impl Room<'_> {
 
     pub(super) fn short(&mut self, short: u16) {
         self.put(short.to_be_bytes());
+    }
+
+    pub(super) fn word(&mut self, word: u32) {
+        self.put(word.to_be_bytes());
     }
 
     pub(super) fn long(&mut self, long: u64) {

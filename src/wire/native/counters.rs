@@ -48,6 +48,8 @@ counters! {
     unknown_node,
     /// [`Rejected::Counts`].
     counts,
+    /// [`Rejected::Reference`].
+    reference,
     /// [`Rejected::GroupNumber`].
     group_number,
     /// [`Rejected::Role`].
@@ -68,6 +70,9 @@ counters! {
     unused_bytes,
     /// [`Rejected::GroupOrder`].
     group_order,
+    /// Frames that count, about groups that they do not write out and that are not remembered here:
+    /// nothing is heard of these.
+    unknown_template,
 }
 
 impl Counters {
@@ -96,6 +101,7 @@ impl Counters {
             Rejected::SecondSelf { .. } => &mut self.second_self,
             Rejected::UnknownNode { .. } => &mut self.unknown_node,
             Rejected::Counts { .. } => &mut self.counts,
+            Rejected::Reference => &mut self.reference,
             Rejected::GroupNumber => &mut self.group_number,
             Rejected::Role { .. } => &mut self.role,
             Rejected::Priority { .. } => &mut self.priority,

@@ -3,7 +3,7 @@
 use super::bytes::Fields;
 use super::{
     BootId, ClusterId, FRAME_LEN_MIN, GROUP_LEN, Group, HEADER_LEN, HEARD_LEN, Header, Heard,
-    KeyAge, KeyId, Keyring, MAC_LEN, MAGIC, NodeId, Rejected, VERSION,
+    KeyAge, KeyId, Keyring, MAC_LEN, MAGIC, NodeId, Reference, Rejected, VERSION,
 };
 use crate::wire::vrrp::TTL;
 
@@ -40,13 +40,16 @@ pub struct Frame<'a> {
     pub header: Header,
     /// The key that it came with.
     pub key: KeyAge,
+    /// What its groups have to do with a template. A frame that has one and no group stands for
+    /// all of it.
+    pub template: Option<Reference>,
     heard: &'a [[u8; HEARD_LEN]],
     groups: &'a [[u8; GROUP_LEN]],
 }
 
 impl<'a> Frame<'a> {
     /// Whom the sender hears.
-    pub fn heard(&self) -> impl ExactSizeIterator<Item = Heard> + use<'a> {
+    pub fn heard(&self) -> impl ExactSizeIterator<Item = Heard> + Clone + use<'a> {
         self.heard
             .iter()
             .map(|entry| Heard::take(&mut Fields(entry)))
@@ -163,10 +166,12 @@ impl<'a> Sealed<'a> {
             let len = self.payload.len();
             return Err(Rejected::Counts { len, need });
         }
+        let template = Reference::take(&mut fields, groups)?;
         let (heard, groups) = self.entries.split_at(heard * HEARD_LEN);
         Ok(Frame {
             header,
             key,
+            template,
             heard: heard.as_chunks().0,
             groups: groups.as_chunks().0,
         })

@@ -7,7 +7,7 @@ use super::bytes::Room;
 use super::group::{Statement, is_priority, lease_nanos};
 use super::{
     ClusterId, FRAME_LEN_MAX, FRAME_LEN_MIN, GROUP_LEN, Group, HEARD_LEN, Header, Heard, Key,
-    MAC_LEN, MAGIC, VERSION,
+    MAC_LEN, MAGIC, Reference, VERSION,
 };
 use crate::config::Family;
 
@@ -22,6 +22,8 @@ pub struct Heartbeat<'a> {
     pub heard: &'a [Heard],
     /// What it says about the groups, by rising ids.
     pub groups: &'a [Group],
+    /// What these have to do with a template.
+    pub template: Option<Reference>,
 }
 
 /// Why a frame cannot be written.
@@ -38,6 +40,12 @@ pub enum Unsendable {
     /// The ids of the groups do not rise.
     #[error("the groups of a frame are not in the order of their ids")]
     GroupOrder,
+    /// The groups are no part of the template that they are said to be of.
+    #[error("{groups} groups are not of the template that they are said to be of")]
+    Reference {
+        /// How many there are.
+        groups: usize,
+    },
     /// Not 1 to 254.
     #[error("the protocol has no priority {0}")]
     Priority(u8),
@@ -70,6 +78,10 @@ impl Heartbeat<'_> {
         if !self.groups.is_sorted_by(|a, b| a.id < b.id) {
             return Err(Unsendable::GroupOrder);
         }
+        let groups = self.groups.len();
+        if self.template.is_some_and(|of| !of.suits(groups)) {
+            return Err(Unsendable::Reference { groups });
+        }
         for group in self.groups {
             if !is_priority(group.priority) {
                 return Err(Unsendable::Priority(group.priority));
@@ -91,6 +103,7 @@ impl Heartbeat<'_> {
         self.header.put(room);
         room.short(self.heard.len() as u16);
         room.short(self.groups.len() as u16);
+        Reference::put(self.template, room);
         for heard in self.heard {
             heard.put(room);
         }
@@ -115,7 +128,7 @@ pub fn max_groups(family: Family, mtu: usize, heard: usize) -> Option<NonZeroUsi
     NonZeroUsize::new(room.saturating_sub(used) / GROUP_LEN)
 }
 
-/// What each frame says: whom the sender hears, and groups. A peer counts only a frame that names it
+/// What each frame says: whom the sender hears, groups, and the place of the first of them. A peer counts only a frame that names it
 /// as heard, so that where not all of them fit beside the groups, all groups are said to each part of
 /// them.
 pub fn frames<'a>(
@@ -123,7 +136,7 @@ pub fn frames<'a>(
     groups: &'a [Group],
     family: Family,
     mtu: usize,
-) -> impl Iterator<Item = (&'a [Heard], &'a [Group])> {
+) -> impl Iterator<Item = (&'a [Heard], &'a [Group], usize)> {
     let fit = move |heard: &[Heard]| max_groups(family, mtu, heard.len());
     let all_fit = fit(heard).is_some_and(|most| most.get() >= groups.len());
     let half = max_groups(family, mtu, 0).map_or(1, |most| most.get() * GROUP_LEN / 2 / HEARD_LEN);
@@ -132,7 +145,8 @@ pub fn frames<'a>(
     let parts = nobody.into_iter().chain(heard.chunks(part.max(1)));
     parts.flat_map(move |heard| {
         let most = fit(heard).unwrap_or(NonZeroUsize::MIN);
-        split(groups, most).map(move |groups| (heard, groups))
+        let parts = split(groups, most).enumerate();
+        parts.map(move |(at, groups)| (heard, groups, at * most.get()))
     })
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::bytes::{Fields, Room};
-use super::{Digest, NodeId};
+use super::{Digest, NodeId, Remembered};
 use crate::core::Instant;
 
 /// One run of an agent: 128 random bits, so that no number it gave out is ever given out again.
@@ -89,6 +89,8 @@ pub struct Heard {
     pub path: u8,
     /// The path, as the hearing node numbers them, by which it came in.
     pub by: u8,
+    /// What the sender remembers of that run.
+    pub remembered: Remembered,
 }
 
 impl Heard {
@@ -99,6 +101,7 @@ impl Heard {
             sequence: fields.long(),
             path: fields.byte(),
             by: fields.byte(),
+            remembered: std::array::from_fn(|_| fields.word()),
         }
     }
 
@@ -108,5 +111,8 @@ impl Heard {
         room.long(self.sequence);
         room.byte(self.path);
         room.byte(self.by);
+        for number in self.remembered {
+            room.word(number);
+        }
     }
 }

@@ -23,8 +23,12 @@
 //!   82    8    digest of the rest of what the nodes should agree on
 //!   90    2    h: how many entries of what the sender hears
 //!   92    2    g: how many entries of groups
-//!   94  34*h   what the sender hears
-//!   ..  62*g   groups
+//!   94    4    template: the number of what is said of many groups, or 0
+//!   98    4    advance: the nonces are by so much greater than those of the template
+//!  102    2    the place of the first group of this frame in the template
+//!  104    2    how many groups the template has
+//!  106  50*h   what the sender hears
+//!   ..  62*g   groups; without any, a frame with a template speaks of all of its groups
 //!   ..   32    HMAC-SHA256 over all bytes before it
 //!
 //!   at  bytes  what the sender hears: one entry for a node and a path of that node
@@ -33,6 +37,8 @@
 //!   24    8    sequence of the latest frame: the echo
 //!   32    1    path that is written in that frame
 //!   33    1    path of the sender of this entry by which it came in
+//!   34   16    four templates of that boot that the sender of this entry remembers, 4 bytes each:
+//!              the first has a number that 4 divides, the next leaves 1, 2, 3; or 0
 //!
 //!   at  bytes  a group; the ids of the groups of a frame rise from entry to entry
 //!    0    8    group id
@@ -80,6 +86,7 @@ mod header;
 mod key;
 mod name;
 mod rejected;
+mod template;
 
 pub use counters::Counters;
 pub use decode::{Expect, Frame, Received, decode};
@@ -89,15 +96,18 @@ pub use header::{BootId, Configuration, Header, Heard};
 pub use key::{BadKey, KEY_LEN_MIN, KEY_TEXT_LEN_MAX, Key, KeyAge, KeyId, Keyring, MAC_LEN};
 pub use name::{ClusterId, Digest, GroupId, NodeId};
 pub use rejected::{Class, Rejected};
+pub use template::{
+    Learned, Reference, Remembered, TEMPLATE_GROUPS_MAX, TEMPLATES, Templates, remembers,
+};
 
 /// How a frame begins: version 15 and type 1 to a VRRP router, and a VRID that none has.
 pub const MAGIC: [u8; 2] = [0xf1, 0];
 /// The format that is described above.
 pub const VERSION: u8 = 1;
 /// The length of a frame without entries, its MAC left out.
-pub const HEADER_LEN: usize = 94;
+pub const HEADER_LEN: usize = 106;
 /// The length of an entry of what the sender hears.
-pub const HEARD_LEN: usize = 34;
+pub const HEARD_LEN: usize = 50;
 /// The length of an entry of a group.
 pub const GROUP_LEN: usize = 62;
 /// The length of the shortest frame.

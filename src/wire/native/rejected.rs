@@ -89,6 +89,9 @@ pub enum Rejected {
         /// As its counts say.
         need: usize,
     },
+    /// A template without a number, without groups, or with fewer than the frame has.
+    #[error("refers to a template that cannot be")]
+    Reference,
     /// A group with number zero.
     #[error("a group with number 0")]
     GroupNumber,
@@ -167,7 +170,7 @@ impl Rejected {
             R::OwnFrame => Class::Own,
             R::SecondSelf { .. } | R::UnknownNode { .. } => Class::Stranger,
             R::Ttl { .. } | R::Counts { .. } => Class::Malformed,
-            R::GroupNumber | R::Role { .. } | R::Priority { .. } => Class::Malformed,
+            R::Reference | R::GroupNumber | R::Role { .. } | R::Priority { .. } => Class::Malformed,
             R::Statement { .. } | R::ZeroNonce | R::Lease { .. } => Class::Malformed,
             R::Flag { .. } | R::Refusal { .. } => Class::Malformed,
             R::UnusedBytes | R::GroupOrder => Class::Malformed,

@@ -253,7 +253,9 @@ impl World {
         let host = &self.hosts[node];
         let holds = host.may_answer(group, self.now);
         let is_stored = match event {
-            Event::Vote(lease::Event::Request(_, request)) => request.epoch <= host.stored[group],
+            Event::Said(_, lease::Event::Request(_, request)) => {
+                request.epoch <= host.stored[group]
+            }
             _ => false,
         };
         let running = self.court[group].promised[node].filter(|promise| promise.2 > at);
@@ -268,7 +270,7 @@ impl World {
 
     /// What ends a promise.
     pub(crate) fn heard_resign(&mut self, node: usize, group: usize, event: Event) {
-        if let Event::Vote(lease::Event::Resign(_, resign)) = event {
+        if let Event::Said(_, lease::Event::Resign(_, resign)) = event {
             let promise = &mut self.court[group].promised[node];
             let is_freed = |(boot, nonce, _): &(BootId, Nonce, Instant)| {
                 *boot == resign.boot && *nonce <= resign.nonce_last

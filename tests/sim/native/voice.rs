@@ -227,12 +227,16 @@ impl World {
             priority: entry.priority,
             ready: entry.ready,
         };
-        self.tell(node, group, Event::Peer(peer), times);
         let seen = lease::Event::Seen(entry.epoch);
         self.tell(node, group, Event::Vote(seen), times);
         let us = self.hosts[node].agent.as_ref().map(|agent| agent.boot);
-        if let Some(event) = us.and_then(|us| statement(us, entry, frame)) {
-            self.tell(node, group, event, times);
+        let event = match us.and_then(|us| word(us, entry, frame)) {
+            Some(word) => Event::Said(peer, word),
+            None => Event::Peer(peer),
+        };
+        self.tell(node, group, event, times);
+        if let Some(Say::Ask(_)) = entry.say {
+            self.tell(node, group, Event::Ask(frame.node), times);
         }
         if entry.addresses != self.hosts[node].addresses {
             let event = conflict(ConflictField::Addresses, self.scenario.interval);
@@ -252,10 +256,10 @@ pub(crate) fn conflict(field: ConflictField, interval: Duration) -> Event {
 pub(crate) const UNAUTHENTIC: Event = Event::Unauthentic { from: STRANGER };
 
 /// The bytes carry less than [`Say`] does: whom a grant is for is known by its boot id.
-fn statement(us: BootId, entry: &Spoken, frame: &Frame) -> Option<Event> {
+fn word(us: BootId, entry: &Spoken, frame: &Frame) -> Option<lease::Event> {
     let from = frame.node;
     Some(match entry.say? {
-        Say::Request(request) => Event::Vote(lease::Event::Request(
+        Say::Request(request) => lease::Event::Request(
             from,
             Request {
                 epoch: entry.epoch,
@@ -264,17 +268,17 @@ fn statement(us: BootId, entry: &Spoken, frame: &Frame) -> Option<Event> {
                 priority: entry.priority,
                 ..request
             },
-        )),
+        ),
         Say::Grant(_, boot, nonce) => {
             let granted = lease::Event::Granted(from, boot, nonce);
-            return (boot == us).then_some(Event::Vote(granted));
+            return (boot == us).then_some(granted);
         }
         Say::Refuse(_, boot, _, _, floor) => {
             let refused = lease::Event::Refused(from, floor);
-            return (boot == us).then_some(Event::Vote(refused));
+            return (boot == us).then_some(refused);
         }
-        Say::Resign(resign) => Event::Vote(lease::Event::Resign(from, resign)),
-        Say::Ask(_) => Event::Ask(from),
+        Say::Resign(resign) => lease::Event::Resign(from, resign),
+        Say::Ask(_) => return None,
     })
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use floatlock::core::Instant;
 use floatlock::lab::agent::GroupSetup;
-use floatlock::lab::{Advert, Observation, Watch, clock};
+use floatlock::lab::{Advert, Host, Observation, Watch, clock};
 use nix::sys::signal::Signal;
 
 use crate::figures::{Row, Target, millis};
@@ -69,6 +69,11 @@ pub(crate) fn rows(count: usize, end: End) -> Vec<Row> {
                 "",
                 Target::Worst(0.0),
             ),
+            row(
+                "the kernel alone puts as many on (ip -batch, system time)",
+                "ms",
+                Target::Nothing,
+            ),
         ]);
     }
     rows
@@ -117,7 +122,22 @@ pub(crate) fn play(
         figures.extend(move_.release(count, &of_both.stop()));
     }
     pair.stop()?;
+    if end == End::Stop {
+        figures.push(kernel_alone(&stage.b, count)?);
+    }
     Ok(figures)
+}
+
+/// What no program can do without: the time in milliseconds that the kernel works on so many additions.
+fn kernel_alone(host: &Host, count: usize) -> Result<f64, Failure> {
+    let line = |n| format!("addr add {}/32 dev eth0\n", nth(n));
+    let additions: String = (1..count).map(line).collect();
+    let file = host.write("additions", &additions)?;
+    let add = format!("TIMEFORMAT=%S; time ip -batch {}", file.display());
+    let said = host.sh(&format!("bash -c '{add}'"))?;
+    host.sh(&format!("ip addr flush dev eth0 to {MANY}"))?;
+    let seconds: f64 = said.trim().parse()?;
+    Ok(seconds * 1000.0)
 }
 
 /// One after the other: keepalived's adverts pause while it puts thousands of addresses on, so

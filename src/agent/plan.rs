@@ -107,7 +107,7 @@ pub(crate) enum Demand {
 /// A socket could not be opened for a reason that waiting does not mend, and was demanded.
 pub(crate) fn plan(
     config: &Config,
-    wanted: Vec<Wanted>,
+    mut wanted: Vec<Wanted>,
     identity: Option<Identity>,
     links: &Links,
     demand: Demand,
@@ -125,6 +125,12 @@ pub(crate) fn plan(
         ears: BTreeMap::new(),
         notes: Vec::new(),
     };
+    // In the order in which heartbeats speak of them: what is read in the order in which it lies is
+    // fetched ahead.
+    wanted.sort_by_cached_key(|wanted| {
+        let config = &wanted.config;
+        config.is_native().then(|| GroupId::of(&config.name))
+    });
     let mut groups = Vec::with_capacity(wanted.len());
     for (place, wanted) in wanted.into_iter().enumerate() {
         groups.push(planner.group(place, wanted)?);

@@ -94,10 +94,12 @@ pub(crate) struct WireRow {
 /// All rows of one moment.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Rows {
-    /// Of when they are.
+    /// Of when those of the groups are.
     pub(crate) at: Instant,
     pub(crate) groups: Vec<GroupRow>,
     pub(crate) lines: Vec<LineRow>,
+    /// Of when those of the peers are.
+    pub(crate) peers_at: Instant,
     pub(crate) peers: Vec<PeerRow>,
     pub(crate) wires: Vec<WireRow>,
 }
@@ -129,18 +131,15 @@ pub(crate) struct Board {
 }
 
 impl Board {
-    /// For the heartbeat thread: writes the rows, unless an observer is reading at this moment.
-    pub(crate) fn publish(&self, write: impl FnOnce(&mut Rows)) {
+    /// For the heartbeat thread: writes the rows, unless an observer is reading at this moment. `write`
+    /// is told whether one waits for them.
+    pub(crate) fn publish(&self, write: impl FnOnce(&mut Rows, bool)) {
         // Before the rows are written: who asks later may want later ones.
         let asked = self.asked.load(Ordering::Acquire);
         let Ok(mut rows) = self.rows.try_lock() else {
             return;
         };
-        rows.groups.clear();
-        rows.lines.clear();
-        rows.peers.clear();
-        rows.wires.clear();
-        write(&mut rows);
+        write(&mut rows, asked != self.answered.load(Ordering::Acquire));
         self.answered.store(asked, Ordering::Release);
         drop(rows);
         self.published.notify_all();

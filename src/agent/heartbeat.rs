@@ -20,9 +20,9 @@ use crate::sys::timer::Timer;
 use crate::sys::wake::{Wake, Waker};
 use crate::wire::vrrp::{self, Received};
 
-use super::board::{Board, GroupRow, LineFacts, LineRow, WireRow};
+use super::board::{Board, GroupRow, LineRow, Rows};
 use super::due::Dues;
-use super::herald::{self, Herald, Passed, PlannedHerald};
+use super::herald::{self, Herald, PlannedHerald};
 use super::line::Line;
 use super::message::{Ask, Command, Entry, Job, Key, Level, Outbox};
 use super::plan::{Ear, Plan, Planned};
@@ -41,6 +41,8 @@ const COMMANDS: usize = 256;
 const ANSWER_EVERY: Duration = Duration::from_millis(20);
 /// ... and whether the loop turns can be seen this often.
 const PUBLISH_EVERY: Duration = Duration::from_millis(500);
+/// What nobody asks for is at most so old, should this thread ever stand still.
+const PUBLISH_GROUPS_EVERY: Duration = Duration::from_secs(2);
 /// Descriptors that one wait reports.
 const EVENTS: usize = 32;
 
@@ -545,32 +547,37 @@ impl Heartbeat {
 
     fn publish(&mut self) {
         let (slots, herald) = (&self.slots, self.herald.as_ref());
-        self.board.publish(|rows| {
-            rows.at = clock::now();
-            for slot in slots {
-                rows.groups.push(GroupRow {
-                    key: slot.key,
-                    view: slot.group.view(),
-                    lease: slot.lease(),
-                });
-                let row = |line: &Line| LineRow {
-                    key: slot.key,
-                    facts: Arc::clone(line.facts()),
-                    traffic: line.traffic.clone(),
-                };
-                rows.lines.extend(slot.lines.iter().map(row));
+        let (now, ends) = (clock::now(), self.stopping);
+        self.board.publish(|rows, is_asked| {
+            // Two hundred and fifty groups that nobody asks for are not worth a look at each, every time.
+            if is_asked || ends || now.since(rows.at) >= PUBLISH_GROUPS_EVERY {
+                rows.at = now;
+                write_groups(slots, rows);
             }
             if let Some(herald) = herald {
-                herald.rows(&mut rows.peers, clock::now());
-                let row = |(facts, passed): (&Arc<LineFacts>, &Passed)| WireRow {
-                    facts: Arc::clone(facts),
-                    passed: passed.clone(),
-                };
-                rows.wires.extend(herald.passed().map(row));
+                herald.rows(rows, now);
             }
         });
         // Even if an observer was reading: it is tried again when the next one may be answered.
         self.published_at = clock::now();
+    }
+}
+
+fn write_groups(slots: &[Slot], rows: &mut Rows) {
+    rows.groups.clear();
+    rows.lines.clear();
+    for slot in slots {
+        rows.groups.push(GroupRow {
+            key: slot.key,
+            view: slot.group.view(),
+            lease: slot.lease(),
+        });
+        let row = |line: &Line| LineRow {
+            key: slot.key,
+            facts: Arc::clone(line.facts()),
+            traffic: line.traffic.clone(),
+        };
+        rows.lines.extend(slot.lines.iter().map(row));
     }
 }
 

@@ -104,7 +104,7 @@ impl Observer {
 
     /// Looks, once in a while, for what nobody is told of.
     pub(crate) fn look_around(&self) {
-        let (peers, at) = self.board.look(|rows| (rows.peers.clone(), rows.at));
+        let (peers, at) = self.board.look(|rows| (rows.peers.clone(), rows.peers_at));
         let one_way = self.one_way.lock();
         let mut one_way = one_way.unwrap_or_else(PoisonError::into_inner);
         one_way.look(&peers, at, &self.journal);

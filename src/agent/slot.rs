@@ -192,18 +192,20 @@ impl Slot {
 
     /// Time passes, to `now`, or for a listener only so far as everything was heard.
     pub(crate) fn pass(&mut self, now: Instant, heard_until: Instant, out: &mut Out) {
-        if self.group.deadline() <= self.time(now, heard_until) {
+        let steps = self.group.deadline() <= self.time(now, heard_until);
+        if steps {
             self.step(now, Event::Tick, out);
         }
-        self.lapse(now, out);
-        out.dues.set(self.place, self.due());
+        if !self.lapse(now, out) && !steps {
+            out.dues.set(self.place, self.due());
+        }
     }
 
     /// After time has passed: a lease that has ended all the same was not renewed by any advert, or
-    /// the gate was not told in time.
-    fn lapse(&mut self, now: Instant, out: &mut Out) {
+    /// the gate was not told in time. Whether that was so.
+    fn lapse(&mut self, now: Instant, out: &mut Out) -> bool {
         let Some(lease) = self.lease.as_ref().filter(|lease| lease.has_ended(now)) else {
-            return;
+            return false;
         };
         if lease.is_stuck(now) {
             let text = format!(
@@ -215,6 +217,7 @@ impl Slot {
             out.journal.offer(Entry::Note(Level::Error, text));
         }
         self.step(now, Event::Lapsed, out);
+        true
     }
 
     /// The adverts of this turn have been sent: what they renew holds if one of them has left.

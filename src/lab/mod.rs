@@ -45,7 +45,7 @@ pub use fabric::{Lan, Traffic};
 pub use fetcher::{Fetch, FetchOptions, Fetcher};
 pub use frame::{Advert, Announcement, Mac};
 pub use host::Host;
-pub use observation::{Gap, Observation, Reply};
+pub use observation::{Gap, Observation, Question, Reply};
 pub use process::{Line, Process};
 pub use watch::{Ask, Watch, WatchOptions};
 

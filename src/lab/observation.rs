@@ -17,6 +17,17 @@ pub struct Reply {
     pub address: IpAddr,
     /// The host that answered, by its hardware address.
     pub from: Arc<str>,
+    /// What it answered.
+    pub question: Question,
+}
+
+/// What the client asks for an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// An echo, of ICMP or ICMPv6.
+    Echo,
+    /// The hardware address, by ARP or neighbour solicitation.
+    Neighbour,
 }
 
 /// A time without an answer, between two answers.
@@ -72,6 +83,21 @@ pub struct Observation {
 }
 
 impl Observation {
+    pub(super) fn reply(
+        &mut self,
+        at: Instant,
+        address: IpAddr,
+        from: Arc<str>,
+        question: Question,
+    ) {
+        self.replies.push(Reply {
+            at,
+            address,
+            from,
+            question,
+        });
+    }
+
     /// The answers for one address from `after` on.
     pub fn replies_for(&self, address: IpAddr, after: Instant) -> impl Iterator<Item = &Reply> {
         let first = self.replies.partition_point(|reply| reply.at < after);
@@ -249,6 +275,7 @@ mod tests {
 
     fn seen(replies: &[(u64, &str)]) -> Observation {
         let reply = |&(at, from): &(u64, &str)| Reply {
+            question: Question::Echo,
             at: ms(at),
             address: VIP,
             from: Arc::from(from),

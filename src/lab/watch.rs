@@ -14,7 +14,7 @@ use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFl
 use super::capture::Capture;
 use super::frame::{self, Meaning};
 use super::ping::Pinger;
-use super::{Advert, Announcement, Host, LabError, Mac, Observation, Reply, clock};
+use super::{Advert, Announcement, Host, LabError, Mac, Observation, Question, clock};
 use crate::core::Instant;
 use crate::sys::realtime;
 
@@ -221,10 +221,10 @@ impl Shared {
         seen.missed = missed;
         match meaning {
             Meaning::EchoReply { address, id } if id == self.id => {
-                seen.replies.push(Reply { at, address, from });
+                seen.reply(at, address, from, Question::Echo);
             }
             Meaning::Neighbour { address } if self.neighbours => {
-                seen.replies.push(Reply { at, address, from });
+                seen.reply(at, address, from, Question::Neighbour);
             }
             Meaning::EchoReply { .. } | Meaning::Neighbour { .. } => return,
             Meaning::Announcement { address } => {

@@ -1,9 +1,10 @@
 //! What did the client see in one run?
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use floatlock::core::Instant;
-use floatlock::lab::Observation;
+use floatlock::lab::{Observation, Question};
 
 use crate::stage::{Stage, vips};
 
@@ -56,6 +57,8 @@ pub(crate) struct Outcome {
     pub(crate) two: usize,
     /// Answers and announcements of the old holder that came after its end.
     pub(crate) zombies: usize,
+    /// What the answers among them were, and how many ms after its end.
+    pub(crate) late_answers: Vec<(f64, IpAddr, Question)>,
     /// The last answer of the old holder after the deed, in ms.
     pub(crate) last: Option<f64>,
     /// The same after its end; negative: before.
@@ -76,10 +79,16 @@ impl Outcome {
         let old = |after| of_host(&seen, "lb-a", after);
         let last = deed.to.and_then(|_| old(deed.at).last());
         let silent_from = silent_from(stage, deed, &seen);
-        let zombies = silent_from.map_or(0, |at| {
+        let late_answers = silent_from.map_or_else(Vec::new, |end| {
+            let replies = seen.replies.iter();
+            let replies = replies.filter(|r| &*r.from == "lb-a" && r.at >= end + QUEUED);
+            let told = replies.map(|reply| (millis(end, reply.at), reply.address, reply.question));
+            told.collect()
+        });
+        let announced = silent_from.map_or(0, |end| {
             let announced = seen.announcements.iter();
-            let announced = announced.filter(|a| &*a.from == "lb-a" && a.at > at + QUEUED);
-            old(at + QUEUED).count() + announced.count()
+            let announced = announced.filter(|a| &*a.from == "lb-a" && a.at > end + QUEUED);
+            announced.count()
         });
         let vips = vips();
         let gaps = vips.iter().filter_map(|vip| match deed.to {
@@ -89,7 +98,8 @@ impl Outcome {
         let first = deed.to.and_then(|to| of_host(&seen, to, deed.at).next());
         Self {
             two: vips.iter().map(|vip| seen.rounds_of_two(*vip)).sum(),
-            zombies,
+            zombies: late_answers.len() + announced,
+            late_answers,
             last: last.map(|at| millis(deed.at, at)),
             after_end: last.zip(silent_from).map(|(at, end)| millis(end, at)),
             first: first.map(|at| millis(deed.at, at)),

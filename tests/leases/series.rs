@@ -7,8 +7,8 @@ use std::time::Duration;
 use crate::outcome::{Deed, Outcome};
 use crate::stage::{Beat, Cast, Stage};
 
-/// A run in which the asker was late is played again, so often at most.
-const REPEATS: usize = 5;
+/// A run in which the asker was late is played again, so often at most, or as often as runs are wanted.
+const REPEATS: usize = 10;
 
 /// Rows play beside each other, unless one of them takes a processor, or figures are wanted.
 static FLOOR: RwLock<()> = RwLock::new(());
@@ -63,19 +63,27 @@ impl Row {
         while runs.outcomes.len() < count {
             let (outcome, told) = self.run(beat);
             match outcome.late {
-                Some(_) if runs.repeated == REPEATS => break,
+                Some(_) if runs.repeated == REPEATS.max(count) => break,
                 Some(_) => runs.repeated += 1,
                 None => {
                     if !outcome.is_good() && runs.bad.is_none() {
+                        let (row, how) = (self.name, beat.name());
+                        let late = &outcome.late_answers;
                         runs.bad = Some(format!(
-                            "{}, {}: {outcome:#?}\n{told}",
-                            self.name,
-                            beat.name()
+                            "{row}, {how}: answers after the end: {late:?}; {outcome:#?}\n{told}"
                         ));
                     }
                     runs.outcomes.push(outcome);
                 }
             }
+        }
+        if runs.outcomes.is_empty() {
+            // Nothing was shown.
+            let how = beat.name();
+            runs.bad = Some(format!(
+                "{}, {how}: the asker was late in every run",
+                self.name
+            ));
         }
         runs
     }

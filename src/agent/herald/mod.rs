@@ -24,7 +24,7 @@ use crate::wire::native::{
     Learned, Reference, Remembered, Templates,
 };
 
-use super::board::{LineFacts, PeerRow, Traffic};
+use super::board::{LineFacts, PeerRow, Rows, Traffic, WireRow};
 use super::slot::Slot;
 use senders::Senders;
 
@@ -304,8 +304,10 @@ impl Herald {
         }
     }
 
-    /// What observers may know of the other nodes.
-    pub(crate) fn rows(&self, rows: &mut Vec<PeerRow>, now: Instant) {
+    /// What observers may know of the other nodes, and of the lines to them.
+    pub(crate) fn rows(&self, rows: &mut Rows, now: Instant) {
+        rows.peers_at = now;
+        rows.peers.clear();
         for line in self.mesh.lines() {
             let Some(wire) = self.wires.get(usize::from(line.path)) else {
                 continue;
@@ -313,7 +315,7 @@ impl Herald {
             if line.node == self.identity.me {
                 continue;
             }
-            rows.push(PeerRow {
+            rows.peers.push(PeerRow {
                 node: self.identity.names[usize::from(line.node)],
                 facts: Arc::clone(&wire.facts),
                 heard: line.came_at,
@@ -322,11 +324,12 @@ impl Herald {
                 lease: self.identity.lease,
             });
         }
-    }
-
-    /// What went through each wire.
-    pub(crate) fn passed(&self) -> impl Iterator<Item = (&Arc<LineFacts>, &Passed)> {
-        self.wires.iter().map(|wire| &wire.facts).zip(&self.passed)
+        rows.wires.clear();
+        let wires = self.wires.iter().zip(&self.passed);
+        rows.wires.extend(wires.map(|(wire, passed)| WireRow {
+            facts: Arc::clone(&wire.facts),
+            passed: passed.clone(),
+        }));
     }
 }
 

@@ -110,6 +110,15 @@ fn every_configuration_in_the_documents_is_accepted() {
 }
 
 #[test]
+fn every_mutant_breaks_something_that_the_code_says() {
+    let mut script = Command::new("sh");
+    script.arg("tests/mutants.sh").env("FLOATLOCK_DRY", "1");
+    let ran = script.output().expect("sh runs");
+    let said = String::from_utf8_lossy(&ran.stderr);
+    assert!(ran.status.success(), "{said}");
+}
+
+#[test]
 fn the_quick_start_shows_what_check_prints() {
     let document = Document::read(Path::new("docs/quick-start.md"));
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("quick-start.toml");

@@ -15,7 +15,8 @@
 #
 #   FLOATLOCK_JUDGES="unit sim answers gateless model gate hosts" tests/mutants.sh
 #
-# The simulator plays FLOATLOCK_SEEDS seeds (2500). About a minute each.
+# The simulator plays FLOATLOCK_SEEDS seeds (2500). About a minute each. FLOATLOCK_DRY=1 only looks
+# whether the code still says what is to be broken.
 set -eu
 cd "$(dirname "$0")/.."
 chosen=${1:-}
@@ -112,6 +113,11 @@ all() {
 # mutant NAME FILE OLD NEW: both may have several lines.
 mutant() {
     case $1 in *"$chosen"*) ;; *) return 0 ;; esac
+    if [ -n "${FLOATLOCK_DRY:-}" ]; then
+        OLD=$3 perl -0777 -ne 'exit(index($_, $ENV{OLD}) < 0)' "$2" ||
+            { echo "$1: $2 does not say: $3" >&2 && survivors=$((survivors + 1)); }
+        return 0
+    fi
     fresh
     if ! OLD=$3 NEW=$4 perl -0777 -pi -e \
         '$n = s/\Q$ENV{OLD}\E/$ENV{NEW}/; END { exit !$n }' "$home/$2"; then
@@ -149,6 +155,13 @@ mutant "a second promise while one runs" $lease/voter.rs \
 mutant "RESIGN frees any promise" $lease/voter.rs \
     '&& promise.boot == resign.boot
             && promise.nonce <= resign.nonce_last' ''
+mutant "RESIGN ends the quarantine" $lease/voter.rs \
+    'if self.note(from, &resign) {' 'self.quarantine_until = self.now;
+        if self.note(from, &resign) {'
+mutant "a promise is bound to the last request" $lease/voter.rs \
+    'nonce: nonce.max(request.nonce),' 'nonce: request.nonce,'
+mutant "a candidate stands during its own promise" $lease/candidate.rs \
+    'promised.max(stand_at).max(self.quarantine_until)' 'stand_at.max(self.quarantine_until)'
 mutant "RESIGN is forgotten" $lease/voter.rs \
     'request.nonce <= resigned.nonce_last' 'request.nonce == 0'
 mutant "the resigner uses an older ack" $lease/candidate.rs \
@@ -246,9 +259,7 @@ mutant "gate: the host itself is not asked" src/gate/program.rs \
 mutant "lease: a renewal that did not leave counts" src/agent/lease.rs \
     '.filter(|_| sent)' '.filter(|_| sent || true)'
 mutant "lease: an opened gate forgets its end" src/agent/lease.rs \
-    'self.open = true;
-        self.shutter.open_until(self.granted);' 'self.open = true;
-        self.shutter.open_until(Instant::NEVER);'
+    'self.shutter.open_until(self.granted);' 'self.shutter.open_until(Instant::NEVER);'
 mutant "lease: giving up shuts nothing" src/agent/lease.rs \
     'self.asked = None;
         self.shutter.close();' 'self.asked = None;'

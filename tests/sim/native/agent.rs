@@ -60,6 +60,7 @@ impl World {
                 court.promised[node] = None;
             }
         }
+        self.begins(node);
         self.saw("start");
         self.change(|| format!("n{node} starts"));
         for group in 0..self.scenario.groups {
@@ -311,6 +312,7 @@ impl World {
             let what = format!("g{group} at {at:?}: {event:?}");
             self.score.note(self.now, node, &what);
         }
+        let acts_at = self.time_of(node, group, at);
         let mut said = std::mem::take(&mut self.said);
         let Some(agent) = &mut self.hosts[node].agent else {
             return;
@@ -321,7 +323,7 @@ impl World {
         agent.slots[group].group.step(at, event, &mut said);
         self.heard_resign(node, group, event);
         for effect in said.drain(..) {
-            self.carry_out(node, group, (at, event), effect);
+            self.carry_out(node, group, (acts_at, event), effect);
         }
         self.said = said;
     }

@@ -11,6 +11,9 @@ use super::voice::epoch_text;
 use super::wire::Frame;
 use super::world::{Act, World};
 
+/// The fault that is measured.
+pub(crate) const DEATH: &str = "death of the holder";
+
 /// What an observer of one group in one agent remembers; times are of its host's clock.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
@@ -26,6 +29,9 @@ pub(crate) struct Court {
     promoted: BTreeSet<Epoch>,
     /// By host: to whom its vote is promised, with the highest nonce, until then of its clock.
     pub(crate) promised: Vec<Option<(BootId, Nonce, Instant)>>,
+    /// By host: the latest that its group was told, of its clock. What comes in by another ear is of
+    /// before, and does not turn it back.
+    told: Vec<Instant>,
     /// Who answers.
     pub(crate) answering: Vec<usize>,
     /// Two of a pair answer that could not know of each other.
@@ -60,6 +66,7 @@ impl Court {
             epoch: Epoch::default(),
             promoted: BTreeSet::new(),
             promised: vec![None; voters],
+            told: vec![Instant::default(); voters],
             answering: Vec::new(),
             excused: false,
             excused_agents: false,
@@ -151,21 +158,41 @@ impl World {
         let lately = |at: Instant| self.now.since(at) <= self.scenario.promise;
         let court = &self.court[group];
         let is_parted = court.parted_at.is_some_and(lately);
-        let is_unseen = self.is_unseen(group) && self.wire.cut_at.is_some_and(lately);
-        self.scenario.is_pair() && (is_parted || is_unseen)
+        self.scenario.is_pair() && (is_parted || self.is_unseen(group))
     }
 
     /// Heartbeats cut, and the host of the holder paused for a part of its lease just when it was looked
     /// for: one fault more than two nodes alone survive.
     fn is_unseen(&self, group: usize) -> bool {
-        let looked = &self.court[group].claimed;
+        let (looked, promise) = (&self.court[group].claimed, self.scenario.promise);
         let by = |node: usize| {
-            let paused_at = self.hosts[1 - node].paused_at;
-            looked[node].zip(paused_at).is_some_and(|(at, paused)| {
-                paused <= at && self.now.since(paused) <= self.scenario.promise
+            let faults = self.hosts[1 - node].paused_at.zip(self.wire.cut_at);
+            looked[node].zip(faults).is_some_and(|(at, (paused, cut))| {
+                let is_silent = at.since(cut) <= promise;
+                is_silent && paused <= at && self.now.since(paused) <= promise
             })
         };
         by(0) || by(1)
+    }
+
+    /// The time at which a group of a host acts that is told of `at`.
+    pub(crate) fn time_of(&mut self, node: usize, group: usize, at: Instant) -> Instant {
+        let told = &mut self.court[group].told[node];
+        *told = at.max(*told);
+        *told
+    }
+
+    /// An agent starts, whose groups were told nothing. One of a pair that comes back just when it would
+    /// be replaced is asked for its vote instead, with the next beat.
+    pub(crate) fn begins(&mut self, node: usize) {
+        let (interval, is_pair) = (self.scenario.interval, self.scenario.is_pair());
+        for court in &mut self.court {
+            court.told[node] = Instant::default();
+            let watch = court.watch.as_mut().filter(|_| is_pair);
+            if let Some(watch) = watch.filter(|watch| watch.what == DEATH) {
+                watch.gap += interval;
+            }
+        }
     }
 
     fn gap_ends(&mut self, group: usize) {

@@ -239,7 +239,7 @@ impl Observer {
             let _ = self.store.change_now(|state| state.maintenance = None);
         }
         let resting = |rows: &Rows| rows.groups.iter().any(|row| row.view.maintenance);
-        if self.board.look(resting) {
+        if stored.is_some() || self.board.look(resting) {
             // Not answered: tried again at the next look.
             let back = |answer| Command::Maintenance(false, true, answer);
             let _ = self.order(back, String::new);
@@ -302,6 +302,10 @@ impl Observer {
 }
 
 fn seen_fate(rows: &Rows, key: Key, me: &str, asked: Instant) -> Fate {
+    if rows.at < asked {
+        // Of before: the heartbeat thread has not answered.
+        return Fate::Open;
+    }
     let Some(row) = rows.groups.iter().find(|row| row.key == key) else {
         return Fate::Open;
     };

@@ -4,7 +4,8 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use floatlock::wire::native::{
-    Group, GroupId, Learned, Reference, Role, Statement, TEMPLATE_GROUPS_MAX, Templates, remembers,
+    Group, GroupId, Learned, Reference, Role, Statement, TEMPLATE_GROUPS_MAX, Templates, Why,
+    remembers,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -118,11 +119,17 @@ fn nothing_is_recalled_before_all_of_it_was_heard() {
 fn what_was_overtaken_takes_no_place_from_what_came_later() {
     let (mut templates, mut learned) = (Templates::default(), Learned::default());
     let all: Vec<_> = (0..5).map(|at| vary(some(1), at)).collect();
-    let references: Vec<_> = all
-        .iter()
-        .map(|one| templates.refer(one).unwrap())
-        .collect();
-    // The fifth has the place of the first.
+    let first_four = all[..4].iter().map(|one| templates.refer(one).unwrap());
+    let mut references: Vec<_> = first_four.collect();
+    // The fifth has the place of the first, once that was not used for a while.
+    while references.len() < 5 {
+        for one in &all[1..4] {
+            templates.refer(one).unwrap();
+        }
+        references.extend(templates.refer(&all[4]));
+    }
+    let place = |at: usize| references[at].number.get() % 4;
+    assert_eq!(place(4), place(0));
     learned.learn(references[4], all[4].iter().copied());
     learned.learn(references[0], all[0].iter().copied());
     assert_eq!(recalled(&learned, references[0]), None);
@@ -147,6 +154,7 @@ fn nonsense_from_somebody_with_the_key_is_remembered_by_nobody() {
     learned.learn(reference(101), some(1).into_iter());
     assert_eq!(learned.remembered(), [0; 4]);
     // Ids that do not rise from frame to frame.
+    let mut learned = Learned::default();
     learned.learn(reference(0).from(3), some(1)[..4].iter().copied());
     learned.learn(reference(0), some(1)[4..].iter().copied());
     assert_eq!(learned.remembered(), [0; 4]);
@@ -165,6 +173,51 @@ fn nonsense_from_somebody_with_the_key_is_remembered_by_nobody() {
         ..reference
     };
     assert_eq!(recalled(&learned, advanced), Some(some(2)[1..].to_vec()));
+}
+
+/// Five things in turn, and four places: four of them stay.
+#[test]
+fn who_says_more_in_turn_than_is_remembered_writes_one_of_them_out() {
+    let mut templates = Templates::default();
+    let all: Vec<_> = (0..5).map(|at| vary(some(1), at)).collect();
+    let mut written_out = 0;
+    for round in 0..100 {
+        for one in &all {
+            let reference = templates.refer(one);
+            written_out += usize::from(reference.is_none());
+            let number = reference.map_or(0, |reference| reference.number.get());
+            assert!(number < 8, "round {round}: another one");
+        }
+    }
+    assert_eq!(written_out, 100);
+}
+
+#[test]
+fn a_template_that_changes_is_forgotten() {
+    let (mut templates, mut learned) = (Templates::default(), Learned::default());
+    let reference = templates.refer(&some(1)).unwrap();
+    learned.learn(reference, some(1).into_iter());
+    learned.learn(reference, some(1).into_iter());
+    assert_eq!(recalled(&learned, reference), Some(some(1)));
+    learned.learn(reference, vary(some(1), 7)[..1].iter().copied());
+    assert_eq!(recalled(&learned, reference), None);
+    assert_eq!(learned.remembered(), [0; 4]);
+}
+
+#[test]
+fn refusals_that_go_on_are_one_template() {
+    let refusing = |at: u64| {
+        let refuse = |id| Statement::Refusal {
+            boot_id: OUR_BOOT,
+            nonce: nonce(10 * id + at),
+            why: Why::Quarantine,
+        };
+        (1..=5).map(|id| group(id, refuse(id))).collect::<Vec<_>>()
+    };
+    let mut templates = Templates::default();
+    let first = templates.refer(&refusing(1)).unwrap();
+    let again = templates.refer(&refusing(3)).unwrap();
+    assert_eq!((again.number, again.advance), (first.number, 2));
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -215,7 +268,7 @@ proptest! {
                 Happens::Answer { .. } => {}
                 Happens::Beat { heard } => {
                     groups.iter_mut().for_each(step);
-                    let reference = templates.refer(&groups).unwrap();
+                    let Some(reference) = templates.refer(&groups) else { continue; };
                     if remembers(&known, reference.number) {
                         let understood = recalled(&learned, reference);
                         prop_assert!(understood.is_some() || !is_known_now);

@@ -84,7 +84,7 @@ impl Herald {
             Verdict::Unproved => {
                 passed.unproved += 1;
                 // It does not know yet that we hear it.
-                self.answer = true;
+                self.answer.owe();
                 return;
             }
             Verdict::Fresh(jump) => jump,

@@ -4,6 +4,7 @@
 //! frames as possible, the same on every path. What comes in is judged once for all groups: whose it
 //! is, whether it is of now, and whether its sender was told the same as this node.
 
+mod answer;
 mod hear;
 mod senders;
 mod write;
@@ -26,6 +27,7 @@ use crate::wire::native::{
 
 use super::board::{LineFacts, PeerRow, Rows, Traffic, WireRow};
 use super::slot::Slot;
+use answer::Answer;
 use senders::Senders;
 
 /// Who this node is to the others, and what it was told.
@@ -84,7 +86,7 @@ pub(crate) struct Herald {
     /// ... and when a frame left last.
     spoke_at: Instant,
     /// Somebody does not know yet that we hear it.
-    answer: bool,
+    answer: Answer,
     /// What was said of many groups, so that it need not be written out again ...
     templates: Templates,
     /// ... for those who remember it, by node ...
@@ -125,7 +127,7 @@ impl Herald {
             beat_at: now,
             told_all_at: Instant::default(),
             spoke_at: Instant::default(),
-            answer: false,
+            answer: Answer::default(),
             templates: Templates::default(),
             remembered: Vec::new(),
             learned: Vec::new(),
@@ -207,8 +209,7 @@ impl Herald {
             self.beat_at = next_beat(now, interval);
         }
         let silent = now.since(self.told_all_at) >= interval;
-        let answers = std::mem::take(&mut self.answer);
-        let asked = answers && now.since(self.spoke_at) >= interval / 4;
+        let asked = self.answer.is_due(now.since(self.spoke_at), interval);
         let mut all =
             (beats && (silent || says.iter().any(|(_, say)| is_request(say)))) || asked || news;
         // A group makes one statement in a frame.
@@ -216,9 +217,10 @@ impl Herald {
         let mut rounds = 0;
         while all || !says.is_empty() {
             self.collect(slots, says, all);
-            self.send(now, answers, senders);
+            self.send(now, self.answer.is_owed(), senders);
             if self.entries.len() == self.order.len() {
                 self.told_all_at = now;
+                self.answer.is_given();
             }
             self.spoke_at = now;
             all = false;

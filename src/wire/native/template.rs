@@ -14,6 +14,9 @@ use super::{Group, Nonce, Rejected, Statement};
 /// Templates of one run of a node that are remembered at a time: a new one takes the place of the one
 /// whose number has the same remainder.
 pub const TEMPLATES: usize = 4;
+/// What was used within so many uses of any keeps its place: who says more things in turn than there are
+/// places writes one of them out each time, and not all.
+const KEPT_FOR: u32 = 2 * TEMPLATES as u32;
 /// Fewer are as quickly written out ...
 const GROUPS_MIN: usize = 4;
 /// ... and nobody has to remember more.
@@ -100,8 +103,10 @@ impl Statement {
     /// The nonce that goes on while everything else stays.
     fn nonce_mut(&mut self) -> Option<&mut Nonce> {
         match self {
-            Statement::Request { nonce, .. } | Statement::Ack { nonce, .. } => Some(nonce),
-            _ => None,
+            Statement::Request { nonce, .. }
+            | Statement::Ack { nonce, .. }
+            | Statement::Refusal { nonce, .. } => Some(nonce),
+            Statement::Nothing | Statement::Resign { .. } | Statement::Ask => None,
         }
     }
 }
@@ -122,8 +127,8 @@ struct Kept {
 }
 
 impl Templates {
-    /// The template that says this of these groups, made if there is none; none for a few groups, or for
-    /// very many. The reference is to all of it.
+    /// The template that says this of these groups, made if there is room for it; none for a few groups,
+    /// or for very many. The reference is to all of it.
     pub fn refer(&mut self, groups: &[Group]) -> Option<Reference> {
         let total = u16::try_from(groups.len()).ok()?;
         if groups.len() < GROUPS_MIN || total > TEMPLATE_GROUPS_MAX {
@@ -160,7 +165,10 @@ impl Templates {
             let kept = self.kept[*at].as_ref();
             kept.map_or(u32::MAX, |kept| turn.wrapping_sub(kept.used))
         };
-        let place = (0..TEMPLATES).max_by_key(age)?;
+        let place = (0..TEMPLATES).rev().max_by_key(age)?;
+        if age(&place) < KEPT_FOR {
+            return None;
+        }
         let last = self.kept.iter().flatten().map(|kept| kept.number.get());
         let above = last.max().unwrap_or(0).checked_add(1)?;
         let ahead = (TEMPLATES + place - above as usize % TEMPLATES) % TEMPLATES;
@@ -229,6 +237,7 @@ impl Learned {
         let part = place.take();
         let part =
             part.filter(|part| (part.number, part.groups.len()) == (reference.number, total));
+        let mut changed = false;
         let part = place.insert(part.unwrap_or_else(|| Part {
             number: reference.number,
             missing: total,
@@ -245,13 +254,15 @@ impl Learned {
                 continue;
             };
             part.missing -= usize::from(place.is_none());
-            *place = Some(base);
+            // A template never changes. One that does is of a sender that was set back, or of two that
+            // have the key: what stood for it is forgotten.
+            changed |= place.replace(base).is_some_and(|known| known != base);
         }
         let in_order = || {
             let ids = part.groups.iter().flatten().map(|group| group.id);
             ids.is_sorted_by(|a, b| a < b)
         };
-        if part.missing == 0 && !in_order() {
+        if changed || part.missing == 0 && !in_order() {
             *place = None;
         }
     }

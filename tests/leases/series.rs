@@ -46,7 +46,10 @@ impl Row {
         let (mut bad, mut lines) = (Vec::new(), Vec::new());
         for &beat in self.beats {
             let runs = self.runs(beat);
-            lines.push(self.line(beat, &runs));
+            let line = self.line(beat, &runs);
+            // Now: a series takes an hour, and what comes next may fail.
+            println!("{line}{}", runs.bad.as_deref().unwrap_or_default());
+            lines.push(line);
             // The other program is there to compare.
             let judged = !matches!(beat, Beat::Keepalived(_));
             bad.extend(runs.bad.filter(|_| judged));
@@ -136,9 +139,8 @@ const HEADING: &str = "\
 last of the old, ms | after its end, ms | first of the new, ms | nobody, ms |
 |---|---|---|---|---|---|---|---|---|---|";
 
-/// A line as it comes, and the whole table when the last row has been played.
+/// The whole table, when the last row has been played.
 fn tell(lines: &[String]) {
-    println!("{}", lines.join("\n"));
     let mut table = TABLE.lock().unwrap_or_else(PoisonError::into_inner);
     table.push(lines.join("\n"));
     if table.len() == ROWS {

@@ -11,9 +11,6 @@ use super::voice::epoch_text;
 use super::wire::Frame;
 use super::world::{Act, World};
 
-/// The fault that is measured.
-pub(crate) const DEATH: &str = "death of the holder";
-
 /// What an observer of one group in one agent remembers; times are of its host's clock.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
@@ -158,18 +155,18 @@ impl World {
         let lately = |at: Instant| self.now.since(at) <= self.scenario.promise;
         let court = &self.court[group];
         let is_parted = court.parted_at.is_some_and(lately);
-        self.scenario.is_pair() && (is_parted || self.is_unseen(group))
+        let is_unseen = self.is_unseen(group) && self.wire.cut_at.is_some_and(lately);
+        self.scenario.is_pair() && (is_parted || is_unseen)
     }
 
     /// Heartbeats cut, and the host of the holder paused for a part of its lease just when it was looked
     /// for: one fault more than two nodes alone survive.
     fn is_unseen(&self, group: usize) -> bool {
-        let (looked, promise) = (&self.court[group].claimed, self.scenario.promise);
+        let looked = &self.court[group].claimed;
         let by = |node: usize| {
-            let faults = self.hosts[1 - node].paused_at.zip(self.wire.cut_at);
-            looked[node].zip(faults).is_some_and(|(at, (paused, cut))| {
-                let is_silent = at.since(cut) <= promise;
-                is_silent && paused <= at && self.now.since(paused) <= promise
+            let paused_at = self.hosts[1 - node].paused_at;
+            looked[node].zip(paused_at).is_some_and(|(at, paused)| {
+                paused <= at && self.now.since(paused) <= self.scenario.promise
             })
         };
         by(0) || by(1)
@@ -182,16 +179,10 @@ impl World {
         *told
     }
 
-    /// An agent starts, whose groups were told nothing. One of a pair that comes back just when it would
-    /// be replaced is asked for its vote instead, with the next beat.
+    /// An agent starts, whose groups were told nothing.
     pub(crate) fn begins(&mut self, node: usize) {
-        let (interval, is_pair) = (self.scenario.interval, self.scenario.is_pair());
         for court in &mut self.court {
             court.told[node] = Instant::default();
-            let watch = court.watch.as_mut().filter(|_| is_pair);
-            if let Some(watch) = watch.filter(|watch| watch.what == DEATH) {
-                watch.gap += interval;
-            }
         }
     }
 

@@ -6,7 +6,7 @@ use floatlock::core::{Event, Facts, Immovable, Instant};
 
 use super::clock::Clock;
 use super::host::{Kernel, Stage};
-use super::laws::{DEATH, Watch};
+use super::laws::Watch;
 use super::scenario::{Fault, MICRO, Mood, Scenario};
 use super::voice::UNAUTHENTIC;
 use super::world::{Act, Passing, What, World};
@@ -101,7 +101,7 @@ impl World {
             Fault::Stop => ("planned: stop", self.planned()),
             Fault::Maintenance => ("planned: maintenance", self.planned()),
             Fault::Priority => ("planned: priority", self.planned()),
-            _ if holds => (DEATH, self.unplanned()),
+            _ if holds => ("death of the holder", self.unplanned()),
             _ => ("death of another", self.planned()),
         };
         self.change(|| format!("{fault:?}, n{node}: {what}"));

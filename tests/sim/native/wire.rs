@@ -69,17 +69,15 @@ pub(crate) struct Wire {
     tape: Vec<Rc<Frame>>,
     /// The last frame under way arrives then.
     pub(crate) last_arrival: Instant,
-    /// When a frame was cut off last, or sent that comes too late to prove anything.
+    /// When a frame was cut off last.
     pub(crate) cut_at: Option<Instant>,
-    /// An echo of what was sent longer ago proves nothing.
-    horizon: Duration,
 }
 
 /// What the attacker can keep.
 const TAPE: usize = 256;
 
 impl Wire {
-    pub(crate) fn new(hosts: usize, lines: Vec<Line>, horizon: Duration) -> Self {
+    pub(crate) fn new(hosts: usize, lines: Vec<Line>) -> Self {
         Self {
             hosts,
             ways: vec![Way::default(); hosts * hosts * lines.len()],
@@ -89,7 +87,6 @@ impl Wire {
             tape: Vec::new(),
             last_arrival: Instant::default(),
             cut_at: None,
-            horizon,
         }
     }
 
@@ -124,9 +121,6 @@ impl Wire {
         let mut at = now + dice.between(plan.delay.0, plan.delay.1);
         if now < way.slow.1 {
             at = at + dice.between(Duration::ZERO, way.slow.0);
-            if at.since(now) > self.horizon / 2 {
-                self.cut_at = Some(now);
-            }
         }
         if plan.keeps_order {
             at = at.max(way.last_arrival);

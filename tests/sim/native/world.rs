@@ -154,7 +154,7 @@ impl World {
         let court = || Court::new(scenario.voters);
         let mut world = Self {
             hosts: hosts.collect(),
-            wire: Wire::new(scenario.voters, scenario.lines.clone(), scenario.lease),
+            wire: Wire::new(scenario.voters, scenario.lines.clone()),
             court: (0..scenario.groups).map(|_| court()).collect(),
             now: Instant::default(),
             act: Act::Weather,

@@ -403,6 +403,43 @@ fn led() -> usize {
     String::from_utf8(output.stdout).unwrap().lines().count()
 }
 
+/// How many local routes of this host are of the kernel's own making, as it makes them.
+fn routed_by_the_kernel() -> usize {
+    let output = Command::new("ip")
+        .args("route show table local type local proto kernel dev v0".split(' '))
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines = text.lines().map(|line| line.trim_start_matches("local "));
+    let of_many = lines.filter(|line| line.starts_with("10.50."));
+    let complete = |line: &&str| {
+        let address = line.split(' ').next().unwrap_or_default();
+        line.trim_end() == format!("{address} scope host src {address}")
+    };
+    of_many.filter(complete).count()
+}
+
+#[test]
+fn while_leads_stand_in_the_kernel_keeps_few_routes_and_gets_them_back() {
+    in_namespace(|| {
+        let mut rtnl = Rtnl::open().unwrap();
+        let group = many(1000);
+        let mut change = Change::acquire(group.clone());
+        until_answering(&mut change, &mut rtnl);
+        let mut half_way = 0;
+        while on("v0").len() < 500 {
+            change.step(&mut rtnl);
+            half_way = half_way.max(routed_by_the_kernel());
+        }
+        assert_eq!((half_way, led()), (0, 1000));
+        assert_eq!(run(change, &mut rtnl).0, Ok(()));
+        assert_eq!((routed_by_the_kernel(), led()), (1000, 0));
+
+        assert_eq!(release(&mut rtnl, &group).0, Ok(()));
+        assert_eq!((routed_by_the_kernel(), led()), (0, 0));
+    });
+}
+
 #[test]
 fn thousands_of_addresses_answer_before_they_are_on() {
     in_namespace(|| {
@@ -452,8 +489,10 @@ fn an_acquire_that_was_made_anew_ends_the_lead_of_the_first() {
             change.step(&mut rtnl);
         }
         drop(change);
+        assert!(on("v0").len() > 500);
         assert_eq!(acquire(&mut rtnl, &group).0, Ok(()));
         assert_eq!((on("v0").len(), led()), (1000 + OWN.len(), 0));
+        assert_eq!(routed_by_the_kernel(), 1000);
     });
 }
 
@@ -463,13 +502,21 @@ fn the_sweep_takes_away_what_leads() {
         let mut rtnl = Rtnl::open().unwrap();
         let mut change = Change::acquire(many(300));
         until_answering(&mut change, &mut rtnl);
+        for _ in 0..4 {
+            change.step(&mut rtnl);
+        }
         drop(change);
+        assert!(
+            on("v0").len() > OWN.len(),
+            "some are on, without the kernel's route"
+        );
         ip("route add local 203.0.113.5/32 dev v0 table local proto 99");
         let kept = many(1)[0].address;
         let removed = sweep(&mut rtnl, |state| state.address == kept).unwrap();
         assert_eq!((removed.len(), led()), (299, 1));
         assert_eq!(sweep(&mut rtnl, |_| false).unwrap().len(), 1);
         assert_eq!((on("v0"), led()), (own_and(&[]), 0));
+        assert_eq!(routed_by_the_kernel(), 0);
         assert_eq!(rtnl.local_routes(Some(99)).unwrap().len(), 1);
     });
 }

@@ -2,10 +2,11 @@
 
 use std::collections::HashSet;
 use std::io;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::{Change, OURS, Progress, Stage};
-use crate::net::rtnl::{Act, Edit, LocalRoute, Rtnl};
+use crate::net::rtnl::{Act, Edit, LocalRoute, Refusal, Rtnl};
 
 /// Up to this many addresses are on within a few milliseconds.
 const MANY: usize = 256;
@@ -26,14 +27,19 @@ pub(super) enum Lead {
     NotYet,
     Going,
     /// They are on (or were refused), the addresses follow.
-    Followed,
+    Followed {
+        /// Each address has one, so that it can do without the kernel's own for a while.
+        alone: bool,
+    },
+    /// The kernel's own go back.
+    Restoring,
     Ending,
 }
 
 impl Lead {
     /// Whether the edits at hand are of routes.
     pub(super) fn is_under_way(self) -> bool {
-        matches!(self, Lead::Going | Lead::Ending)
+        matches!(self, Lead::Going | Lead::Restoring | Lead::Ending)
     }
 }
 
@@ -67,9 +73,12 @@ impl Change {
 
     /// Whether the host answers now for all of them, whatever makes it.
     pub(super) fn see_lead(&mut self, rtnl: &mut Rtnl) -> io::Result<Progress> {
-        let routes = rtnl.local_routes(None)?.into_iter();
-        let answered: HashSet<_> = routes.map(|route| (route.index, route.address)).collect();
-        self.lead = Lead::Followed;
+        let routes = rtnl.local_routes(None)?;
+        let answered: HashSet<_> = routes.iter().map(place).collect();
+        let leading = routes.iter().filter(|route| route.protocol == OURS);
+        let led: HashSet<_> = leading.map(place).collect();
+        let alone = self.targets.iter().all(|target| led.contains(&target));
+        self.lead = Lead::Followed { alone };
         self.stage = Stage::Look;
         match self.targets.iter().all(|target| answered.contains(&target)) {
             true => Ok(Progress::Answering),
@@ -77,13 +86,31 @@ impl Change {
         }
     }
 
-    /// The addresses are on: nothing is to answer longer than they are there.
+    /// The addresses are on: the kernel gets its routes back, and what led them goes, so that
+    /// nothing answers longer than they are there. A lead that would leave its address without any
+    /// route stays, until the address goes.
     pub(super) fn end_lead(&mut self, rtnl: &mut Rtnl) -> io::Result<Progress> {
-        self.edits = self.what_leads(rtnl)?;
+        let leads = self.what_leads(rtnl)?;
+        if leads.is_empty() {
+            return Ok(self.end(Ok(())));
+        }
+        let routes = rtnl.local_routes(None)?;
+        let others = routes.iter().filter(|route| route.protocol != OURS);
+        let routed: HashSet<_> = others.map(place).collect();
+        let has_other = |edit: &Edit| routed.contains(&(edit.index, edit.address));
+        let (spare, mut alone): (Vec<_>, Vec<_>) = leads.into_iter().partition(has_other);
+        let restored = std::mem::replace(&mut self.lead, Lead::Ending) == Lead::Restoring;
+        self.edits = match restored || alone.is_empty() {
+            true => spare,
+            false => {
+                self.lead = Lead::Restoring;
+                alone.iter_mut().for_each(|edit| edit.act = Act::Route);
+                alone
+            }
+        };
         if self.edits.is_empty() {
             return Ok(self.end(Ok(())));
         }
-        self.lead = Lead::Ending;
         self.stage = Stage::Edit { next: 0 };
         Ok(Progress::More)
     }
@@ -94,6 +121,35 @@ impl Change {
         let of_these = routes.filter(|route| self.targets.covers_route(route));
         Ok(of_these.map(|route| unlead(&route)).collect())
     }
+}
+
+/// Takes away the routes that the kernel has made for addresses just put on, which their leads stand
+/// in for. For each address that goes on the kernel walks all routes of the interface (fib_sync_up):
+/// those that lead are one entry to it, its own are as many as the addresses.
+pub(super) fn keep_routes_few(
+    rtnl: &mut Rtnl,
+    edits: &[Edit],
+    refusals: &[Refusal],
+) -> io::Result<()> {
+    let was_added = |(position, edit): &(usize, &Edit)| {
+        let refused = refusals.iter().any(|refusal| refusal.position == *position);
+        matches!(edit.act, Act::Add { .. }) && !refused
+    };
+    let away = |(_, edit): (usize, &Edit)| Edit {
+        act: Act::Unroute,
+        ..*edit
+    };
+    let away: Vec<Edit> = edits
+        .iter()
+        .enumerate()
+        .filter(was_added)
+        .map(away)
+        .collect();
+    rtnl.apply(&away, &mut |_| {})
+}
+
+fn place(route: &LocalRoute) -> (u32, IpAddr) {
+    (route.index, route.address)
 }
 
 pub(super) fn unlead(route: &LocalRoute) -> Edit {
@@ -108,8 +164,6 @@ pub(super) fn unlead(route: &LocalRoute) -> Edit {
 
 #[cfg(test)]
 mod tests {
-    use std::net::IpAddr;
-
     use super::super::Placed;
     use super::*;
 

@@ -5,7 +5,8 @@
 //!
 //! The kernel walks lists for each address that goes on: ten thousand take it two seconds. Where
 //! many IPv4 addresses are missing, local routes of ours lead: they take a tenth of that, and with
-//! them the host answers like with the addresses, which follow. The routes go when those are on.
+//! them the host answers like with the addresses, which follow. While the leads stand in, the
+//! kernel's own routes are kept off one of those lists. The leads go when the addresses are on.
 
 mod lead;
 mod plan;
@@ -243,6 +244,9 @@ impl Change {
         if !self.lead.is_under_way() {
             self.stats.changed += slice.len() - refusals.len();
         }
+        if self.lead == (Lead::Followed { alone: true }) {
+            lead::keep_routes_few(rtnl, slice, &refusals)?;
+        }
         for refusal in refusals {
             let edit = self.edits[next + refusal.position];
             self.note(edit, refusal);
@@ -256,6 +260,7 @@ impl Change {
         }
         self.stage = match self.lead {
             Lead::Going => Stage::SeeLead,
+            Lead::Restoring => Stage::EndLead,
             Lead::Ending => return Ok(self.end(Ok(()))),
             _ => Stage::Look,
         };
@@ -271,7 +276,7 @@ impl Change {
             }
             // What leads only spares time: without it the addresses go on all the same, and a
             // look shows what still answers when they should be off.
-            (Act::Lead { .. } | Act::Unlead { .. }, _, _) => return,
+            (Act::Lead { .. } | Act::Unlead { .. } | Act::Route | Act::Unroute, _, _) => return,
             (_, libc::ENODEV, Goal::Off) => return,
             (_, libc::ENODEV, Goal::On) => AddressFaultKind::NoInterface,
             (_, errno, _) => AddressFaultKind::Refused(errno),

@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 
 use netlink_packet_core::{
-    Emitable, NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkHeader,
+    Emitable, NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST,
+    NetlinkHeader,
 };
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::{
@@ -61,6 +62,11 @@ pub enum Act {
         /// The route's protocol.
         protocol: u8,
     },
+    /// Put the local route there that the kernel makes for each address. Refused (EEXIST) where it
+    /// is there.
+    Route,
+    /// Take that one away; the address itself is not touched.
+    Unroute,
 }
 
 impl Edit {
@@ -97,8 +103,8 @@ impl Edit {
     /// fail are answered anyway, and the kernel works in order.
     pub(super) fn emit(&self, sequence: u32, last: bool, out: &mut Vec<u8>) {
         let (kind, flags) = match self.act {
-            Act::Lead { protocol } | Act::Unlead { protocol } => {
-                return self.emit_route(protocol, sequence, last, out);
+            Act::Lead { .. } | Act::Unlead { .. } | Act::Route | Act::Unroute => {
+                return self.emit_route(sequence, last, out);
             }
             Act::Add { .. } => (libc::RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL),
             Act::Adopt { .. } => (libc::RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE),
@@ -109,9 +115,7 @@ impl Edit {
             family: family(self.address),
             prefix_len: match self.act {
                 Act::Adopt { prefix_len, .. } | Act::Delete { prefix_len, .. } => prefix_len,
-                Act::Add { .. } | Act::Lead { .. } | Act::Unlead { .. } => {
-                    host_prefix(self.address)
-                }
+                _ => host_prefix(self.address),
             },
             index: self.index,
             ..AddressHeader::default()
@@ -120,17 +124,23 @@ impl Edit {
         request(kind, flags, sequence, &body, &attributes.as_slice(), out);
     }
 
-    fn emit_route(&self, protocol: u8, sequence: u32, last: bool, out: &mut Vec<u8>) {
+    fn emit_route(&self, sequence: u32, last: bool, out: &mut Vec<u8>) {
         let (kind, flags) = match self.act {
             Act::Lead { .. } => (libc::RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL),
+            // Behind another route to the same address, as the kernel puts it.
+            Act::Route => (libc::RTM_NEWROUTE, NLM_F_CREATE | NLM_F_APPEND),
             _ => (libc::RTM_DELROUTE, 0),
+        };
+        let protocol = match self.act {
+            Act::Lead { protocol } | Act::Unlead { protocol } => RouteProtocol::from(protocol),
+            _ => RouteProtocol::Kernel,
         };
         let flags = flags | NLM_F_REQUEST | if last { NLM_F_ACK } else { 0 };
         let body = RouteHeader {
             address_family: family(self.address),
             destination_prefix_length: host_prefix(self.address),
             table: libc::RT_TABLE_LOCAL,
-            protocol: RouteProtocol::from(protocol),
+            protocol,
             scope: RouteScope::Host,
             kind: RouteType::Local,
             ..RouteHeader::default()
@@ -140,10 +150,16 @@ impl Edit {
             IpAddr::V6(address) => RouteAddress::Inet6(address),
         };
         let attributes = [
-            RouteAttribute::Destination(to),
+            RouteAttribute::Destination(to.clone()),
             RouteAttribute::Oif(self.index),
+            RouteAttribute::PrefSource(to),
         ];
-        request(kind, flags, sequence, &body, &attributes.as_slice(), out);
+        // All that lead share one entry of the kernel, whose own have one each.
+        let attributes = match protocol {
+            RouteProtocol::Kernel => attributes.as_slice(),
+            _ => &attributes[..2],
+        };
+        request(kind, flags, sequence, &body, &attributes, out);
     }
 
     fn attributes(&self) -> Vec<AddressAttribute> {
@@ -152,6 +168,7 @@ impl Edit {
             Act::Add { protocol } | Act::Lead { protocol } | Act::Unlead { protocol } => {
                 (protocol, false)
             }
+            Act::Route | Act::Unroute => return Vec::new(),
             Act::Adopt {
                 protocol,
                 prefix_route,

@@ -32,6 +32,8 @@ impl Lease {
         self.hear();
         self.epochs.see(floor);
         if let Some(campaign) = &mut self.campaign {
+            let first = campaign.asked_for == campaign.epoch && floor > campaign.asked_for;
+            campaign.again |= first && campaign.authority.is_none();
             campaign.asked_for = campaign.asked_for.max(floor);
         }
     }

@@ -58,14 +58,16 @@ impl Lease {
         let Some(campaign) = &mut self.campaign else {
             return;
         };
-        if campaign.ask_at > now {
-            return;
-        }
         // Raised by a refusal; used once it is stored.
         let epoch = match self.epochs.next(self.settings.me) {
             Some(above) if campaign.asked_for > campaign.epoch => above,
             _ => campaign.epoch,
         };
+        let again = campaign.again && self.epochs.stored(epoch);
+        if campaign.ask_at > now && !again {
+            return;
+        }
+        campaign.again &= !again;
         out.extend(self.epochs.reserve(epoch).map(Effect::Persist));
         if self.epochs.stored(epoch) {
             campaign.epoch = epoch;

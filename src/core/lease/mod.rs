@@ -219,16 +219,28 @@ impl Lease {
     pub fn step(&mut self, now: Instant, event: Event, out: &mut Vec<Effect>) {
         let away = now.since(self.now);
         self.now = self.now.max(now);
-        if self.settings.voters.pair() && away > self.settings.interval * DEAF {
-            // What nobody could tell us is no silence.
-            self.hear();
-        }
         self.lapse(out);
+        if self.settings.voters.pair() && away > self.settings.interval * DEAF {
+            self.wake(out);
+        }
         self.take(event, out);
         // A peer that restarted goes on far above all epochs that were used: whoever is to grant them,
         // or to follow them, waits for no disk then.
         self.store_ahead(self.known(), out);
         self.campaign(out);
+    }
+
+    /// One of a pair goes on after it stood still. What nobody could tell it is no silence, neither of
+    /// a holder nor of who acknowledges: it may have been looked for in vain meanwhile, so that its own
+    /// vote extends nothing until it has waited again.
+    fn wake(&mut self, out: &mut Vec<Effect>) {
+        self.hear();
+        let acks_until = self.now + self.settings.lease / 2;
+        if let Some(campaign) = &mut self.campaign {
+            campaign.alone = false;
+            campaign.acks_until = campaign.acks_until.max(acks_until);
+        }
+        self.recount(out);
     }
 
     fn take(&mut self, event: Event, out: &mut Vec<Effect>) {

@@ -485,6 +485,24 @@ fn a_refused_holder_raises_its_epoch_and_serves_on() {
 }
 
 #[test]
+fn a_candidate_that_is_refused_for_its_epoch_asks_again_once_as_soon_as_it_is_stored() {
+    let (mut node, first) = Node::standing(0, With::Nobody);
+    let said = |out: &[Effect]| out.iter().any(|e| matches!(e, Effect::Request(_)));
+    assert!(said(&node.at(2200, Event::Time)));
+    let out = node.at(2201, Event::Refused(1, round(100, 1)));
+    assert!(!said(&out), "101 is not stored: {out:?}");
+    let out = node.at(2202, Event::Refused(1, round(100, 1)));
+    assert!(!said(&out), "the same by another path");
+    let raised = asked(&node.at(2203, Event::Persisted(round(192, 0))));
+    assert_eq!((raised.epoch, raised.holding), (round(101, 0), false));
+    assert!(raised.nonce > first.nonce);
+
+    let out = node.at(2204, Event::Refused(1, round(120, 1)));
+    assert!(!said(&out), "two that outbid each other do so by the beat");
+    assert_eq!(asked(&node.at(2400, Event::Time)).epoch, round(121, 0));
+}
+
+#[test]
 fn an_authority_below_the_own_epoch_is_not_used() {
     let (mut node, first) = Node::standing(0, With::Witness);
     node.at(2001, Event::Refused(1, round(40, 1)));
@@ -741,6 +759,42 @@ fn one_of_a_pair_that_stood_still_waits_again_for_a_sign_of_life() {
         assert!(!looks(&node.at(at, Event::Time)), "at {at}");
     }
     assert!(looks(&node.at(2341, Event::Time)), "P after it could hear");
+}
+
+#[test]
+fn one_of_a_pair_that_stood_still_extends_nothing_by_its_own_vote() {
+    let mut alone = Node::holding(0, With::Nobody);
+    for at in (2200..2801).step_by(200) {
+        alone.at(at, Event::Time);
+    }
+    assert!(alone.lease.authority().unwrap().alone);
+    let mut slept = Node {
+        lease: alone.lease.clone(),
+        out: Vec::new(),
+    };
+    alone.at(3200, Event::Time);
+    assert_eq!(alone.until(), Some(ms(4200)), "late, and it was awake");
+    let out = slept.at(3201, Event::Time);
+    assert_eq!(out, [Effect::Lost(Loss::Lapsed)], "L is over at 3800 only");
+    slept.runs(3201, 4242);
+    assert!(!slept.lease.stands(), "another may hold");
+}
+
+#[test]
+fn a_holder_that_stood_still_is_acknowledged_again_or_ends() {
+    let stood_still = || {
+        let mut holder = Node::holding(0, With::Nobody);
+        holder.at(2300, Event::Time);
+        let request = asked(&holder.at(2910, Event::Time));
+        assert_eq!(holder.until(), Some(ms(3000)), "not by its own vote");
+        (holder, request)
+    };
+    let (mut holder, request) = stood_still();
+    holder.at(2912, Event::Granted(1, boot_id(0), request.nonce));
+    assert_eq!(holder.until(), Some(ms(3910)));
+
+    let (mut unheard, _) = stood_still();
+    assert_eq!(unheard.at(3000, Event::Time)[0], Effect::Lost(Loss::Lapsed));
 }
 
 #[test]

@@ -185,6 +185,11 @@ mutant "one of a pair does not look" $lease/answers.rs \
     'if answered {' 'if answered && false {'
 mutant "one of a pair is never deaf" $lease/mod.rs \
     'self.settings.voters.pair() && away >' 'self.settings.voters.pair() && false && away >'
+mutant "one of a pair that stood still goes on by its own vote" $lease/mod.rs \
+    'campaign.alone = false;
+            campaign.acks_until = ' 'let _ = '
+mutant "a candidate refused for its epoch waits for the beat" $lease/answers.rs \
+    'campaign.again |= first' 'campaign.again |= false && first'
 mutant "going on alone without silence" $lease/answers.rs \
     'let silent = self.silent_at <= self.now;' 'let silent = true;'
 mutant "a candidate that gives way frees nothing" $lease/candidate.rs \
@@ -208,6 +213,8 @@ mutant "a frame counts twice" src/core/mesh.rs \
     'return Verdict::Replayed;' ''
 mutant "a clock that stood still is no doubt" src/core/group/native.rs \
     'self.vote(lease::Event::Doubt, out);' ''
+mutant "a heartbeat that left late opens a gate that has shut" src/agent/lease.rs \
+    'filter(|_| sent && in_time)' 'filter(|_| sent && (in_time || sent))'
 
 mutant "a holder does not notice the end of its lease" $lease/candidate.rs \
     'own.until <= now)' 'own.until <= now && false)'
@@ -257,7 +264,7 @@ mutant "gate: the host itself is not asked" src/gate/program.rs \
     'self.key_v4(16); // destination
         self.check();' 'self.key_v4(16); // destination'
 mutant "lease: a renewal that did not leave counts" src/agent/lease.rs \
-    '.filter(|_| sent)' '.filter(|_| sent || true)'
+    '.filter(|_| sent && in_time)' '.filter(|_| (sent || true) && in_time)'
 mutant "lease: an opened gate forgets its end" src/agent/lease.rs \
     'self.shutter.open_until(self.granted);' 'self.shutter.open_until(Instant::NEVER);'
 mutant "lease: giving up shuts nothing" src/agent/lease.rs \
@@ -277,7 +284,7 @@ mutant "disk: the wait goes on though the slot changes" $disk \
 mutant "disk: the challenger does not look before it claims" $disk \
     'Self::above(&others, ballot).or(begun)' 'None::<Blocked>'
 mutant "disk: who woke meanwhile is not seen" $disk \
-    'Self::above(&others, ballot).or(begun)' 'Self::above(\&others, ballot)'
+    'Self::above(&others, ballot).or(begun)' 'Self::above(&others, ballot)'
 mutant "disk: the challenger does not look after it claimed" $disk \
     'self.blocked = Self::above(others, ballot);' 'self.blocked = None::<Blocked>;'
 mutant "disk: the holder does not look after it renewed" $disk \

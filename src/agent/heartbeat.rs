@@ -388,8 +388,9 @@ impl Heartbeat {
         }
         let herald = self.herald.as_ref();
         let native = herald.is_some_and(|herald| herald.has_sent(&self.has_sent));
+        let sent_at = clock::now();
         for slot in &mut self.slots {
-            slot.renew(&self.has_sent, native, &mut self.out.dues);
+            slot.renew(&self.has_sent, native, sent_at, &mut self.out.dues);
         }
     }
 

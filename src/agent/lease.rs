@@ -94,9 +94,13 @@ impl Lease {
         self.shutter.arm();
     }
 
-    /// An advert that has not left renews nothing.
-    pub(crate) fn settle(&mut self, sent: bool) {
-        let Some(until) = self.asked.take().filter(|_| sent) else {
+    /// An advert that has not left renews nothing; nor does one that left only at a time, `now`, when
+    /// the right before it had ended, since the agent stood still in between: whoever looked then
+    /// found the gate shut, and may answer by now.
+    pub(crate) fn settle(&mut self, sent: bool, now: Instant) {
+        let begins = !self.open || self.granted == Instant::default();
+        let in_time = begins || now < self.granted;
+        let Some(until) = self.asked.take().filter(|_| sent && in_time) else {
             return;
         };
         self.granted = self.granted.max(until);
@@ -126,13 +130,13 @@ mod tests {
         let mut lease = Lease::new(shutter);
         lease.asked = Some(at + LEASE);
         lease.open();
-        lease.settle(true);
+        lease.settle(true, at);
         (lease, tell)
     }
 
     fn renew(lease: &mut Lease, at: Instant) {
         lease.asked = Some(at + LEASE);
-        lease.settle(true);
+        lease.settle(true, at);
     }
 
     #[test]
@@ -145,6 +149,26 @@ mod tests {
         assert_eq!(lease.ends(), ends);
         assert!(!lease.is_stuck(ends - Duration::from_nanos(1)));
         assert!(lease.has_ended(ends) && !lease.is_stuck(ends));
+    }
+
+    #[test]
+    fn a_heartbeat_that_leaves_when_the_gate_has_shut_does_not_open_it_again() {
+        let (mut lease, tell) = open(START);
+        tell();
+        let ends = START + LEASE;
+        for (left_at, until) in [
+            (ends - Duration::from_nanos(1), ends + LEASE / 2),
+            (ends + LEASE / 2, ends + LEASE / 2),
+        ] {
+            lease.asked = Some(until);
+            lease.settle(true, left_at);
+            tell();
+            assert_eq!(lease.ends(), ends + LEASE / 2);
+        }
+        lease.asked = Some(ends + LEASE);
+        lease.settle(true, ends + LEASE / 2);
+        assert_eq!(lease.ends(), ends + LEASE / 2);
+        assert!(lease.has_ended(ends + LEASE / 2), "the group is told");
     }
 
     #[test]

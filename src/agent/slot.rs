@@ -222,14 +222,14 @@ impl Slot {
 
     /// The adverts of this turn have been sent: what they renew holds if one of them has left.
     /// `native` says it of the heartbeat of all native groups.
-    pub(crate) fn renew(&mut self, has_sent: &[bool], native: bool, dues: &mut Dues) {
+    pub(crate) fn renew(&mut self, has_sent: &[bool], native: bool, now: Instant, dues: &mut Dues) {
         if let Some(lease) = self.lease.as_mut().filter(|lease| lease.asked.is_some()) {
             let sent = |line: &Line| has_sent.get(line.sender) == Some(&true);
             let sent = match self.spoken {
                 Some(_) => native,
                 None => self.lines.iter().any(sent),
             };
-            lease.settle(sent);
+            lease.settle(sent, now);
             dues.set(self.place, self.due());
         }
     }

@@ -219,10 +219,10 @@ impl Lease {
     pub fn step(&mut self, now: Instant, event: Event, out: &mut Vec<Effect>) {
         let away = now.since(self.now);
         self.now = self.now.max(now);
-        self.lapse(out);
         if self.settings.voters.pair() && away > self.settings.interval * DEAF {
             self.wake(out);
         }
+        self.lapse(out);
         self.take(event, out);
         // A peer that restarted goes on far above all epochs that were used: whoever is to grant them,
         // or to follow them, waits for no disk then.

@@ -272,12 +272,13 @@ impl World {
     /// What the frames of this turn renew holds if one of them has left; and what was asked of the
     /// other threads is under way.
     fn settle(&mut self, node: usize) {
+        let now = self.local(node);
         let host = &mut self.hosts[node];
         let Some(agent) = &mut host.agent else {
             return;
         };
         for (slot, kernel) in agent.slots.iter_mut().zip(&mut host.kernel) {
-            slot.right.settle(agent.has_sent, kernel);
+            slot.right.settle(agent.has_sent, now, kernel);
         }
         let boots = host.boots;
         for (group, ticket) in std::mem::take(&mut agent.looks) {

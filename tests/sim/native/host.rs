@@ -247,8 +247,10 @@ impl Right {
         kernel.armed = true;
     }
 
-    pub(crate) fn settle(&mut self, sent: bool, kernel: &mut Kernel) {
-        let Some(until) = self.asked.take().filter(|_| sent) else {
+    pub(crate) fn settle(&mut self, sent: bool, now: Instant, kernel: &mut Kernel) {
+        let begins = !self.open || self.granted == Instant::default();
+        let in_time = begins || now < self.granted;
+        let Some(until) = self.asked.take().filter(|_| sent && in_time) else {
             return;
         };
         self.granted = self.granted.max(until);

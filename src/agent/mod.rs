@@ -30,11 +30,13 @@ mod observe;
 mod operator;
 mod peers;
 mod plan;
+mod prepare;
 mod recorder;
 mod rig;
 mod service;
 mod slot;
 mod store;
+mod threads;
 mod trial;
 mod voting;
 mod warden;
@@ -45,7 +47,7 @@ use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
@@ -54,16 +56,14 @@ use signal_hook::iterator::Signals;
 use crate::config::{Config, Loaded, Paint, summary};
 use crate::control::SOCKET;
 use crate::control::server::Server;
-use crate::core::lease::{GRANULARITY, promise};
 use crate::core::words::Length;
-use crate::gate::{self, Gate, Writer};
-use crate::net::addresses::sweep;
+use crate::gate::Gate;
 use crate::net::announce::{Announcer, Frames};
 use crate::net::monitor::{Monitor, Watch};
 use crate::net::rtnl::Rtnl;
 use crate::sys::lock::{self, Held, LockError};
 use crate::sys::wake::{self, Waker};
-use crate::sys::{clock, notify, realtime};
+use crate::sys::{clock, notify};
 use crate::wire::{arp, ndp};
 
 use actuator::Actuator;
@@ -73,23 +73,21 @@ use heartbeat::Heartbeat;
 use look::Looker;
 use message::{Command, Entry, Heart, Job, Level, Outbox};
 use observe::Observer;
-use recorder::{Item, Recorder};
+use prepare::{
+    clear_leftovers, demand_right, interfaces, is_out_of_service, lock_memory, open_store,
+    prepare_runtime_dir, remember_lease, remove_gate, sweep_all,
+};
 use rig::{Rig, RigError};
-use store::{Store, Task};
+use store::Task;
+use threads::{act, beat, end_journal, join, look, record, spawn, wait_for, write_gate};
 pub use trial::{Trial, try_gate};
 use voting::Elector;
 use watch::Watcher;
 
-/// Above everything that does not say why it must come first; below the kernel's own threads.
-const PRIORITY: u8 = 50;
 /// How long the start waits for the first snapshot of the groups ...
 const READY_WITHIN: Duration = Duration::from_secs(2);
 /// ... and how often it looks.
 const READY_LOOK: Duration = Duration::from_millis(5);
-/// How long the log may take for the last lines.
-const LAST_WORDS_WITHIN: Duration = Duration::from_secs(2);
-/// The nice value of the actuator thread.
-const ACTUATOR_NICE: i32 = -19;
 /// Jobs for the actuator that may wait.
 const JOBS: usize = 8192;
 /// Questions for the look thread that may wait; a group has one at a time, and the gate has places
@@ -449,116 +447,6 @@ impl Agent {
     }
 }
 
-fn act(actuator: Actuator, realtime: bool, journal: &Outbox<Entry>) {
-    // Not real-time, since thousands of addresses keep it busy for seconds; but before everything
-    // else, since a release that is late is what makes two holders.
-    if realtime && let Err(error) = rustix::process::setpriority_process(None, ACTUATOR_NICE) {
-        let text = format!(
-            "addresses are moved without priority over other programs: {error}. It needs \
-             CAP_SYS_NICE or RLIMIT_NICE (LimitNICE=) of {ACTUATOR_NICE}"
-        );
-        journal.offer(Entry::Note(Level::Warning, text));
-    }
-    actuator.run();
-}
-
-fn look(looker: Looker, realtime: bool) {
-    if realtime {
-        // Not permitted: the heartbeat says so.
-        let _ = realtime::schedule_fifo(PRIORITY - 1);
-    }
-    looker.run();
-}
-
-fn beat(heartbeat: Heartbeat, realtime: bool, board: &Board, journal: &Outbox<Entry>) {
-    if realtime {
-        match realtime::schedule_fifo(PRIORITY) {
-            Ok(()) => board.realtime.store(true, Ordering::Relaxed),
-            Err(error) => {
-                let text = format!("the heartbeat runs without real-time priority: {error}");
-                journal.offer(Entry::Note(Level::Warning, text));
-            }
-        }
-    }
-    if let Err(error) = heartbeat.run() {
-        eprintln!("floatlock: the heartbeat cannot go on: {error}");
-        std::process::abort();
-    }
-}
-
-/// A group that votes needs what is stored; under VRRP only maintenance would be forgotten.
-fn open_store(config: &Config, journal: &Outbox<Entry>) -> Result<Store, AgentError> {
-    let directory = &config.node.state_dir;
-    match Store::open(directory) {
-        Ok(store) => Ok(store),
-        Err(error) if config.native.is_none() => {
-            let text = format!(
-                "{}: {error}: that this node is out of service would not survive a restart",
-                directory.display()
-            );
-            journal.offer(Entry::Note(Level::Warning, text));
-            Ok(Store::empty(directory))
-        }
-        Err(error) => {
-            let doing = format!("reading {}", directory.display());
-            Err(AgentError::system(doing)(error))
-        }
-    }
-}
-
-/// What this start may grant is what the next one waits for, if its configuration is another.
-fn remember_lease(
-    config: &Config,
-    store: &Store,
-    journal: &Outbox<Entry>,
-) -> Result<(), AgentError> {
-    let Some(native) = &config.native else {
-        return Ok(());
-    };
-    let lease = native.interval.saturating_mul(native.misses);
-    let nanos = u64::try_from(lease.as_nanos()).unwrap_or(u64::MAX);
-    let say = {
-        let journal = journal.clone();
-        move |stored: io::Result<()>| {
-            if let Err(error) = stored {
-                let text = format!("storing the length of the lease: {error}");
-                journal.offer(Entry::Note(Level::Error, text));
-            }
-        }
-    };
-    let mut longer = None;
-    say(store.change(|state| longer = state.remember_lease(nanos)));
-    let Some(longer) = longer else {
-        return Ok(());
-    };
-    let store = store.clone();
-    let forget = move || {
-        clock::sleep(promise(longer, GRANULARITY));
-        say(store.change(|state| state.lease_ns = nanos));
-    };
-    spawn("lease", forget).map(drop)
-}
-
-fn record(
-    path: &Path,
-    journal: &Outbox<Entry>,
-) -> Result<(Outbox<Item>, JoinHandle<()>), AgentError> {
-    let doing = format!("beginning the recording {}", path.display());
-    let recorder = Recorder::create(path).map_err(AgentError::system(doing))?;
-    let (record, inbox) = Outbox::new(recorder::BOUND, None);
-    let (losses, journal) = (record.losses(), journal.clone());
-    let thread = spawn("record", move || recorder.run(&inbox, &losses, &journal))?;
-    Ok((record, thread))
-}
-
-fn write_gate(writer: Writer, realtime: bool, jobs: &Outbox<Job>, journal: &Outbox<Entry>) {
-    if realtime && let Err(error) = realtime::schedule_fifo(PRIORITY) {
-        let text = format!("the gate is written without real-time priority: {error}");
-        journal.offer(Entry::Note(Level::Warning, text));
-    }
-    writer.run(&|| jobs.offer(Job::Guard));
-}
-
 /// How the cluster decides who holds, where it votes.
 fn mode(config: &Config) -> Option<String> {
     let (cluster, native) = config.cluster.as_ref().zip(config.native.as_ref())?;
@@ -576,124 +464,5 @@ fn mode(config: &Config) -> Option<String> {
     ))
 }
 
-/// An operator took this node out of service before it was started, and that has not ended.
-fn is_out_of_service(store: &Store) -> bool {
-    let maintenance = store.read().maintenance;
-    maintenance.is_some_and(|maintenance| maintenance.holds_at(operator::unix_now()))
-}
-
-fn lock_memory(journal: &Outbox<Entry>) {
-    if let Err(error) = realtime::lock_memory() {
-        let text = format!("the agent's memory may be paged out: {error}");
-        journal.offer(Entry::Note(Level::Warning, text));
-    }
-}
-
-/// Without it, the agent would stand in every election and fail each time.
-fn demand_right(rtnl: &mut Rtnl) -> Result<(), AgentError> {
-    let doing = "asking whether addresses may be changed here";
-    match rtnl.may_change().map_err(AgentError::system(doing))? {
-        true => Ok(()),
-        false => Err(
-            AgentError::system("changing addresses needs CAP_NET_ADMIN")(
-                io::ErrorKind::PermissionDenied.into(),
-            ),
-        ),
-    }
-}
-
-/// Start-up cleans up what a dead agent left, whatever its configuration was.
-fn clear_leftovers(rtnl: &mut Rtnl, journal: &Outbox<Entry>) -> Result<(), AgentError> {
-    let doing = "removing addresses that an earlier agent left (needs CAP_NET_ADMIN)";
-    let removed = sweep(rtnl, |_| false).map_err(AgentError::system(doing))?;
-    for state in removed {
-        let text = format!("removed {}, which an earlier agent left", state.address);
-        journal.offer(Entry::Note(Level::Warning, text));
-    }
-    Ok(())
-}
-
-/// Nothing of ours stays behind, whatever went wrong before.
-fn sweep_all() -> Result<(), AgentError> {
-    let clear = || sweep(&mut Rtnl::open()?, |_| false);
-    clear()
-        .map(drop)
-        .map_err(|error| AgentError::LeftBehind(error.to_string()))
-}
-
-/// With no address left, nothing has to be shut off any more.
-fn remove_gate() -> Result<(), AgentError> {
-    let doing = "taking the gate off the interfaces";
-    let remove = || gate::remove(&mut Rtnl::open()?);
-    remove().map_err(AgentError::system(doing))
-}
-
-fn interfaces(config: &Config) -> Vec<String> {
-    let of_group = |group: &Arc<crate::config::GroupConfig>| {
-        let paths = group.paths.iter().map(|path| path.interface.clone());
-        let addresses = group
-            .all_addresses()
-            .map(|address| address.interface.clone());
-        paths.chain(addresses).collect::<Vec<_>>()
-    };
-    let native = config.native.iter().flat_map(|native| &native.paths);
-    let groups = config.groups.iter().flat_map(of_group);
-    groups
-        .chain(native.map(|path| path.interface.clone()))
-        .collect()
-}
-
-/// The directory is the agent's; the socket in it has a mode of its own.
-fn prepare_runtime_dir(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::{DirBuilderExt, MetadataExt};
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o755)
-        .create(path)?;
-    let found = std::fs::metadata(path)?;
-    let ours = [0, nix::unistd::geteuid().as_raw()].contains(&found.uid());
-    if ours && found.mode() & 0o022 == 0 {
-        return Ok(());
-    }
-    Err(io::Error::other(format!(
-        "others can write there (owner {}, mode {:o}), and could replace the control socket; \
-         chown it to root and chmod it to 755",
-        found.uid(),
-        found.mode() & 0o7777
-    )))
-}
-
-fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, AgentError> {
-    let doing = format!("starting the {name} thread");
-    // Locked memory counts whole stacks, and none of these needs much.
-    let builder = thread::Builder::new()
-        .name(name.to_owned())
-        .stack_size(512 << 10);
-    builder.spawn(body).map_err(AgentError::system(doing))
-}
-
 /// systemd that does not listen to us is no reason to stop serving.
 fn tell(_told: io::Result<()>) {}
-
-/// A log that nobody reads does not keep the agent from ending.
-fn end_journal(journal: &Outbox<Entry>, thread: &JoinHandle<()>) {
-    let began = clock::now();
-    while !thread.is_finished() && clock::now().since(began) < LAST_WORDS_WITHIN {
-        // Again and again: there may be no room yet.
-        journal.offer(Entry::End);
-        clock::sleep(READY_LOOK);
-    }
-}
-
-/// Not for ever: what it writes may go to a disk that hangs.
-fn wait_for(thread: &JoinHandle<()>) {
-    let began = clock::now();
-    while !thread.is_finished() && clock::now().since(began) < LAST_WORDS_WITHIN {
-        clock::sleep(READY_LOOK);
-    }
-}
-
-fn join(thread: JoinHandle<()>) {
-    // A thread that panicked has taken the process with it: see `run`.
-    let _ = thread.join();
-}

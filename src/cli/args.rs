@@ -74,6 +74,17 @@ pub(crate) enum Command {
     /// Answer HTTP requests with a name (used by the demo)
     #[command(hide = true)]
     LabResponder(ResponderArgs),
+    /// Read and write a lock area for the agent on standard input (used by the agent)
+    #[command(hide = true)]
+    DiskClerk(DiskClerkArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct DiskClerkArgs {
+    /// The device
+    pub(crate) device: PathBuf,
+    /// The name of this node
+    pub(crate) node: String,
 }
 
 #[derive(Debug, clap::Args)]

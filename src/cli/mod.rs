@@ -38,6 +38,7 @@ pub fn main() -> ExitCode {
         Command::Completions(args) => print::completions(&args),
         Command::Man(args) => print::man(&args),
         Command::LabResponder(args) => demo::responder(&args),
+        Command::DiskClerk(args) => lock::clerk(&args),
     }
 }
 

@@ -88,6 +88,11 @@ impl Device {
         self.len
     }
 
+    /// The open file.
+    pub(super) const fn file(&self) -> &File {
+        &self.file
+    }
+
     /// Writes a block. When this returns, it is on the medium, and every later read sees it.
     ///
     /// # Errors

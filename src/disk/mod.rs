@@ -6,11 +6,13 @@
 //! area        header and slots, as they are now
 //! watch       who changes its slot: a living holder does
 //! init, clear, trial   what `floatlock lock` does; each refuses rather than guesses
+//! clerk       the process that reads and writes for an agent
 //! ```
 //! [`crate::wire::disk`] says what the bytes mean. The agent does not use an area yet.
 
 mod area;
 mod clear;
+pub mod clerk;
 mod device;
 mod init;
 mod latency;

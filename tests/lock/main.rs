@@ -4,6 +4,7 @@
 // Helpers of tests are tests too, which the lints do not know.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod clerk;
 mod commands;
 #[path = "../wire/dice.rs"]
 #[allow(dead_code, reason = "shared with the tests of the protocols")]

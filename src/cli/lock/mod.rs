@@ -5,6 +5,7 @@ mod init;
 mod show;
 mod test;
 
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
@@ -12,7 +13,7 @@ use std::time::{Duration, SystemTime};
 use crate::config::{self, Config};
 use crate::disk::{Medium, Refused};
 
-use super::args::{LockArgs, LockCommand};
+use super::args::{DiskClerkArgs, LockArgs, LockCommand};
 use super::fail;
 use super::run::{hostname, refuse};
 
@@ -22,6 +23,15 @@ pub(crate) fn lock(args: &LockArgs) -> ExitCode {
         LockCommand::Show(args) => show::show(args),
         LockCommand::Test(args) => test::test(args),
         LockCommand::Clear(args) => clear::clear(args),
+    }
+}
+
+/// The process that reads and writes for an agent, which is at the other end of standard input.
+pub(crate) fn clerk(args: &DiskClerkArgs) -> ExitCode {
+    match crate::disk::clerk::serve(std::io::stdin().as_fd(), &args.device, &args.node) {
+        Ok(()) => ExitCode::SUCCESS,
+        // What it is, the agent was told.
+        Err(_) => ExitCode::FAILURE,
     }
 }
 

@@ -42,7 +42,7 @@ const ANSWER_EVERY: Duration = Duration::from_millis(20);
 /// ... and whether the loop turns can be seen this often.
 const PUBLISH_EVERY: Duration = Duration::from_millis(500);
 /// What nobody asks for is at most so old, should this thread ever stand still.
-const PUBLISH_GROUPS_EVERY: Duration = Duration::from_secs(2);
+const PUBLISH_GROUPS_EVERY: Duration = Duration::from_secs(10);
 /// Descriptors that one wait reports.
 const EVENTS: usize = 32;
 

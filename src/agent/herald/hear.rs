@@ -269,10 +269,14 @@ impl Herald {
     ) {
         let voters = header.configuration.voters.0;
         let sender = boot(header.boot_id);
+        // They come in the order of their ids, and most of the time all of them.
+        let mut next = 0;
         for group in groups {
-            let found = self.order.binary_search_by_key(&group.id, |(id, _)| *id);
-            let Ok(found) = found else { continue };
-            let Some(slot) = slots.get_mut(self.order[found].1) else {
+            let Some((found, place)) = self.find(group.id, next) else {
+                continue;
+            };
+            next = found + 1;
+            let Some(slot) = slots.get_mut(place) else {
                 continue;
             };
             let peer = PeerState {
@@ -301,6 +305,16 @@ impl Herald {
                 slot.step(slot.time(now, at), conflict, out);
             }
         }
+    }
+
+    /// Where a group stands in the order, perhaps here, and its slot.
+    fn find(&self, id: native::GroupId, perhaps: usize) -> Option<(usize, usize)> {
+        let here = self.order.get(perhaps).filter(|(there, _)| *there == id);
+        if let Some((_, place)) = here {
+            return Some((perhaps, *place));
+        }
+        let found = self.order.binary_search_by_key(&id, |(id, _)| *id).ok()?;
+        Some((found, self.order[found].1))
     }
 
     /// What it says about the votes, if that is for this node.

@@ -13,25 +13,30 @@ impl Herald {
     /// said a second time waits for the frame after it.
     pub(super) fn collect(&mut self, slots: &[Slot], says: &mut Vec<(GroupId, Say)>, all: bool) {
         self.entries.clear();
-        let mut said = says.drain(..).peekable();
         let mut later = Vec::new();
+        let mut next = 0;
         for (id, place) in &self.order {
-            while said.next_if(|(of, _)| of < id).is_some() {}
-            let say = said.next_if(|(of, _)| of == id).map(|(_, say)| say);
-            while let Some(more) = said.next_if(|(of, _)| of == id) {
-                later.push(more);
+            // Those of a group that is no more are dropped.
+            while says.get(next).is_some_and(|(of, _)| of < id) {
+                next += 1;
             }
+            let first = next;
+            while says.get(next).is_some_and(|(of, _)| of == id) {
+                next += 1;
+            }
+            let say = says[first..next].first().map(|(_, say)| say);
+            later.extend(says[first..next].iter().skip(1));
             let Some(slot) = slots.get(*place).filter(|_| all || say.is_some()) else {
                 continue;
             };
             self.entries.extend(entry(slot, say, &self.identity.nodes));
         }
-        drop(said);
+        says.clear();
         says.append(&mut later);
     }
 }
 
-fn entry(slot: &Slot, say: Option<Say>, nodes: &[native::NodeId]) -> Option<Group> {
+fn entry(slot: &Slot, say: Option<&Say>, nodes: &[native::NodeId]) -> Option<Group> {
     let spoken = slot.spoken()?;
     let (in_role, known, ready) = slot.group.standing();
     let (epoch, statement) = match say {
@@ -48,15 +53,15 @@ fn entry(slot: &Slot, say: Option<Say>, nodes: &[native::NodeId]) -> Option<Grou
             known,
             Statement::Ack {
                 boot_id: BootId(boot.0.to_be_bytes()),
-                nonce: NonZeroU64::new(nonce)?,
+                nonce: NonZeroU64::new(*nonce)?,
             },
         ),
         Some(Say::Refuse(_, boot, nonce, why, floor)) => (
-            floor,
+            *floor,
             Statement::Refusal {
                 boot_id: BootId(boot.0.to_be_bytes()),
-                nonce: NonZeroU64::new(nonce)?,
-                why: reason(why),
+                nonce: NonZeroU64::new(*nonce)?,
+                why: reason(*why),
             },
         ),
         Some(Say::Resign(resign)) => (

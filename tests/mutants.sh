@@ -189,7 +189,9 @@ mutant "one of a pair that stood still goes on by its own vote" $lease/mod.rs \
     'campaign.alone = false;
             campaign.acks_until = ' 'let _ = '
 mutant "a candidate refused for its epoch waits for the beat" $lease/answers.rs \
-    'campaign.again |= first' 'campaign.again |= false && first'
+    'campaign.again |= is_needed' 'campaign.again |= false && is_needed'
+mutant "a candidate asks again though others may have granted" $lease/answers.rs \
+    'let is_needed = self.settings.voters.pair();' 'let is_needed = true;'
 mutant "going on alone without silence" $lease/answers.rs \
     'let silent = self.silent_at <= self.now;' 'let silent = true;'
 mutant "a candidate that gives way frees nothing" $lease/candidate.rs \

@@ -31,9 +31,11 @@ impl Lease {
         }
         self.hear();
         self.epochs.see(floor);
+        // Of several voters, the others may have granted what this one refuses.
+        let is_needed = self.settings.voters.pair();
         if let Some(campaign) = &mut self.campaign {
             let first = campaign.asked_for == campaign.epoch && floor > campaign.asked_for;
-            campaign.again |= first && campaign.authority.is_none();
+            campaign.again |= is_needed && first && campaign.authority.is_none();
             campaign.asked_for = campaign.asked_for.max(floor);
         }
     }

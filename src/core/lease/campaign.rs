@@ -37,8 +37,8 @@ pub(super) struct Campaign {
     pub(super) epoch: Epoch,
     /// Below this a voter would not grant.
     pub(super) asked_for: Epoch,
-    /// A candidate was refused for the first time for the sake of its epoch: it asks again as soon as
-    /// the one above is stored, and only later refusals have it wait for the beat.
+    /// A candidate of a pair was refused for the first time for the sake of its epoch: it asks again as
+    /// soon as the one above is stored, and only later refusals have it wait for the beat.
     pub(super) again: bool,
     pub(super) authority: Option<Authority>,
     pub(super) ask_at: Instant,

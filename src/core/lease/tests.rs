@@ -503,6 +503,16 @@ fn a_candidate_that_is_refused_for_its_epoch_asks_again_once_as_soon_as_it_is_st
 }
 
 #[test]
+fn of_several_voters_one_that_refuses_does_not_make_the_grants_of_the_others_worthless() {
+    let (mut node, first) = Node::standing(0, With::Witness);
+    let out = node.at(2001, Event::Refused(1, round(40, 1)));
+    let asks = |effect: &Effect| matches!(effect, Effect::Request(_));
+    assert!(!out.iter().any(asks), "41 is stored: {out:?}");
+    node.at(2002, Event::Granted(WITNESS, boot_id(0), first.nonce));
+    assert_eq!(node.until(), Some(ms(3000)));
+}
+
+#[test]
 fn an_authority_below_the_own_epoch_is_not_used() {
     let (mut node, first) = Node::standing(0, With::Witness);
     node.at(2001, Event::Refused(1, round(40, 1)));

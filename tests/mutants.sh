@@ -192,6 +192,8 @@ mutant "a candidate refused for its epoch waits for the beat" $lease/answers.rs 
     'campaign.again |= is_needed' 'campaign.again |= false && is_needed'
 mutant "a candidate asks again though others may have granted" $lease/answers.rs \
     'let is_needed = self.settings.voters.pair();' 'let is_needed = true;'
+mutant "a voter in quarantine raises the epoch of others" $lease/voter.rs \
+    'Refusal::Quarantine => self.epochs.floor.min(request.epoch),' 'Refusal::Quarantine => self.epochs.floor,'
 mutant "going on alone without silence" $lease/answers.rs \
     'let silent = self.silent_at <= self.now;' 'let silent = true;'
 mutant "a candidate that gives way frees nothing" $lease/candidate.rs \

@@ -513,6 +513,34 @@ fn of_several_voters_one_that_refuses_does_not_make_the_grants_of_the_others_wor
 }
 
 #[test]
+fn a_voter_in_quarantine_does_not_raise_the_epoch_of_others() {
+    let boot = Boot {
+        id: boot_id(1),
+        stored: round(64, 0),
+        longest: Duration::ZERO,
+        nonce: 0,
+    };
+    let mut out = Vec::new();
+    let lease = Lease::new(settings(1, With::Witness), boot, ms(0), &mut out);
+    let mut voter = Node { lease, out };
+    voter.at(1, Event::Persisted(round(128, 0)));
+    let low = round(2, 0);
+    let floor = |out: &[Effect]| match out.first() {
+        Some(&Effect::Refuse(0, why, floor)) => (why, floor),
+        other => panic!("{other:?}"),
+    };
+    let asks = |nonce| Event::Request(0, request(0, nonce, low));
+    let refused = floor(&voter.at(2, asks(1)));
+    assert_eq!(refused, (Refusal::Quarantine, low));
+    let refused = floor(&voter.at(1500, asks(2)));
+    assert_eq!(
+        refused,
+        (Refusal::Epoch, round(64, 0)),
+        "when it could grant"
+    );
+}
+
+#[test]
 fn an_authority_below_the_own_epoch_is_not_used() {
     let (mut node, first) = Node::standing(0, With::Witness);
     node.at(2001, Event::Refused(1, round(40, 1)));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::epoch::NodeId;
+use super::epoch::{Epoch, NodeId};
 use super::words::{BootId, Effect, Loss, Nonce, Rank, Refusal, Request, Resign};
 use super::{HURRIES, Lease};
 use crate::core::time::Instant;
@@ -41,7 +41,20 @@ impl Lease {
         }
         match self.judge(from, rank, &request, out) {
             Ok(()) => self.grant(from, &request, out),
-            Err(why) => out.push(Effect::Refuse(from, why, self.epochs.floor)),
+            Err(why) => {
+                let floor = self.floor_for(why, &request);
+                out.push(Effect::Refuse(from, why, floor));
+            }
+        }
+    }
+
+    /// What the asker should rise above. A voter in quarantine grants nothing in any case, and after a
+    /// restart its floor is far above all epochs that were used: an asker that rose above it would make
+    /// worthless what the others have granted.
+    fn floor_for(&self, why: Refusal, request: &Request) -> Epoch {
+        match why {
+            Refusal::Quarantine => self.epochs.floor.min(request.epoch),
+            _ => self.epochs.floor,
         }
     }
 

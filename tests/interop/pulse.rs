@@ -1,6 +1,7 @@
 //! Did the machine keep the rhythm? What it does otherwise can stop every agent at once: other
 //! work on its cores, and network namespaces that others make and remove, since the kernel
-//! changes addresses of all of them under one lock.
+//! changes addresses of all of them under one lock. And the host of a virtual machine may stop one of its
+//! processors, with the agent that runs there, while the others go on.
 
 use std::fs;
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
@@ -9,6 +10,9 @@ use std::time::Duration;
 
 use floatlock::core::Instant;
 use floatlock::lab::{Host, Lab, clock};
+use floatlock::sys::realtime;
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::unistd::Pid;
 
 const EVERY: Duration = Duration::from_millis(20);
 /// Less is not worth remembering.
@@ -19,23 +23,49 @@ const CALM_WITHIN: Duration = Duration::from_secs(60);
 const SWITCH: &str = "/proc/sys/net/ipv4/conf/lo/forwarding";
 
 static BEATS: Mutex<Beats> = Mutex::new(Beats {
-    last: None,
+    last: Vec::new(),
     stops: Vec::new(),
 });
 
 struct Beats {
-    last: Option<Instant>,
+    /// The last one of each heart.
+    last: Vec<Instant>,
     /// When each ended, and how long it was.
     stops: Vec<(Instant, Duration)>,
 }
 
-/// It beats until the process ends.
+/// Above all agents: what keeps one of these from its processor keeps everybody from it.
+const PRIORITY: u8 = 70;
+
+/// They beat until the process ends.
 static HEART: LazyLock<(Host, Lab)> = LazyLock::new(|| {
     let lab = Lab::new().expect("a laboratory");
     let host = lab.host("pulse").unwrap();
-    host.run(|| thread::Builder::new().name("pulse".to_owned()).spawn(beat))
-        .unwrap()
-        .unwrap();
+    let begin = |beat: Box<dyn FnOnce() + Send>| {
+        thread::Builder::new()
+            .name("pulse".to_owned())
+            .spawn(beat)
+            .unwrap();
+    };
+    let switches = || {
+        for value in ["1", "0"].iter().cycle() {
+            let switch = || fs::write(SWITCH, value).expect("a switch in the host's own network");
+            beat(0, switch);
+        }
+    };
+    let may = sched_getaffinity(Pid::from_raw(0)).expect("its processors");
+    let processors = (0..CpuSet::count()).filter(|at| may.is_set(*at) == Ok(true));
+    let processors: Vec<usize> = processors.collect();
+    beats().last = vec![clock::now(); 1 + processors.len()];
+    host.run(move || begin(Box::new(switches))).unwrap();
+    for (place, processor) in processors.into_iter().enumerate() {
+        begin(Box::new(move || {
+            stay_on(processor);
+            loop {
+                beat(1 + place, || ());
+            }
+        }));
+    }
     (host, lab)
 });
 
@@ -48,7 +78,7 @@ pub(crate) fn start() {
 pub(crate) fn longest_stop_since(from: Instant) -> Duration {
     let beats = beats();
     let since = beats.stops.iter().filter(|(at, _)| *at >= from);
-    let under_way = beats.last.map(|last| clock::now().since(last));
+    let under_way = beats.last.iter().map(|last| clock::now().since(*last));
     let all = since.map(|(_, length)| *length).chain(under_way);
     all.max().unwrap_or_default()
 }
@@ -71,15 +101,21 @@ fn beats() -> MutexGuard<'static, Beats> {
     BEATS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn beat() {
-    for value in ["1", "0"].iter().cycle() {
-        let due = clock::now() + EVERY;
-        clock::pause(EVERY);
-        fs::write(SWITCH, value).expect("a switch in the host's own network");
-        let (now, mut beats) = (clock::now(), beats());
-        beats.last = Some(now);
-        if now.since(due) >= WORTH {
-            beats.stops.push((now, now.since(due)));
-        }
+fn stay_on(processor: usize) {
+    let mut set = CpuSet::new();
+    set.set(processor).expect("one of the processors");
+    sched_setaffinity(Pid::from_raw(0), &set).expect("it may choose its processor");
+    realtime::schedule_fifo(PRIORITY).expect("real-time priority, as root");
+}
+
+/// One beat of a heart, in which it does something.
+fn beat(heart: usize, act: impl FnOnce()) {
+    let due = clock::now() + EVERY;
+    clock::pause(EVERY);
+    act();
+    let (now, mut beats) = (clock::now(), beats());
+    beats.last[heart] = now;
+    if now.since(due) >= WORTH {
+        beats.stops.push((now, now.since(due)));
     }
 }

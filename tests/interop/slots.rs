@@ -83,14 +83,22 @@ pub(crate) fn play_all<'a, T: Playable>(rows: &'a [T], play: impl Fn(&T) + Sync)
     assert!(failed.is_empty(), "failed: {failed:#?}");
 }
 
+/// A row panics with it: the other program did on the wire what no row allows for, and the right
+/// answer to that is not what the row tells.
+pub(crate) struct Strayed(pub(crate) String);
+
 /// Plays a row; again if the machine stood still for so long that adverts were missed, so that
-/// not necessarily an agent was to blame.
+/// not necessarily an agent was to blame, and again if the other program strayed.
 fn goes_well<T: Playable>(row: &T, play: impl Fn(&T)) -> bool {
     let _slot = Slot::wait();
     for _ in 0..ATTEMPTS {
         let from = clock::now();
-        if catch_unwind(AssertUnwindSafe(|| play(row))).is_ok() {
+        let Err(cause) = catch_unwind(AssertUnwindSafe(|| play(row))) else {
             return true;
+        };
+        if let Some(Strayed(what)) = cause.downcast_ref() {
+            println!("{row}: keepalived strayed: {what}");
+            continue;
         }
         let stopped = pulse::longest_stop_since(from);
         if stopped < row.interval() {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::slice;
 use std::thread;
 use std::time::Duration;
 
@@ -9,14 +10,14 @@ use floatlock::control::status::Status;
 use floatlock::core::Instant;
 use floatlock::lab::agent::{AgentKind, GroupSetup, Setup};
 use floatlock::lab::{
-    Ask, Host, Lab, LabError, Lan, Observation, Process, Watch, WatchOptions, clock,
+    Advert, Ask, Host, Lab, LabError, Lan, Observation, Process, Watch, WatchOptions, clock,
 };
 use nix::sys::signal::Signal;
 
 use crate::line::Line;
 use crate::pulse;
 use crate::report::{HELD_UP, Report};
-use crate::words::{Lasting, complaints, told};
+use crate::words::{Lasting, complaints, role, told};
 
 /// Nothing here takes so long, even on a machine that does other things too.
 pub(crate) const SOON: Duration = Duration::from_secs(30);
@@ -122,6 +123,18 @@ impl Stage {
         let group = |place: usize| line.group(priorities[place], place + 1, 2);
         let [one, two] = kinds;
         Self::new(line, &[(one, group(0)), (two, group(1))])
+    }
+
+    /// The adverts of `from` as they came in at `at`, or at the client where nothing listens there.
+    pub(crate) fn heard_at(&self, at: &Node, from: &Node) -> Vec<Advert> {
+        let watches = match at.ears.is_empty() {
+            true => slice::from_ref(&self.seen),
+            false => &at.ears[..],
+        };
+        let adverts = watches.iter().flat_map(|watch| watch.observation().adverts);
+        adverts
+            .filter(|advert| &*advert.from == from.name())
+            .collect()
     }
 
     /// Whether every agent liked every frame of the others.
@@ -276,6 +289,14 @@ impl Node {
     pub(crate) fn roles(&self) -> Vec<Vec<Lasting>> {
         let roles = |process| told(process).into_iter().map(|(_, role)| role).collect();
         self.ended.iter().chain(&self.agent).map(roles).collect()
+    }
+
+    /// When its agents took each lasting role, and in which words.
+    pub(crate) fn changes(&self) -> Vec<String> {
+        let agents = self.ended.iter().chain(&self.agent);
+        let lines = agents.flat_map(Process::lines);
+        let changes = lines.filter(|line| role(&line.text).is_some());
+        changes.map(|line| line.text).collect()
     }
 
     pub(crate) fn role(&self) -> Option<Lasting> {

@@ -1,14 +1,15 @@
 //! Does one pair fail over as it should? Loss of power, return and planned stop, measured.
 
 use std::fmt;
+use std::panic::panic_any;
 use std::time::Duration;
 
 use floatlock::core::Instant;
 use floatlock::lab::agent::{AgentKind, GroupSetup};
-use floatlock::lab::clock;
+use floatlock::lab::{Advert, clock};
 
 use crate::line::Line;
-use crate::slots::Playable;
+use crate::slots::{Playable, Strayed};
 use crate::stage::{Node, STAMPS, Stage, other};
 use crate::words::Lasting::{Backup, Master};
 
@@ -99,6 +100,7 @@ impl fmt::Display for Move {
 pub(crate) fn play(row: &Row) {
     let mut stage = row.stage();
     start(&mut stage);
+    let lost = clock::now();
     let loss = moves(&mut stage, "h2", |stage| stage.node("h1").power_off());
     stands_late_enough(&stage, row, loss);
     let back = moves(&mut stage, "h1", |stage| stage.node("h1").start());
@@ -111,7 +113,7 @@ pub(crate) fn play(row: &Row) {
     assert!(stop.gap < SLACK);
     let both_max = OVERLAP_MAX.max(row.line.interval);
     assert!([loss, back, stop].iter().all(|m| m.both < both_max));
-    nothing_odd(&stage);
+    nothing_odd(&stage, row, lost);
 }
 
 fn start(stage: &mut Stage) {
@@ -167,14 +169,36 @@ fn claims_late_enough(stage: &Stage, row: &Row) {
     assert!(waited + STAMPS >= row.line.interval * 5 / 4, "{waited:?}");
 }
 
-fn nothing_odd(stage: &Stage) {
+fn nothing_odd(stage: &Stage, row: &Row, lost: Instant) {
     let [better, worse] = &stage.nodes[..] else {
         panic!("two nodes");
     };
     assert_eq!(better.roles(), [[Backup, Master]; 2]);
-    assert_eq!(worse.roles(), [[Backup, Master, Backup, Master]]);
+    if worse.roles() != [[Backup, Master, Backup, Master]] {
+        let heard = stage.heard_at(worse, better);
+        if let (AgentKind::Keepalived, Some(what)) = (&better.kind, strayed(&heard, row, lost)) {
+            panic_any(Strayed(what));
+        }
+        panic!("roles of {}: {:#?}", worse.name(), worse.changes());
+    }
     resigned_as_planned(worse, better);
     stage.nothing_odd();
+}
+
+/// What keepalived did on the wire, as it came in at a floatlock, that makes a BACKUP rightly claim, or
+/// a MASTER give way, once more than the row tells. It lost its power once, at `lost`.
+fn strayed(heard: &[Advert], row: &Row, lost: Instant) -> Option<String> {
+    let down = row.line.master_down(WORSE);
+    heard.windows(2).find_map(|pair| {
+        let [before, after] = pair else { return None };
+        let gap = after.at.since(before.at);
+        let died = (before.at..after.at).contains(&lost);
+        if !died && before.priority != 0 && gap >= down {
+            return Some(format!("silent for {gap:?} while it was MASTER"));
+        }
+        let resigned = before.priority == 0 && after.priority != 0 && gap < down;
+        resigned.then(|| format!("an advert came {gap:?} after its resignation"))
+    })
 }
 
 /// What each made of the priority 0 of the other.
@@ -188,5 +212,43 @@ fn resigned_as_planned(worse: &Node, better: &Node) {
     if worse.kind != AgentKind::Keepalived {
         assert_eq!(worse.lines_with("BACKUP -> CANDIDATE: the MASTER"), 2);
         assert_eq!(worse.lines_with(" resigned"), 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::line::V6;
+
+    const LOST: u64 = 1_000;
+
+    /// Adverts at these milliseconds, with these priorities.
+    fn heard(adverts: &[(u64, u8)]) -> Vec<Advert> {
+        let advert = |&(ms, priority): &(u64, u8)| Advert {
+            at: Instant::default() + Duration::from_millis(ms),
+            from: "h1".into(),
+            source: V6.host(1),
+            version: 3,
+            id: 1,
+            priority,
+        };
+        adverts.iter().map(advert).collect()
+    }
+
+    #[test]
+    fn keepalived_is_blamed_for_what_it_did_and_for_nothing_else() {
+        let row = Row::new(V6, AgentKind::Keepalived);
+        let lost = Instant::default() + Duration::from_millis(LOST);
+        let cases: [(&[(u64, u8)], bool); 5] = [
+            (&[(900, 150), (1_000, 150), (3_000, 150), (3_100, 0)], false),
+            (&[(1_500, 150), (1_600, 150), (1_950, 150)], false),
+            (&[(1_500, 150), (1_600, 150), (1_980, 150)], true),
+            (&[(1_500, 150), (1_600, 0), (1_601, 150)], true),
+            (&[(1_500, 150), (1_600, 0), (2_600, 150)], false),
+        ];
+        for (adverts, blamed) in cases {
+            let strayed = strayed(&heard(adverts), &row, lost);
+            assert_eq!(strayed.is_some(), blamed, "{adverts:?}: {strayed:?}");
+        }
     }
 }

@@ -39,7 +39,8 @@ pub(crate) fn told(process: &Process) -> Vec<(Instant, Lasting)> {
     told.collect()
 }
 
-fn role(line: &str) -> Option<Lasting> {
+/// The lasting role that a line tells.
+pub(crate) fn role(line: &str) -> Option<Lasting> {
     let words = [
         (Lasting::Backup, ["-> BACKUP:", "Entering BACKUP STATE"]),
         (Lasting::Master, ["-> MASTER:", "Entering MASTER STATE"]),

@@ -16,7 +16,8 @@ use floatlock::core::election::Version;
 use floatlock::lab::agent::{AgentKind, GroupSetup, Setup};
 use floatlock::lab::demo::{self, Ended, Scenario};
 use floatlock::lab::{
-    Ask, Host, Lab, LabError, Lan, Observation, Process, Traffic, Watch, WatchOptions, clock,
+    Ask, Host, Lab, LabError, Lan, Observation, Process, Question, Reply, Traffic, Watch,
+    WatchOptions, clock,
 };
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -183,6 +184,28 @@ fn two_holders_at_once_are_seen_when_every_host_is_asked() {
 }
 
 #[test]
+fn an_answer_for_another_address_is_none() {
+    let bench = bench();
+    let (own, vip) = ("fd77::1", VIP6.parse().unwrap());
+    let watch = Watch::start(
+        &bench.client,
+        WatchOptions {
+            ask: Ask::Hosts(vec![bench.a.mac_on(&bench.lan).unwrap()]),
+            neighbours: true,
+            ..WatchOptions::new(&[vip])
+        },
+    )
+    .unwrap();
+    assert!(answers(&bench.client, own), "its neighbours find it");
+    hold(&bench.a, "fd77::100/128");
+    let is_neighbour = |reply: &Reply| reply.question == Question::Neighbour;
+    let found = |seen: &Observation| seen.replies.iter().any(is_neighbour).then_some(());
+    assert!(watch.wait_for(SOON, found).is_some());
+    let mut replies = watch.stop().replies.into_iter();
+    assert!(replies.all(|reply| reply.address == vip));
+}
+
+#[test]
 fn a_host_without_power_runs_nothing_and_comes_back_with_its_disk_alone() {
     let bench = bench();
     let a = &bench.a;
@@ -271,7 +294,7 @@ fn a_laboratory_that_is_dropped_leaves_nothing() {
     let mut command = sleep();
     command.env(MARK, &marker);
     let _daemon = bench.a.spawn(command).unwrap();
-    assert_eq!(marked(&marker).len(), 1);
+    assert!(clock::wait_until(SOON, || marked(&marker).len() == 1));
     assert_eq!(interfaces(), before, "all is in namespaces");
     drop(bench);
     assert_eq!(marked(&marker), BTreeSet::new());
@@ -281,7 +304,7 @@ fn a_laboratory_that_is_dropped_leaves_nothing() {
 fn a_laboratory_that_is_killed_leaves_nothing() {
     let mut helper = Helper::start("helper_with_a_lab", &[]);
     helper.wait_for("the lab is up");
-    assert_eq!(helper.count("sleep"), 2);
+    helper.wait_for_count("sleep", 2);
     helper.kill_and_check();
 }
 
@@ -289,12 +312,9 @@ fn a_laboratory_that_is_killed_leaves_nothing() {
 fn a_demo_that_is_killed_leaves_nothing() {
     let mut helper = Helper::start("helper_with_a_demo", &[]);
     helper.wait_for("is MASTER");
-    assert_eq!(
-        helper.count("keepalived"),
-        4,
-        "two parents and two children"
-    );
-    assert_eq!(helper.count("haproxy"), 2);
+    // Two parents and two children.
+    helper.wait_for_count("keepalived", 4);
+    helper.wait_for_count("haproxy", 2);
     helper.kill_and_check();
 }
 
@@ -401,6 +421,17 @@ impl Helper {
             .iter()
             .filter(|pid| name_of(pid) == name)
             .count()
+    }
+
+    /// A program that has just been started has its name and its environment a moment after the one who
+    /// started it is told: the kernel closes the descriptor that tells before it sets them.
+    fn wait_for_count(&self, name: &str, count: usize) {
+        let is_so = || self.count(name) == count;
+        assert!(
+            clock::wait_until(SOON, is_so),
+            "{} of {count} {name}",
+            self.count(name)
+        );
     }
 
     fn kill_and_check(&mut self) {

@@ -78,8 +78,9 @@ struct Shared {
     owners: HashMap<Mac, Arc<str>>,
     stop: AtomicBool,
     asked: AtomicU64,
-    /// Whether answers of ARP and neighbour discovery count.
-    neighbours: bool,
+    /// Those whose answers of ARP and neighbour discovery count: a host answers for its own ones, too,
+    /// and not to this watch alone.
+    neighbours: Vec<IpAddr>,
     priority: u8,
     rounds: Mutex<Vec<Instant>>,
     seen: Mutex<Observation>,
@@ -101,7 +102,10 @@ impl Watch {
             owners: host.fabric().owners().clone(),
             stop: AtomicBool::new(false),
             asked: AtomicU64::new(0),
-            neighbours: options.neighbours,
+            neighbours: match options.neighbours {
+                true => options.addresses.clone(),
+                false => Vec::new(),
+            },
             priority: options.priority,
             rounds: Mutex::default(),
             seen: Mutex::new(seen),
@@ -223,7 +227,7 @@ impl Shared {
             Meaning::EchoReply { address, id } if id == self.id => {
                 seen.reply(at, address, from, Question::Echo);
             }
-            Meaning::Neighbour { address } if self.neighbours => {
+            Meaning::Neighbour { address } if self.neighbours.contains(&address) => {
                 seen.reply(at, address, from, Question::Neighbour);
             }
             Meaning::EchoReply { .. } | Meaning::Neighbour { .. } => return,

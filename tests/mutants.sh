@@ -206,13 +206,30 @@ mutant "the votes go back before the gate is shut" src/core/group/leave.rs \
         out.push(Effect::Release(attempt.term));
         // Law 6'
 mutant "a late result of an old term is believed" src/core/group/role.rs \
-    'self.term == term && matches' 'self.term >= term && matches'
+    'self.term == term && waits' 'self.term >= term && waits'
 mutant "a frame that proves nothing counts" src/core/mesh.rs \
-    'return Verdict::Unproved;
-        }
-        peer.proved_at' '
-        }
-        peer.proved_at'
+    'if !proves {
+            return match' 'if false {
+            return match'
+mutant "who takes its addresses off stands meanwhile" src/core/group/native.rs \
+    'self.release(cause, out);
+            self.rest(out);' 'self.release(cause, out);'
+mutant "what comes late is silence" src/core/event.rs \
+    'let word = match (role, word) {' 'if true { return None; }
+        let word = match (role, word) {'
+mutant "a late word of a later holder closes nobody" $lease/voter.rs \
+    'if request.holding {
+            let rank' 'if false {
+            let rank'
+mutant "a late word of a holder closes one of three" $lease/voter.rs \
+    'if !is_ours || !self.settings.voters.pair() {' 'if !is_ours {'
+mutant "a candidate that is not heard any more does not guard" src/agent/slot.rs \
+    'Effect::Renew(_) if self.group.is_claiming() =>' 'Effect::Renew(_) if false =>'
+mutant "what any run says late is no silence" src/core/mesh.rs \
+    'true => Verdict::Late,
+                false => Verdict::Unproved,' 'true | false => Verdict::Late,'
+mutant "a successor gives up for the sake of who named it" $lease/voter.rs \
+    'campaign.rest_at = Instant::NEVER;' ''
 mutant "a frame counts twice" src/core/mesh.rs \
     'return Verdict::Replayed;' ''
 mutant "a clock that stood still is no doubt" src/core/group/native.rs \
@@ -230,15 +247,27 @@ mutant "a vote lasts L from now, whenever it was asked for" $lease/answers.rs \
         campaign.vote(Vote { from, epoch, until });
         campaign.acks_until'
 mutant "an answer of long ago counts" $lease/campaign.rs \
-    'self.asked.retain(|asked| asked.until > now);' ''
+    'self.asked.first().is_some_and(|asked| asked.until <= now)' 'false'
 mutant "an epoch is never stored" $lease/epoch.rs \
     'epoch <= self.mark
 ' 'epoch <= self.mark || true
 '
+mutant "who took long to answer does not look again" $lease/mod.rs \
+    'is_stale && has_other' 'false && is_stale && has_other'
+mutant "a look counts from its answer" $lease/answers.rs \
+    'campaign.fresh_until = campaign.asked_until;' 'campaign.fresh_until = self.now + super::FRESH;'
+mutant "a look right before the gate opens may be old" $lease/candidate.rs \
+    'Some(within) => std::mem::replace(within, (*within * 2).min(LOOK)),' 'Some(_) => self.settings.lease.max(LOOK),'
+mutant "who is answered right before opens all the same" $lease/answers.rs \
+    'if confirms {
+                self.lose(Loss::Answered, out);
+            }
+            return;' 'if confirms {
+                out.push(Effect::Confirmed);
+            }
+            return;'
 mutant "two that look at the same time both go on" $lease/answers.rs \
-    'if !is_first {
-            self.hear();
-        }' 'let _ = is_first;'
+    'if !is_first {' 'if !is_first && false {'
 mutant "a probe of another is no sign" src/core/group/listen.rs \
     'self.vote(lease::Event::Probed(of), out)' 'self.vote(lease::Event::Looked(of, false), out)'
 

@@ -60,10 +60,17 @@ const NATIVE_SEEDS: u64 = 20_000;
 /// in the order of their times, and a group acts at its own. Then: a holder whose host stood still and who went
 /// on by its own vote; a first refusal that was answered by the beat only, twice; a heartbeat that left late
 /// and opened a gate that had shut; three candidates that asked again too soon, and
-/// one that rose above the floor of a voter which had just restarted.
-const NATIVE_ONCE_BROKEN: [u64; 26] = [
+/// one that rose above the floor of a voter which had just restarted. Then: four standbys of a pair that took
+/// late heartbeats for silence, while the host of the holder stood still; and a successor that gave up for
+/// the sake of the very holder that had just named it. Then: a candidate that was cut off while its addresses
+/// took long to go on, so that who looked for them found nobody; and four faults of the law about two of a
+/// pair that may answer, which is judged by what comes in (three more of them at the end). Then: one that
+/// stood again while its addresses were still coming off, and held later without another look; and two whose
+/// addresses went on so slowly that the other one had looked and opened before they did.
+const NATIVE_ONCE_BROKEN: [u64; 42] = [
     267, 117, 223, 250, 150, 745, 126, 198, 868, 1444, 2419, 25, 8308, 11237, 244, 1004, 10219,
-    28865, 46941, 20533, 32417, 5931, 72846, 95297, 113387, 73982,
+    28865, 46941, 20533, 32417, 5931, 72846, 95297, 113387, 73982, 47269, 52003, 75538, 109425,
+    79057, 170823, 244103, 54964, 151690, 269494, 321501, 508173, 510205, 632930, 594507, 409310,
 ];
 
 /// The seed that is to be told.

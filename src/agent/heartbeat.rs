@@ -13,6 +13,7 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 
 use crate::config::Family;
 use crate::core::{Event, Immovable, Instant, lease};
+use crate::disk::steward::Plea;
 use crate::net::addresses::Placed;
 use crate::net::heartbeat::Datagram;
 use crate::sys::clock::{self, WallOffset};
@@ -20,6 +21,7 @@ use crate::sys::timer::Timer;
 use crate::sys::wake::{Wake, Waker};
 use crate::wire::vrrp::{self, Received};
 
+use super::arbiter::ToDisk;
 use super::board::{Board, GroupRow, LineRow, Rows};
 use super::due::Dues;
 use super::herald::{self, Herald, PlannedHerald};
@@ -62,6 +64,8 @@ pub(crate) struct Heartbeat {
     unsaid: Vec<(Key, Arc<[Placed]>)>,
     /// This node is out of service: groups that begin hold nothing either.
     maintenance: bool,
+    /// The arbiter was told that no other node is heard.
+    silence: bool,
     inbox: Inbox<Command>,
     wake: Wake,
     waker: Waker,
@@ -90,6 +94,8 @@ impl Heartbeat {
             store,
             says: Vec::with_capacity(64),
             has_news: false,
+            pleas: None,
+            unheard: Vec::new(),
             record: None,
             dues: Dues::default(),
             effects: Vec::with_capacity(64),
@@ -106,6 +112,7 @@ impl Heartbeat {
             has_sent: Vec::with_capacity(64),
             unsaid: Vec::new(),
             maintenance,
+            silence: false,
             inbox,
             wake,
             waker,
@@ -121,6 +128,11 @@ impl Heartbeat {
     /// Writes down everything from now on.
     pub(crate) fn record(&mut self, record: Outbox<Item>) {
         self.out.record = Some(record);
+    }
+
+    /// Has an arbiter to ask.
+    pub(crate) fn plead_to(&mut self, pleas: Outbox<ToDisk>) {
+        self.out.pleas = Some(pleas);
     }
 
     /// Turns until every group has ended after [`Command::Stop`].
@@ -174,6 +186,7 @@ impl Heartbeat {
             self.pass(heard_until);
         }
         self.flush();
+        self.note_silence();
         self.offer_again();
         self.show();
         self.board.turns.fetch_add(1, Ordering::Relaxed);
@@ -222,6 +235,12 @@ impl Heartbeat {
             Command::Answering(key, term) => (key, Event::Answering(term)),
             Command::Working(key, term) => (key, Event::Working(term)),
             Command::AddressLost(key) => (key, Event::AddressLost),
+            Command::Arbiter(key, event) => {
+                let slot = self.slots.iter_mut().find(|slot| slot.key == key);
+                return slot.map_or((), |slot| {
+                    slot.hear_arbiter(clock::now(), event, &mut self.out);
+                });
+            }
             Command::Persisted(key, epoch) => (key, Event::Vote(lease::Event::Persisted(epoch))),
             Command::Looked(key, ticket, answered) => (key, Event::Looked(ticket, answered)),
             Command::Probed(key, ticket) => (key, Event::Probed(ticket)),
@@ -486,9 +505,23 @@ impl Heartbeat {
         self.unsaid.retain(|(_, placed)| !placed.is_empty());
     }
 
+    /// The arbiter looks who holds from when no other node is heard, so as to know it when it is asked.
+    fn note_silence(&mut self) {
+        let Some(herald) = self.herald.as_ref().filter(|_| self.out.pleas.is_some()) else {
+            return;
+        };
+        let silence = !herald.hears_anybody(clock::now());
+        if std::mem::replace(&mut self.silence, silence) != silence {
+            self.out.plead(Plea::Silence(silence));
+        }
+    }
+
     /// What has found a queue full.
     fn offer_again(&mut self) {
         self.withdraw();
+        if !self.out.unheard.is_empty() {
+            self.out.plead_again();
+        }
         if std::mem::take(&mut self.out.dues.unstored) {
             for slot in &mut self.slots {
                 slot.store(&mut self.out);

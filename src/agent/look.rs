@@ -29,8 +29,8 @@ const PROBES: [Duration; 3] = [
     Duration::from_millis(4),
     Duration::from_millis(8),
 ];
-/// When it is over.
-const OVER: Duration = Duration::from_millis(13);
+/// So long after the last one it is over.
+const LAST_WAIT: Duration = Duration::from_millis(5);
 /// However many probe, a guard answers no more often.
 const GUARD_EVERY: Duration = Duration::from_millis(1);
 /// What can come again and again is said this far apart.
@@ -57,6 +57,8 @@ struct Look {
     sample: Vec<Placed>,
     began: Instant,
     probes: usize,
+    /// When the last of them left.
+    asked: Instant,
     answer: Option<Claim>,
     /// Somebody else looks, or is about to hold.
     probed: bool,
@@ -77,12 +79,16 @@ fn is_of(sample: &[Placed], claim: &Claim) -> bool {
 
 impl Look {
     fn next_at(&self) -> Instant {
-        let wait = PROBES.get(self.probes).copied().unwrap_or(OVER);
-        self.began + wait
+        match PROBES.get(self.probes) {
+            Some(wait) => self.began + *wait,
+            None => self.asked + LAST_WAIT,
+        }
     }
 
+    /// However late its probes left, the last one has its time to be answered.
     fn is_over(&self, now: Instant) -> bool {
-        self.answer.is_some() || now >= self.began + OVER
+        let all = self.probes == PROBES.len();
+        self.answer.is_some() || (all && now >= self.asked + LAST_WAIT)
     }
 
     fn asks_for(&self, claim: &Claim) -> bool {
@@ -137,8 +143,13 @@ impl Looker {
         if ask.what == Question::Ready {
             return;
         }
-        self.looks.retain(|look| look.key != ask.key);
-        self.guards.retain(|guard| guard.key != ask.key);
+        if ask.what != Question::Guard {
+            self.looks.retain(|look| look.key != ask.key);
+        }
+        // A look that is to open the gate guards as well: the addresses are on.
+        if !matches!(ask.what, Question::Look(_)) {
+            self.guards.retain(|guard| guard.key != ask.key);
+        }
         let ticket = match ask.what {
             Question::Look(ticket) => ticket,
             Question::Guard => return self.guard(ask.key, chosen),
@@ -154,6 +165,7 @@ impl Looker {
             sample: chosen,
             began: clock::now(),
             probes: 0,
+            asked: clock::now(),
             answer: None,
             probed: false,
         });
@@ -250,6 +262,7 @@ impl Looker {
                     break;
                 }
             }
+            look.asked = clock::now();
         }
         for (key, name, interface, error) in failed {
             self.say_blind(key, &name, &interface, &error);

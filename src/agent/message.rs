@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
 use crate::config::Announce;
-use crate::core::lease::{Epoch, NodeId};
+use crate::core::lease::{self, Epoch, NodeId};
 use crate::core::{Cause, Immovable, Outcome, Report, Term};
 use crate::net::addresses::Placed;
 use crate::sys::wake::Waker;
@@ -31,6 +31,8 @@ pub(crate) enum Command {
     AddressLost(Key),
     /// The epoch is stored.
     Persisted(Key, Epoch),
+    /// What the arbiter says to a ticket of the group.
+    Arbiter(Key, lease::Event),
     /// Move the addresses to this node, or to whoever is ready; by force, whether or not one is.
     HandOver(Key, Option<NodeId>, bool, SyncSender<Result<(), Immovable>>),
     /// Could this node be taken out of service?

@@ -14,6 +14,7 @@
 //! | journal | the log | the disk, if need be |
 
 mod actuator;
+mod arbiter;
 mod board;
 mod due;
 mod errand;
@@ -67,6 +68,7 @@ use crate::sys::{clock, notify};
 use crate::wire::{arp, ndp};
 
 use actuator::Actuator;
+use arbiter::{Disk, ToDisk};
 use board::Board;
 use errand::Errand;
 use heartbeat::Heartbeat;
@@ -198,6 +200,7 @@ struct Agent {
     to_store: Outbox<Task>,
     store_thread: JoinHandle<()>,
     record_thread: Option<JoinHandle<()>>,
+    disk: Option<Disk>,
     gate: Option<Arc<Gate>>,
     gate_thread: Option<JoinHandle<()>>,
     heartbeat_thread: JoinHandle<()>,
@@ -260,6 +263,10 @@ impl Agent {
             is_out_of_service(&store),
         )
         .map_err(AgentError::system("setting up the heartbeat"))?;
+        let disk = arbiter::start(&config, start.hostname, elector, (&heart, &journal))?;
+        if let Some(disk) = &disk {
+            heartbeat.plead_to(disk.pleas.clone());
+        }
         let mut record_thread = None;
         if let Some(path) = start.record {
             let (record, thread) = record(path, &journal)?;
@@ -301,6 +308,7 @@ impl Agent {
             store: store.clone(),
             service: Mutex::default(),
             one_way: Mutex::default(),
+            disk: disk.as_ref().map(|disk| disk.watched.clone()),
             jobs: jobs.clone(),
             journal: journal.clone(),
             watcher: watch_wake.0.clone(),
@@ -322,6 +330,7 @@ impl Agent {
             jobs,
             ending,
             watcher_waker: watch_wake.0,
+            disk,
             gate: closing,
             gate_thread,
             journal_thread: spawn("journal", {
@@ -416,6 +425,10 @@ impl Agent {
         self.note(Level::Info, "stopping: handing over".to_owned());
         self.heart.send(Command::Stop);
         join(self.heartbeat_thread);
+        if let Some(disk) = &self.disk {
+            disk.pleas.send(ToDisk::Stop);
+            wait_for(&disk.thread);
+        }
         if let Some(thread) = &self.record_thread {
             wait_for(thread);
         }
@@ -452,6 +465,10 @@ fn mode(config: &Config) -> Option<String> {
     let (cluster, native) = config.cluster.as_ref().zip(config.native.as_ref())?;
     let (nodes, witnesses) = (cluster.nodes.len(), cluster.witnesses.len());
     let mode = match summary(config).exclusive {
+        true if config.fencing.disk_lock.is_some() => {
+            "the two of them elect, and the disk decides when one of them is silent, so that there is \
+             at most one MASTER"
+        }
         true => "a majority of them elects, so that there is at most one MASTER",
         false => "two nodes vote, and one of them goes on alone while the other is silent",
     };

@@ -16,6 +16,7 @@ use crate::core::lease::Epoch;
 use crate::sys::wake::Waker;
 use crate::sys::{clock, notify};
 
+use super::arbiter::Watched;
 use super::board::{Board, GroupRow, LastHeard, LineRow, Rows};
 use super::message::{Entry, Heart, Job, Key, Level, Outbox};
 use super::operator::{left_ms, unix_now};
@@ -37,6 +38,8 @@ pub(crate) struct Observer {
     pub(crate) service: Mutex<()>,
     /// Which lines carry in one direction only.
     pub(crate) one_way: Mutex<OneWay>,
+    /// The disk lock, where there is one.
+    pub(crate) disk: Option<Watched>,
     pub(crate) jobs: Outbox<Job>,
     pub(crate) journal: Outbox<Entry>,
     /// Rung after a reload, which may name other interfaces to watch.
@@ -135,7 +138,7 @@ impl Observer {
             gate: self.gate.clone(),
             heartbeat: self.heartbeat(),
             maintenance: self.maintenance(),
-            cluster: cluster_status(&self.rig.config(), &rows, now),
+            cluster: cluster_status(&self.rig.config(), &rows, self.disk.as_ref(), now),
             groups: known.collect(),
         }
     }

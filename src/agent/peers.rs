@@ -4,14 +4,22 @@
 use std::collections::HashMap;
 
 use crate::config::{Config, Family, summary};
-use crate::control::cluster::{ClusterStatus, PeerStatus, WayState, WayStatus, WireStatus};
+use crate::control::cluster::{
+    ClusterStatus, DiskLockStatus, PeerStatus, WayState, WayStatus, WireStatus,
+};
 use crate::core::Instant;
 
+use super::arbiter::Watched;
 use super::board::{PeerRow, Rows, WireRow};
 use super::message::{Entry, Level, Outbox};
 use super::observe::{family_word, millis};
 
-pub(super) fn cluster_status(config: &Config, rows: &Rows, now: Instant) -> Option<ClusterStatus> {
+pub(super) fn cluster_status(
+    config: &Config,
+    rows: &Rows,
+    disk: Option<&Watched>,
+    now: Instant,
+) -> Option<ClusterStatus> {
     let cluster = config
         .cluster
         .as_ref()
@@ -23,7 +31,18 @@ pub(super) fn cluster_status(config: &Config, rows: &Rows, now: Instant) -> Opti
         not_survived: summary.not_survived,
         peers: peers(&rows.peers, now),
         paths: rows.wires.iter().map(wire_status).collect(),
+        disk_lock: disk.map(|disk| disk_status(disk, now)),
     })
+}
+
+fn disk_status(disk: &Watched, now: Instant) -> DiskLockStatus {
+    let row = disk.row();
+    DiskLockStatus {
+        device: disk.device.display().to_string(),
+        vote_ms: row.vote.map(|until| millis(until.since(now))),
+        blocked: row.blocked,
+        trouble: row.trouble,
+    }
 }
 
 /// The rows of one node stand together.

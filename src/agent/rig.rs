@@ -335,7 +335,14 @@ impl State {
             ("node.runtime-dir", old.runtime_dir != new.runtime_dir),
             ("node.state-dir", old.state_dir != new.state_dir),
             ("node.realtime", old.realtime != new.realtime),
-            ("fencing.gate", self.config.fencing != config.fencing),
+            (
+                "fencing.gate",
+                self.config.fencing.gate != config.fencing.gate,
+            ),
+            (
+                "fencing.disk-lock",
+                self.config.fencing.disk_lock != config.fencing.disk_lock,
+            ),
             (
                 "heartbeat.protocol",
                 self.config.native.is_some() != config.native.is_some(),

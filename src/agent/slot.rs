@@ -7,10 +7,12 @@ use std::sync::atomic::Ordering;
 use crate::core::lease::{self, Epoch};
 use crate::core::record::What;
 use crate::core::{Effect, Event, Group, Instant, Report, RoleName, Say};
+use crate::disk::steward::Plea;
 use crate::net::heartbeat::Sender;
 use crate::wire::native::GroupId;
 use crate::wire::vrrp::Received;
 
+use super::arbiter::ToDisk;
 use super::board::{Holding, LeaseRow};
 use super::due::{Due, Dues};
 use super::lease::Lease;
@@ -32,6 +34,10 @@ pub(crate) struct Out {
     pub(crate) says: Vec<(GroupId, Say)>,
     /// The peers should know at once what has become of a native group.
     pub(crate) has_news: bool,
+    /// What is said to the arbiter, if there is one, ...
+    pub(crate) pleas: Option<Outbox<ToDisk>>,
+    /// ... and has found its queue full.
+    pub(crate) unheard: Vec<Plea>,
     /// Where everything is written down, if somebody wants it.
     pub(crate) record: Option<Outbox<Item>>,
     /// When the slots are due.
@@ -41,6 +47,23 @@ pub(crate) struct Out {
 }
 
 impl Out {
+    /// In the order in which it was said, or not at all.
+    pub(crate) fn plead(&mut self, plea: Plea) {
+        self.unheard.push(plea);
+        self.plead_again();
+    }
+
+    /// What found the queue full.
+    pub(crate) fn plead_again(&mut self) {
+        let Some(pleas) = &self.pleas else {
+            return self.unheard.clear();
+        };
+        let taken = self.unheard.iter();
+        let taken = taken.take_while(|plea| pleas.takes(ToDisk::Plea(**plea)));
+        let taken = taken.count();
+        self.unheard.drain(..taken);
+    }
+
     fn record(&self, key: Key, at: Instant, what: What) {
         if let Some(record) = &self.record {
             record.offer(Item::What(key, at, what));
@@ -66,6 +89,19 @@ pub(crate) struct Slot {
     unstored: Option<Epoch>,
     /// The look thread was told to guard the addresses.
     guards: bool,
+    stake: Stake,
+}
+
+/// What a group has to do with the arbiter's vote.
+#[derive(Debug)]
+struct Stake {
+    /// Its ticket.
+    asks: Option<lease::Nonce>,
+    /// It had one before, or there was another agent, and the arbiter does not know yet that nothing of that
+    /// is left.
+    owes: bool,
+    /// The addresses may be on this host.
+    may_be_on: bool,
 }
 
 impl Slot {
@@ -98,7 +134,14 @@ impl Slot {
             seen: Epoch::default(),
             unstored: None,
             guards: false,
+            // Left by an agent that died.
+            stake: Stake {
+                asks: None,
+                owes: true,
+                may_be_on: true,
+            },
         };
+        out.plead(Plea::Owes(slot.key.into()));
         slot.carry_out(out);
         slot.look(Question::Ready, out);
         slot
@@ -273,6 +316,35 @@ impl Slot {
         }
     }
 
+    /// What the arbiter says to a ticket.
+    pub(crate) fn hear_arbiter(&mut self, now: Instant, event: lease::Event, out: &mut Out) {
+        if let lease::Event::ArbiterFloor(ticket, _) = event
+            && self.stake.asks == Some(ticket)
+        {
+            // It is gone; the group asks with another one, or not at all.
+            (self.stake.asks, self.stake.owes) = (None, true);
+        }
+        self.step(now, Event::Vote(event), out);
+        self.settle_with_arbiter(out);
+    }
+
+    fn give_back(&mut self, ticket: lease::Nonce, out: &mut Out) {
+        (self.stake.asks, self.stake.owes) = (None, true);
+        out.plead(Plea::Withdraw(self.key.into(), ticket));
+    }
+
+    /// Others need not wait for what the arbiter's vote allowed here: it is off, or the peers allow it.
+    fn settle_with_arbiter(&mut self, out: &mut Out) {
+        let Stake {
+            owes, may_be_on, ..
+        } = self.stake;
+        // What it asked for meanwhile waits until then.
+        if owes && (!may_be_on || self.group.view().authority.is_some()) {
+            self.stake.owes = false;
+            out.plead(Plea::Clean(self.key.into()));
+        }
+    }
+
     fn carry_out(&mut self, out: &mut Out) {
         let mut effects = std::mem::take(&mut out.effects);
         if let Some(record) = &out.record {
@@ -289,7 +361,9 @@ impl Slot {
 
     fn effect(&mut self, effect: Effect, out: &mut Out) {
         match effect {
+            // Nobody acknowledges, from the beginning or since: the other one may look for the addresses.
             Effect::Acquire(_) => self.guard(true, out),
+            Effect::Renew(_) if self.group.is_claiming() => self.guard(true, out),
             Effect::Open | Effect::Release(_) => self.guard(false, out),
             _ => {}
         }
@@ -330,12 +404,23 @@ impl Slot {
                 }
                 out.has_news |= self.spoken.is_some();
             }
+            Effect::Contend(ticket, epoch) => {
+                self.stake.asks = Some(ticket);
+                out.plead(Plea::Contend(self.key.into(), ticket, epoch));
+            }
+            Effect::Withdraw(ticket) => {
+                self.give_back(ticket, out);
+                self.settle_with_arbiter(out);
+            }
             Effect::Disarm => {
                 if let Some(lease) = &self.lease {
                     lease.shutter.disarm();
                 }
+                self.stake.may_be_on = false;
+                self.settle_with_arbiter(out);
             }
             Effect::Acquire(term) => {
+                self.stake.may_be_on = true;
                 if let Some(lease) = &self.lease {
                     lease.shutter.arm();
                 }
@@ -358,6 +443,10 @@ impl Slot {
                 // The last word: nobody should take it for ready until it is silent long enough.
                 let ends = matches!(report, Report::Role { to, .. } if to == RoleName::Stopped);
                 out.has_news |= ends && self.spoken.is_some();
+                // With addresses that will not come off: nobody renews a vote for them any more.
+                if let Some(ticket) = self.stake.asks.filter(|_| ends) {
+                    self.give_back(ticket, out);
+                }
                 out.journal
                     .offer(Entry::Group(Arc::clone(&self.name), report));
             }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::AgentError;
 use super::actuator::Actuator;
+use super::arbiter::Arbiter;
 use super::board::Board;
 use super::heartbeat::Heartbeat;
 use super::look::Looker;
@@ -43,6 +44,15 @@ pub(super) fn look(looker: Looker, realtime: bool) {
         let _ = realtime::schedule_fifo(PRIORITY - 1);
     }
     looker.run();
+}
+
+/// The vote is renewed in time, whatever else runs here.
+pub(super) fn ask(arbiter: Arbiter, realtime: bool) {
+    if realtime {
+        // Not permitted: the heartbeat says so.
+        let _ = realtime::schedule_fifo(PRIORITY - 1);
+    }
+    arbiter.run();
 }
 
 pub(super) fn beat(heartbeat: Heartbeat, realtime: bool, board: &Board, journal: &Outbox<Entry>) {

@@ -55,12 +55,17 @@ impl Elector {
             voters: Voters {
                 nodes: bits(VoterKind::Node),
                 witnesses: bits(VoterKind::Witness),
-                arbiter: false,
+                arbiter: config.fencing.disk_lock.is_some(),
                 hash: digest::voters(config).0,
             },
             names: Vec::leak(names),
             longest: Duration::from_nanos(state.lease_ns),
         }))
+    }
+
+    /// This start of the agent.
+    pub(crate) const fn boot_id(&self) -> BootId {
+        self.boot
     }
 
     pub(crate) fn number(&self, name: &str) -> Option<NodeId> {

@@ -59,7 +59,7 @@ pub(crate) enum Command {
     Release(ReleaseArgs),
     /// Prepare, inspect, try or clear a disk lock
     ///
-    /// The agent does not use disk locks yet; this prepares and tries them. Each command exits 0 when
+    /// The disk that has the third vote of two nodes, `fencing.disk-lock`: prepared and tried. Each command exits 0 when
     /// done, 1 when refused or failed, 2 on a bad configuration, 4 without permission.
     Lock(LockArgs),
     /// Play a failover between two hosts in network namespaces on this machine

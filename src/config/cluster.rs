@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
+use super::fencing::Voting;
 use super::problem::{Checked, Problem, Problems, Span};
 use super::reader::{At, Section};
 use super::types::{Cluster, Node};
@@ -26,6 +27,14 @@ pub(super) struct Members {
 }
 
 impl Members {
+    /// How many vote.
+    pub(super) fn voting(&self) -> Voting {
+        Voting {
+            nodes: self.nodes.value.len(),
+            witnesses: self.witnesses.value.len(),
+        }
+    }
+
     pub(super) fn read(section: &Section<'_>, out: &mut Problems) -> Checked<Option<Self>> {
         if !section.exists() {
             return Ok(None);

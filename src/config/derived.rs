@@ -59,6 +59,10 @@ fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S
     serializer.serialize_f64(duration.as_secs_f64())
 }
 
+/// What a disk that nobody holds takes to give its vote: the head start of a holder, two writes and
+/// the reads after them.
+const AT_DISK: Duration = Duration::from_millis(300);
+
 /// The times of one group of this configuration.
 #[must_use]
 pub fn derived(config: &Config, group: &GroupConfig) -> Derived {
@@ -75,6 +79,7 @@ fn native(config: &Config, group: &GroupConfig) -> Derived {
     let length = group.interval.saturating_mul(group.misses);
     let promise = lease::promise(length, GRANULARITY);
     let asks_again = match survival::is_exclusive(config) {
+        _ if config.fencing.disk_lock.is_some() => AT_DISK,
         true => group.interval,
         false => Duration::ZERO,
     };

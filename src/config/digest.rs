@@ -43,7 +43,8 @@ pub fn voters(config: &Config) -> Digest {
         };
         [voter.name, kind]
     });
-    Digest::of("voters", parts)
+    let disk = config.fencing.disk_lock.as_ref().map(|_| ["", "disk"]);
+    Digest::of("voters", parts.chain(disk.into_iter().flatten()))
 }
 
 fn timing(native: &Native) -> [String; 2] {

@@ -1,15 +1,87 @@
 //! What ends the right to answer? `[fencing]`.
 
-use super::problem::{Checked, Problem, Problems};
-use super::reader::Section;
+use std::path::{Path, PathBuf};
+
+use super::problem::{Checked, Problem, Problems, Span};
+use super::reader::{At, Section};
 use super::suggest;
 use super::types::{Fencing, GateChoice};
 use super::wording::quoted;
 
-/// `[fencing]`, or what its absence means.
-pub(super) fn read(section: &Section<'_>, out: &mut Problems) -> Checked<Fencing> {
-    let gate = gate(section, out)?;
-    Ok(Fencing { gate })
+/// How many vote: nodes and witnesses.
+pub(super) struct Voting {
+    pub(super) nodes: usize,
+    pub(super) witnesses: usize,
+}
+
+/// `[fencing]`, or what its absence means. `voting`: none without a `[cluster]`.
+pub(super) fn read(
+    section: &Section<'_>,
+    voting: Option<&Voting>,
+    out: &mut Problems,
+) -> Checked<Fencing> {
+    let gate = gate(section, out);
+    let mode = mode(section, out);
+    let disk_lock = disk_lock(section, voting, out);
+    let (gate, disk_lock) = (gate?, disk_lock?);
+    if let (Some(span), None) = (mode?, &disk_lock) {
+        let message = "`disk-lock-mode` means nothing without `disk-lock`";
+        return Err(out.error(span, message.to_owned()));
+    }
+    if gate == GateChoice::Off && disk_lock.is_some() {
+        let message = "a disk lock without a gate: the vote would end, and the addresses answer on";
+        return Err(out.error(section.at.clone(), message.to_owned()));
+    }
+    Ok(Fencing { gate, disk_lock })
+}
+
+/// Where it is said.
+fn mode(section: &Section<'_>, out: &mut Problems) -> Checked<Option<Span>> {
+    let Some(text) = section.text("disk-lock-mode", out)? else {
+        return Ok(None);
+    };
+    match text.value {
+        "smart" => Ok(Some(text.span)),
+        "always" => {
+            let problem = Problem::error(text.span, "\"always\" is not supported yet");
+            Err(out.push(problem.advise("write \"smart\", or leave it out")))
+        }
+        other => {
+            let message = format!("{} is not a mode of the disk lock", quoted(other));
+            Err(out.push(Problem::error(text.span, message).advise("write \"smart\"")))
+        }
+    }
+}
+
+fn disk_lock(
+    section: &Section<'_>,
+    voting: Option<&Voting>,
+    out: &mut Problems,
+) -> Checked<Option<PathBuf>> {
+    let Some(list) = section.texts("disk-lock", out)? else {
+        return Ok(None);
+    };
+    let span = list.span;
+    let devices: Vec<At<&str>> = list.value.into_iter().collect::<Checked<_>>()?;
+    let [device] = &devices[..] else {
+        let message = format!("{} devices: one is supported so far", devices.len());
+        return Err(out.error(span, message));
+    };
+    let path = Path::new(device.value);
+    if !path.is_absolute() {
+        let message = format!("{} is not an absolute path", quoted(device.value));
+        let advice = "name it by what does not change: /dev/disk/by-id/...";
+        return Err(out.push(Problem::error(device.span.clone(), message).advise(advice)));
+    }
+    let problem = match voting {
+        None => "the disk lock is a vote in a [cluster]",
+        Some(voting) if voting.witnesses > 0 => {
+            "a witness and a disk lock: there is one arbiter at most"
+        }
+        Some(voting) if voting.nodes != 2 => "a disk lock is the third vote of two nodes",
+        Some(_) => return Ok(Some(path.to_owned())),
+    };
+    Err(out.error(span, problem.to_owned()))
 }
 
 fn gate(section: &Section<'_>, out: &mut Problems) -> Checked<GateChoice> {

@@ -39,7 +39,8 @@ pub(super) fn read(root: &DeTable<'_>, source: &Source<'_>, out: &mut Problems) 
     let node = root.section("node", out);
     let known_members = members.as_ref().ok().and_then(Option::as_ref);
     let node = cluster::read_node(&node, known_members, source.hostname, out);
-    let fencing = fencing::read(&root.section("fencing", out), out);
+    let voting = known_members.map(Members::voting);
+    let fencing = fencing::read(&root.section("fencing", out), voting.as_ref(), out);
     let around = Around {
         node: node.as_ref().ok(),
         members: members.as_ref().map(Option::as_ref).map_err(|e| *e),
@@ -50,12 +51,18 @@ pub(super) fn read(root: &DeTable<'_>, source: &Source<'_>, out: &mut Problems) 
     if out.has_errors() {
         return Err(Reported);
     }
-    let (groups, native) = groups?;
+    let ((groups, native), fencing) = (groups?, fencing?);
+    if fencing.disk_lock.is_some() && !groups.iter().all(|group| group.is_native()) {
+        let message = "groups of vrrp2 or vrrp3 beside a disk lock are not supported yet: their peers \
+                       grant nothing";
+        let at = root.section("fencing", out).at;
+        return Err(out.error(at, message.to_owned()));
+    }
     let key_files = key_files?;
     Ok(Config {
         cluster: members?.map(|members| members.cluster(key_files)),
         node: node?,
-        fencing: fencing?,
+        fencing,
         native,
         groups,
     })

@@ -3,8 +3,11 @@
 use super::types::{Cluster, Config, GroupConfig};
 
 /// Whether native groups have at most one MASTER in any partition: two nodes alone do not outvote
-/// each other, everybody else does.
+/// each other, everybody else does, and a disk that both reach does.
 pub(super) fn is_exclusive(config: &Config) -> bool {
+    if config.fencing.disk_lock.is_some() {
+        return true;
+    }
     let alone = |cluster: &Cluster| cluster.witnesses.is_empty() && cluster.nodes.len() <= 2;
     config.cluster.as_ref().is_some_and(|c| !alone(c))
 }
@@ -44,6 +47,12 @@ fn of_native(config: &Config, lines: usize) -> String {
         return format!(
             "{what} leaves a MASTER on each side (two nodes without a witness are not exclusive)"
         );
+    }
+    if config.fencing.disk_lock.is_some() {
+        return "the loss of two of three (the nodes and the disk), or a node that is cut off from the \
+                other one and from the disk, leaves no MASTER there (never two: whoever has neither \
+                falls silent)"
+            .to_owned();
     }
     // What is left is less than a majority.
     let lost = voters - voters / 2;

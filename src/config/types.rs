@@ -164,10 +164,12 @@ pub struct Node {
 }
 
 /// `[fencing]`: what ends the right to answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Fencing {
     /// The kernel-enforced end of a lease.
     pub gate: GateChoice,
+    /// The shared device that has the third vote of two nodes.
+    pub disk_lock: Option<PathBuf>,
 }
 
 /// Which gate is asked for.

@@ -22,6 +22,23 @@ pub struct ClusterStatus {
     pub peers: Vec<PeerStatus>,
     /// The lines of the heartbeat.
     pub paths: Vec<WireStatus>,
+    /// The shared disk that has a vote, if there is one.
+    #[serde(default)]
+    pub disk_lock: Option<DiskLockStatus>,
+}
+
+/// The shared disk.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DiskLockStatus {
+    /// Its path.
+    pub device: String,
+    /// For how long this node has its vote still, in milliseconds; null: it has not, and needs none while
+    /// the other node is heard.
+    pub vote_ms: Option<u64>,
+    /// Why it has no vote that it wants.
+    pub blocked: Option<String>,
+    /// What is wrong with it.
+    pub trouble: Option<String>,
 }
 
 /// Another node.
@@ -126,6 +143,27 @@ impl ClusterStatus {
         for path in &self.paths {
             path.write(text);
         }
+        if let Some(disk) = &self.disk_lock {
+            disk.write(text);
+        }
+    }
+}
+
+impl DiskLockStatus {
+    fn write(&self, text: &mut String) {
+        let _ = write!(text, "  disk lock {}: ", self.device);
+        let _ = match (self.vote_ms, &self.blocked) {
+            (Some(left), _) => {
+                let left = Length(Duration::from_millis(left));
+                write!(text, "this node has its vote for {left}")
+            }
+            (None, Some(why)) => write!(text, "no vote for this node: {why}"),
+            (None, None) => write!(text, "not needed"),
+        };
+        if let Some(trouble) = &self.trouble {
+            let _ = write!(text, "; {trouble}");
+        }
+        text.push('\n');
     }
 }
 

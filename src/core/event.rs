@@ -82,6 +82,23 @@ pub enum Event {
     Tick,
 }
 
+impl Event {
+    /// What a peer says that may be of a while ago. Who said that it holds may do so for as long as after
+    /// any other sign of life, and is not silent; and of two that hold, the later one goes on.
+    #[must_use]
+    pub const fn late(role: RoleName, word: Option<lease::Event>) -> Option<Self> {
+        let word = match (role, word) {
+            (
+                RoleName::Master | RoleName::Candidate,
+                Some(lease::Event::Request(from, request)),
+            ) => lease::Event::Late(from, request),
+            (RoleName::Master | RoleName::Candidate, _) => lease::Event::Heard,
+            _ => return None,
+        };
+        Some(Self::Vote(word))
+    }
+}
+
 /// An advert as the election sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Heard {
@@ -183,6 +200,10 @@ pub enum Effect {
     Extend(Instant),
     /// Native: store the epoch durably, then say [`lease::Event::Persisted`].
     Persist(lease::Epoch),
+    /// Native: ask the arbiter for its vote, see [`lease::Effect::Contend`].
+    Contend(lease::Nonce, lease::Epoch),
+    /// Native: give the ticket back, see [`lease::Effect::Withdraw`].
+    Withdraw(lease::Nonce),
     /// Arm the gate, put the addresses on and read them back; answer with [`Event::Acquired`].
     Acquire(Term),
     /// Let the gate pass frames for the addresses, for as long as what was renewed lasts.
@@ -337,6 +358,8 @@ pub enum Cause {
     Unvoted,
     /// Native: another holder has the greater epoch.
     Outvoted,
+    /// Native: of two that hear nobody, another one answers for the addresses, or is about to.
+    Answered,
     /// Native: a better node is ready and asked for the addresses.
     Preempted {
         /// Who.

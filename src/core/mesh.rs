@@ -63,7 +63,10 @@ pub enum Verdict {
     /// It counts. If it says that this host stood still for so long without knowing, that comes
     /// first.
     Fresh(Option<Duration>),
-    /// It does not prove that it is of now: it counts for nothing but that it is echoed.
+    /// It does not prove that it is of now, though its run did so before: late, or its node does not
+    /// hear us. Nothing that it says counts, but that who says so lived a while ago.
+    Late,
+    /// Its run never proved that it is of now: it counts for nothing but that it is echoed.
     Unproved,
     /// It was heard before, or comes long after those that were sent later.
     Replayed,
@@ -203,7 +206,10 @@ impl Mesh {
             return Verdict::Replayed;
         }
         if !proves {
-            return Verdict::Unproved;
+            return match peer.has_proved(head.boot) {
+                true => Verdict::Late,
+                false => Verdict::Unproved,
+            };
         }
         peer.proved_at = Some(at);
         for (path, line) in peer.lines.iter_mut().enumerate() {
@@ -281,6 +287,11 @@ impl Peer {
         let runs = self.runs.iter().flatten();
         let heard = runs.flat_map(|run| &run.heard);
         heard.filter(|heard| heard.by == by).map(|h| h.at).max()
+    }
+
+    /// Whether a frame of that run was fresh, and of none that began after it.
+    fn has_proved(&self, boot: BootId) -> bool {
+        self.runs[0].as_ref().is_some_and(|run| run.boot == boot)
     }
 
     /// Notes a frame for the echo; `false` if it was heard before.
@@ -434,12 +445,30 @@ mod tests {
         );
         assert_eq!(
             mesh.hear(at(103), head(3, 103), echo(sent + 1)),
-            Verdict::Unproved
+            Verdict::Late,
+            "its run has proved itself"
         );
         assert_eq!(
             mesh.hear(at(1_102), head(4, 1_102), echo(sent)),
-            Verdict::Unproved
+            Verdict::Late
         );
+    }
+
+    #[test]
+    fn a_recording_is_late_no_more_than_once_and_of_the_living_run() {
+        let mut mesh = mesh();
+        let sent = mesh.next_sequence(at(100));
+        mesh.hear(at(101), head(5, 101), echo(sent));
+        let mut late = |head| mesh.hear(at(2_000), head, std::iter::empty());
+        assert_eq!(late(head(5, 101)), Verdict::Replayed);
+        assert_eq!(late(head(6, 102)), Verdict::Late);
+        assert_eq!(late(head(6, 102)), Verdict::Replayed);
+        let boot = BootId(9);
+        let before = Head {
+            boot,
+            ..head(7, 90)
+        };
+        assert_eq!(late(before), Verdict::Unproved, "of a run before this one");
     }
 
     #[test]

@@ -79,6 +79,9 @@ impl fmt::Display for Cause {
                 "the other node is silent and nobody answers for the addresses (epoch {epoch})"
             ),
             Cause::Unvoted => f.write_str("the voters have not renewed its lease in time"),
+            Cause::Answered => {
+                f.write_str("another host answers for the addresses, or is about to")
+            }
             Cause::Outvoted => f.write_str("another node holds with a greater epoch"),
             Cause::Preempted { by } => write!(f, "{by} ranks higher, is ready and asked for it"),
             Cause::Moved { to: Some(to) } => write!(f, "an operator moved the addresses to {to}"),
@@ -164,8 +167,8 @@ impl fmt::Display for Alarm {
                 )
             }
             Alarm::Answered => f.write_str(
-                "no MASTER is heard, but another host answers for an address: this node stays \
-                 BACKUP and asks again",
+                "no MASTER is heard, but another host answers for an address: this node does not \
+                 take them, and asks again",
             ),
         }
     }

@@ -7,8 +7,9 @@
 //! watch       who changes its slot: a living holder does
 //! init, clear, trial   what `floatlock lock` does; each refuses rather than guesses
 //! clerk       the process that reads and writes for an agent
+//! steward     what stands between the groups of an agent and its clerk
 //! ```
-//! [`crate::wire::disk`] says what the bytes mean. The agent does not use an area yet.
+//! [`crate::wire::disk`] says what the bytes mean.
 
 mod area;
 mod clear;
@@ -18,6 +19,7 @@ mod init;
 mod latency;
 mod refused;
 mod signature;
+pub mod steward;
 mod trial;
 mod watch;
 

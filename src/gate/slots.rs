@@ -96,11 +96,13 @@ impl Shutter {
         let Some(place) = self.word(word) else {
             return;
         };
-        let before = place.swap(value, Ordering::AcqRel);
-        if let Words::Writer(wishes) = &self.words
-            && before != value
-        {
-            wishes.note(self.slot);
+        match &self.words {
+            Words::Kernel(_) => place.store(value, Ordering::Release),
+            Words::Writer(wishes) => {
+                if place.swap(value, Ordering::AcqRel) != value {
+                    wishes.note(self.slot);
+                }
+            }
         }
     }
 

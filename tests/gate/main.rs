@@ -11,9 +11,12 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use floatlock::config::Family;
 use floatlock::core::Instant;
 use floatlock::gate::{self, Level};
 use floatlock::lab::{Ask, Host, Watch, WatchOptions, clock};
+use floatlock::net::addresses::Placed;
+use floatlock::net::look::{Lookout, Sign};
 use floatlock::net::rtnl::Rtnl;
 
 use bench::{ASK, Bench, SLOT, SOON, V4, answers, ask, install, link_local, v6};
@@ -39,6 +42,7 @@ of_every_level! {
     a_closed_gate_lets_nothing_of_its_addresses_out,
     a_closed_gate_advertises_none_of_its_addresses,
     a_probe_comes_in_and_its_answer_does_not_go_out,
+    who_else_has_the_address_is_heard_behind_a_closed_gate,
     the_last_answer_comes_before_the_deadline,
     a_renewal_is_nothing_that_a_frame_notices,
     a_renewal_that_comes_late_opens_nothing,
@@ -136,6 +140,45 @@ fn a_probe_comes_in_and_its_answer_does_not_go_out(level: Level) {
     sh(&bench.host, "ip addr del 10.77.0.100/32 dev eth0");
     sh(&bench.client, "ip addr add 10.77.0.100/32 dev eth0");
     assert_eq!(probe(&bench.host), "answered");
+}
+
+/// What a node asks right before it opens: its own addresses are on, and so are those of the other one.
+fn who_else_has_the_address_is_heard_behind_a_closed_gate(level: Level) {
+    let bench = Bench::new(level);
+    bench.close();
+    let asks = |address: IpAddr| {
+        let asks = move || {
+            let placed = Placed {
+                interface: "eth0".into(),
+                address,
+            };
+            let mut lookout = Lookout::default();
+            let family = Family::of(address);
+            assert!(
+                lookout
+                    .open(&placed.interface, family, clock::now())
+                    .unwrap()
+            );
+            lookout.ask(&placed).unwrap();
+            let mut found = None;
+            let heard = || {
+                lookout.hear(|claim| {
+                    found.get_or_insert(claim.sign);
+                });
+                found.is_some()
+            };
+            clock::wait_until(MS * 200, heard);
+            found
+        };
+        bench.host.run(asks).unwrap()
+    };
+    for address in [V4, v6()] {
+        assert_eq!(asks(address), None, "its own {address} is nobody else's");
+        let add =
+            format!("ip addr add {address} dev eth0 $(echo {address} | grep -q : && echo nodad)");
+        bench.client.sh(&add).unwrap();
+        assert_eq!(asks(address), Some(Sign::Has), "{address}");
+    }
 }
 
 fn the_last_answer_comes_before_the_deadline(level: Level) {

@@ -2,7 +2,8 @@
 //! host by its MAC, every 2 ms, by echo, ARP and neighbour discovery. Needs root.
 //!
 //! `FLOATLOCK_RUNS=50 cargo test --test leases -- --nocapture` plays each row so often, one at a
-//! time, and prints a table; see `docs/benchmark.md`.
+//! time, and prints a table; with `FLOATLOCK_WAY="vrrp3 30 ms"` in that way of speaking only. See
+//! `docs/benchmark.md`.
 
 // Helpers of tests are tests too, which the lints do not know.
 #![allow(clippy::unwrap_used, clippy::expect_used)]

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use floatlock::lab::{Traffic, clock};
+use nix::sys::signal::{Signal, kill};
 
 use crate::hog;
 use crate::outcome::Deed;
 use crate::series::{self, Row};
-use crate::stage::{Beat, Cast, Stage};
+use crate::stage::{Beat, Cast, DISK_LEASE, Stage};
 
 const NATIVE: &[Beat] = &[Beat::Native(200), Beat::Native(20)];
 const ALL: &[Beat] = &[
@@ -307,9 +308,13 @@ fn a_holder_that_is_cut_off_from_a_standby_and_a_witness() {
     .demand();
 }
 
-/// The client still asks it.
 fn cut_off(stage: &Stage) -> Deed {
     stage.settle();
+    cut_both(stage)
+}
+
+/// The client still asks it.
+fn cut_both(stage: &Stage) -> Deed {
     let at = clock::now();
     for other in 1..stage.site.hosts.len() {
         mute(stage, 0, other);
@@ -356,5 +361,110 @@ fn a_witness_that_loses_its_power() {
             Deed::nothing(at)
         })
     }
+    .demand();
+}
+
+fn with_disk(name: &'static str, play: fn(&Stage) -> Deed) -> Row {
+    Row {
+        cast: Cast::Disk,
+        ..pair(name, NATIVE, play)
+    }
+}
+
+/// The MASTER has half a lease for two writes and three reads: how long they take is the disk's, and in
+/// 50 ms not every disk of a busy machine is done.
+fn with_patient_disk(name: &'static str, play: fn(&Stage) -> Deed) -> Row {
+    Row {
+        beats: &[Beat::Native(200)],
+        ..with_disk(name, play)
+    }
+}
+
+#[test]
+fn an_agent_that_is_killed_beside_a_disk() {
+    with_disk("kill -9, with a disk", |stage| {
+        stage.settle();
+        stage.disk_is_free();
+        let at = clock::now();
+        stage.a().sh("kill -KILL -1").unwrap();
+        stage.answers("lb-b", at);
+        stage.wait();
+        Deed::takeover(at)
+    })
+    .demand();
+}
+
+#[test]
+fn two_nodes_that_reach_a_disk_but_do_not_hear_each_other() {
+    with_patient_disk("cut between two nodes that reach a disk", |stage| {
+        stage.settle();
+        let at = clock::now();
+        mute(stage, 0, 1);
+        mute(stage, 1, 0);
+        stage.has_disk(0);
+        clock::pause(DISK_LEASE * 2);
+        stage.demand_nothing_changed();
+        Deed::nothing(at)
+    })
+    .demand();
+}
+
+#[test]
+fn a_holder_that_is_cut_off_from_a_standby_and_a_disk() {
+    with_disk("the MASTER is cut off from the other and a disk", |stage| {
+        stage.settle();
+        kill(stage.clerk(0), Signal::SIGSTOP).unwrap();
+        cut_both(stage)
+    })
+    .demand();
+}
+
+#[test]
+fn a_holder_by_the_disk_that_is_killed() {
+    with_patient_disk("cut, then kill -9 of the MASTER by the disk", |stage| {
+        stage.settle();
+        mute(stage, 0, 1);
+        mute(stage, 1, 0);
+        stage.has_disk(0);
+        let at = clock::now();
+        stage.a().sh("kill -KILL -1").unwrap();
+        stage.answers("lb-b", at);
+        stage.wait();
+        Deed::takeover(at)
+    })
+    .demand();
+}
+
+#[test]
+fn a_holder_by_the_disk_that_is_stopped() {
+    with_patient_disk("cut, then SIGTERM of the MASTER by the disk", |stage| {
+        stage.settle();
+        mute(stage, 0, 1);
+        mute(stage, 1, 0);
+        stage.has_disk(0);
+        let at = clock::now();
+        stage.stop_clean(0);
+        stage.answers("lb-b", at);
+        stage.wait();
+        Deed::nothing(at)
+    })
+    .demand();
+}
+
+#[test]
+fn two_nodes_that_boot_together_and_hear_only_a_disk() {
+    with_disk(
+        "both boot together, no heartbeat arrives, with a disk",
+        |stage| {
+            mute(stage, 0, 1);
+            mute(stage, 1, 0);
+            let at = clock::now();
+            stage.start(0);
+            stage.start(1);
+            stage.somebody_answers(at);
+            clock::pause(DISK_LEASE * 2);
+            Deed::nothing(at)
+        },
+    )
     .demand();
 }

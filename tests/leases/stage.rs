@@ -1,15 +1,21 @@
 //! On what does a row play? Hosts that speak in one way, and a client that asks all of them.
 
 use std::cell::RefCell;
+use std::fs;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use floatlock::core::Instant;
+use floatlock::disk::{Access, Area as LockArea, Device};
 use floatlock::lab::agent::{AgentKind, GroupSetup, Setup};
 use floatlock::lab::{Ask, Host, Lan, Observation, Process, Watch, WatchOptions, clock};
+use floatlock::wire::disk::State;
 use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::agent::{FILE, PROGRAM, floatlock};
@@ -25,6 +31,9 @@ const AFTER_THE_ROW: &str = "\"1h\"";
 const ASKER: u8 = 70;
 /// 32 bytes.
 const KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+
+/// How long the disk's vote counts.
+pub(crate) const DISK_LEASE: Duration = Duration::from_secs(2);
 
 /// How the agents speak, every so many milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +87,8 @@ pub(crate) enum Cast {
     Three,
     /// `lb-c` only votes.
     Witness,
+    /// A disk that both reach has a vote.
+    Disk,
 }
 
 pub(crate) struct Stage {
@@ -87,6 +98,39 @@ pub(crate) struct Stage {
     pub(crate) watch: Watch,
     pub(crate) site: Site,
     began: Instant,
+    /// The shared disk.
+    area: Area,
+}
+
+/// A file with a lock area, which goes with this.
+struct Area(PathBuf);
+
+impl Area {
+    fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("leases-{}-{number}", std::process::id());
+        Self(Path::new(env!("CARGO_TARGET_TMPDIR")).join(name))
+    }
+
+    /// What votes there may last for so long.
+    fn make(&self, lease: Duration) {
+        // No file with holes: each first write would wait for the file system.
+        fs::write(&self.0, vec![0; 1 << 20]).unwrap();
+        let lease = format!("{}ms", lease.as_millis());
+        let mut init = Command::new(PROGRAM);
+        init.args(["lock", "init"]).arg(&self.0);
+        init.args(["--cluster", "lab", "--node", "lb-a", "--node", "lb-b"]);
+        let ran = init.args(["--lease", &lease]).output().unwrap();
+        assert!(ran.status.success(), "{ran:?}");
+    }
+}
+
+impl Drop for Area {
+    fn drop(&mut self) {
+        // Most casts have none.
+        let _ = fs::remove_file(&self.0);
+    }
 }
 
 impl Stage {
@@ -101,7 +145,12 @@ impl Stage {
             priority: ASKER,
             ..WatchOptions::new(&vips())
         };
+        let area = Area::new();
+        if cast == Cast::Disk {
+            area.make(DISK_LEASE);
+        }
         Self {
+            area,
             beat,
             cast,
             programs: RefCell::default(),
@@ -185,6 +234,34 @@ impl Stage {
         }
     }
 
+    /// Stops the agent of that node, which leaves its slot of the disk as one that holds nothing.
+    pub(crate) fn stop_clean(&self, number: usize) {
+        let programs = self.programs.borrow();
+        programs[number].signal(Signal::SIGTERM).unwrap();
+        programs[number].wait(SOON).unwrap();
+        assert!(self.is_clean(number), "{}", self.logs());
+    }
+
+    /// Whether the slot of that node says that it holds nothing.
+    fn is_clean(&self, number: usize) -> bool {
+        let device = Device::open(&self.area.0, Access::Read).unwrap();
+        let area = LockArea::read(&device).unwrap();
+        let look = area.look(&device, area.member(NODES[number]).unwrap());
+        look.slot().is_some_and(|slot| slot.state == State::Clean)
+    }
+
+    /// Waits until nobody needs the disk.
+    pub(crate) fn disk_is_free(&self) {
+        let is_free = || (0..2).all(|number| self.is_clean(number));
+        assert!(clock::wait_until(SOON, is_free), "{}", self.logs());
+    }
+
+    /// Waits until that node has the disk's vote.
+    pub(crate) fn has_disk(&self, number: usize) {
+        let vote = || self.status(number)["cluster"]["disk_lock"]["vote_ms"].is_u64();
+        assert!(clock::wait_until(SOON, vote), "{}", self.logs());
+    }
+
     fn status(&self, number: usize) -> Value {
         let words = ["status", "--json", "--runtime-dir", "/run/floatlock"];
         let ran = floatlock(&self.site.hosts[number], &words);
@@ -194,6 +271,24 @@ impl Stage {
     /// Nobody becomes MASTER alone.
     fn needs_votes(&self) -> bool {
         matches!(self.cast, Cast::Three | Cast::Witness)
+    }
+
+    /// The process of that node which reads and writes the disk.
+    pub(crate) fn clerk(&self, number: usize) -> Pid {
+        let programs = self.programs.borrow();
+        let agent = programs[number].pid();
+        let threads = fs::read_dir(format!("/proc/{agent}/task")).unwrap();
+        let children = threads.flat_map(|thread| {
+            let path = thread.unwrap().path().join("children");
+            let text = fs::read_to_string(path).unwrap_or_default();
+            let pids = text.split_whitespace().map(|pid| pid.parse().unwrap());
+            pids.collect::<Vec<i32>>()
+        });
+        let is_clerk = |pid: &i32| {
+            let words = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            words.contains("disk-clerk")
+        };
+        Pid::from_raw(children.filter(is_clerk).last().expect("a clerk"))
     }
 
     /// Ends the `start-delay` of one that only voted so far, and waits until it is ready.
@@ -292,6 +387,10 @@ impl Stage {
                 .path("interface = \"eth1\""),
             Cast::Three => config.nodes(&NODES).cluster(key),
             Cast::Witness => config.cluster(&format!("{key}witnesses = [\"lb-c\"]\n")),
+            Cast::Disk => {
+                let disk = format!("disk-lock = [\"{}\"]\n", self.area.0.display());
+                config.cluster(key).fencing(&disk)
+            }
         }
     }
 

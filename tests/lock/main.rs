@@ -15,3 +15,4 @@ mod properties;
 mod refusals;
 mod scene;
 mod stage;
+mod steward;

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use floatlock::core::Instant;
 use floatlock::core::disk::{self, Desk, DeskEffect, Op, Record, Sight};
-use floatlock::core::lease::{Boot, BootId, Effect, Epoch, Event, Lease, NodeId, Settings, Voters};
+use floatlock::core::lease::{
+    Boot, BootId, Effect, Effects, Epoch, Event, Lease, NodeId, Settings, Voters,
+};
 
 use crate::search::World;
 use crate::world::{L, Message};
@@ -156,7 +158,7 @@ impl State {
             wait: Duration::from_nanos(self.bounds.wait * TICK),
             poll: Duration::from_nanos(TICK),
         };
-        let mut said = Vec::new();
+        let mut said = Effects::new();
         let node = &mut self.nodes[usize::from(id)];
         // Law 8: the old gate is closed first.
         (node.gate, node.serving, node.told) = (0, false, false);
@@ -177,7 +179,7 @@ impl State {
     fn step(&mut self, id: NodeId, event: Event) -> Result<(), String> {
         let node = &mut self.nodes[usize::from(id)];
         let now = at(node.clock);
-        let mut said = Vec::new();
+        let mut said = Effects::new();
         if let Some((lease, _)) = &mut node.runs {
             lease.step(now, event, &mut said);
         }
@@ -189,7 +191,7 @@ impl State {
         self.carry_out_all(id, said)
     }
 
-    fn carry_out_all(&mut self, id: NodeId, said: Vec<Effect>) -> Result<(), String> {
+    fn carry_out_all(&mut self, id: NodeId, said: Effects) -> Result<(), String> {
         said.into_iter()
             .try_for_each(|effect| self.carry_out(id, effect))
     }
@@ -228,7 +230,9 @@ impl State {
                 });
             }
             Effect::Announce => {}
-            Effect::Look(_) => return Err("a look, though there is an arbiter".into()),
+            Effect::Look(_) | Effect::Confirmed => {
+                return Err("a look, though there is an arbiter".into());
+            }
         }
         Ok(())
     }

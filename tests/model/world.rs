@@ -10,7 +10,8 @@ use std::time::Duration;
 use crate::search::World;
 use floatlock::core::Instant;
 use floatlock::core::lease::{
-    Boot, BootId, Effect, Epoch, Event, Lease, NodeId, Nonce, Request, Resign, Settings, Voters,
+    Boot, BootId, Effect, Effects, Epoch, Event, Lease, NodeId, Nonce, Request, Resign, Settings,
+    Voters,
 };
 
 const TICK: u64 = 100_000_000;
@@ -298,7 +299,7 @@ impl State {
 
     /// Law 8: the old gate is closed first.
     fn boot(&mut self, id: NodeId) {
-        let mut out = Vec::new();
+        let mut out = Effects::new();
         let settings = settings(self.bounds, id);
         let node = &mut self.nodes[usize::from(id)];
         node.gate = 0;
@@ -327,7 +328,7 @@ impl State {
         };
         node.stored = node.stored.max(mark);
         let now = at(node.clock);
-        let mut out = Vec::new();
+        let mut out = Effects::new();
         if let Some(lease) = &mut node.lease {
             lease.step(now, Event::Persisted(mark), &mut out);
         }
@@ -357,7 +358,7 @@ impl State {
     fn step(&mut self, id: NodeId, event: Event) -> Result<(), String> {
         let node = &mut self.nodes[usize::from(id)];
         let now = at(node.clock);
-        let mut out = Vec::new();
+        let mut out = Effects::new();
         if let Some(lease) = &mut node.lease {
             lease.step(now, event, &mut out);
         }
@@ -410,7 +411,11 @@ impl State {
                 }
                 self.epoch = self.epoch.max(own.epoch);
             }
-            Effect::Contend(..) | Effect::Withdraw(_) | Effect::Look(_) | Effect::Announce => {
+            Effect::Contend(..)
+            | Effect::Withdraw(_)
+            | Effect::Look(_)
+            | Effect::Confirmed
+            | Effect::Announce => {
                 return Err(format!(
                     "{effect:?} without an arbiter, or between more than two"
                 ));

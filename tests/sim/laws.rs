@@ -230,9 +230,11 @@ impl Ledger {
             Effect::Report(Report::Role { from, to, cause }) => self.turned(step, from, to, cause),
             Effect::Report(Report::Alarm(Alarm::Retry(fault))) => self.gave_up(fault),
             Effect::Report(Report::Alarm(_)) => Ok(()),
-            Effect::Say(_) | Effect::Extend(_) | Effect::Persist(_) => {
-                demand(false, "under VRRP nobody votes")
-            }
+            Effect::Say(_)
+            | Effect::Extend(_)
+            | Effect::Persist(_)
+            | Effect::Contend(..)
+            | Effect::Withdraw(_) => demand(false, "under VRRP nobody votes"),
         }
     }
 

@@ -30,6 +30,7 @@ pub(crate) fn of(cause: Cause) -> &'static str {
         Cause::Alone { .. } => "cause: alone",
         Cause::Unvoted => "cause: unvoted",
         Cause::Outvoted => "cause: outvoted",
+        Cause::Answered => "cause: answered",
         Cause::Preempted { .. } => "cause: preempted",
         Cause::Moved { .. } => "cause: moved",
         Cause::Maintenance => "cause: maintenance",

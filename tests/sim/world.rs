@@ -533,7 +533,11 @@ impl World {
             Effect::Report(Report::Alarm(Alarm::Answered)) => self.saw("answered"),
             Effect::Report(Report::Alarm(_)) | Effect::Announce(_) | Effect::Hush => {}
             // A law says that there are none.
-            Effect::Say(_) | Effect::Extend(_) | Effect::Persist(_) => {}
+            Effect::Say(_)
+            | Effect::Extend(_)
+            | Effect::Persist(_)
+            | Effect::Contend(..)
+            | Effect::Withdraw(_) => {}
         }
     }
 

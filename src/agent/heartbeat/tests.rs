@@ -1,15 +1,18 @@
 //! Does the heartbeat thread keep what others must not lose?
 
 use std::net::IpAddr;
+use std::num::NonZeroU8;
 use std::sync::atomic::AtomicBool;
 
-use super::super::message::{Addresses, Heart};
+use super::super::message::{Addresses, Heart, Question};
+use super::super::plan::Spoken;
 use super::*;
 use crate::config::Announce;
 use crate::core::election::Version;
 use crate::core::lease::Epoch;
-use crate::core::{Facts, Settings, Voting};
+use crate::core::{Facts, PeerState, RoleName, Say, Settings, Voting};
 use crate::sys::wake;
+use crate::wire::native::{Digest, GroupId};
 
 const SETTINGS: Settings = Settings {
     version: Version::V3,
@@ -159,6 +162,153 @@ fn voting(mut plan: Plan) -> Plan {
         });
     }
     plan
+}
+
+fn out(looks: Outbox<Ask>) -> Out {
+    Out {
+        senders: Vec::new(),
+        jobs: Outbox::new(64, None).0,
+        looks,
+        journal: Outbox::new(64, None).0,
+        store: Outbox::new(64, None).0,
+        says: Vec::new(),
+        has_news: false,
+        pleas: None,
+        unheard: Vec::new(),
+        record: None,
+        dues: Dues::default(),
+        effects: Vec::new(),
+    }
+}
+
+/// Elected, and cut off while its addresses take long to go on: the other one may look for them.
+#[test]
+fn a_candidate_that_is_not_heard_any_more_guards_the_addresses() {
+    let (looks, asks) = Outbox::new(64, None);
+    let mut out = out(looks);
+    let mut planned = voting(plan(1, &[], &[])).groups.remove(0);
+    planned.facts.link = true;
+    planned.spoken = Some(Spoken {
+        id: GroupId(7),
+        number: NonZeroU8::MIN,
+        addresses: Digest(0),
+    });
+    let begin = Instant::from_nanos(1_000_000_000);
+    let mut slot = Slot::start(planned, (begin, begin), &mut out);
+    let stored = lease::Event::Persisted(Epoch::from_number(1 << 20));
+    slot.step(begin, Event::Vote(stored), &mut out);
+    slot.step(begin, Event::Released(1, Ok(())), &mut out);
+    let tick = |slot: &mut Slot, out: &mut Out| {
+        let now = slot.group.deadline();
+        slot.pass(now, now, out);
+        now
+    };
+    let mut now = begin;
+    while out.says.is_empty() {
+        now = tick(&mut slot, &mut out);
+    }
+    let [(_, Say::Request(request))] = out.says[..] else {
+        panic!("{:?}", out.says);
+    };
+    let peer = PeerState {
+        node: 1,
+        role: RoleName::Backup,
+        priority: 50,
+        ready: false,
+    };
+    let granted = lease::Event::Granted(1, request.boot, request.nonce);
+    slot.step(now, Event::Said(peer, granted), &mut out);
+    assert!(slot.group.is_claiming());
+    let guards = || asks.try_iter().any(|ask| ask.what == Question::Guard);
+    assert!(!guards(), "the other one knows, and does not look");
+    while now < begin + Duration::from_secs(12) && !guards() {
+        now = tick(&mut slot, &mut out);
+    }
+    assert!(slot.group.is_claiming(), "{}", slot.group.view().role);
+    let heard_for = now.since(begin + Duration::from_secs(5));
+    assert!(
+        heard_for < Duration::from_secs(5),
+        "before the other one looks: {heard_for:?}"
+    );
+    slot.step(now, Event::Acquired(2, Ok(())), &mut out);
+    assert!(
+        slot.group.is_claiming(),
+        "that took long: another may answer"
+    );
+    let Some(Question::Look(ticket)) = asks.try_iter().last().map(|ask| ask.what) else {
+        panic!("nobody looks");
+    };
+    slot.step(now, Event::Looked(ticket, false), &mut out);
+    assert_eq!(slot.group.view().role, RoleName::Master);
+    let last = asks.try_iter().last().map(|ask| ask.what);
+    assert_eq!(last, Some(Question::Rest), "they answer by themselves");
+}
+
+/// Others wait for a slot that says HELD: it says otherwise when nothing is left, and no sooner.
+#[test]
+fn the_arbiter_is_told_of_a_group_that_is_clean_when_its_addresses_are_off() {
+    let mut out = out(looks());
+    let (pleas, inbox) = Outbox::new(64, None);
+    out.pleas = Some(pleas);
+    let said = || -> Vec<Plea> {
+        let plea = |message| match message {
+            ToDisk::Plea(plea) => plea,
+            ToDisk::Stop => panic!("nobody stops"),
+        };
+        inbox.try_iter().map(plea).collect()
+    };
+    let mut planned = voting(plan(1, &[], &[])).groups.remove(0);
+    planned.facts.link = true;
+    let native = planned.settings.native.as_mut().unwrap();
+    native.lease.voters.arbiter = true;
+    let begin = Instant::from_nanos(1_000_000_000);
+    let mut slot = Slot::start(planned, (begin, begin), &mut out);
+    let stored = lease::Event::Persisted(Epoch::from_number(1 << 20));
+    slot.step(begin, Event::Vote(stored), &mut out);
+    assert_eq!(
+        said(),
+        [Plea::Owes(1)],
+        "an earlier agent may have left them on"
+    );
+    slot.step(begin, Event::Released(1, Ok(())), &mut out);
+    assert_eq!(said(), [Plea::Clean(1)]);
+    let (mut now, mut asked) = (begin, Vec::new());
+    while asked.is_empty() && now < begin + Duration::from_secs(20) {
+        now = slot.group.deadline();
+        slot.pass(now, now, &mut out);
+        asked = said();
+    }
+    let [Plea::Contend(1, ticket, _)] = asked[..] else {
+        panic!("{asked:?}");
+    };
+    let until = now + Duration::from_secs(5);
+    slot.hear_arbiter(now, lease::Event::Arbiter(ticket, until), &mut out);
+    assert!(slot.group.is_claiming());
+    slot.step(now, Event::Acquired(2, Ok(())), &mut out);
+    assert_eq!(slot.group.view().role, RoleName::Master);
+    assert_eq!(said(), []);
+    slot.hear_arbiter(now, lease::Event::ArbiterLost(ticket), &mut out);
+    assert_eq!(slot.group.view().role, RoleName::Releasing);
+    assert_eq!(said(), [Plea::Withdraw(1, ticket)]);
+    slot.step(now, Event::Released(3, Ok(())), &mut out);
+    assert_eq!(said(), [Plea::Clean(1)]);
+}
+
+#[test]
+fn what_finds_the_arbiters_queue_full_is_said_later_in_its_order() {
+    let mut out = out(looks());
+    let (pleas, inbox) = Outbox::new(1, None);
+    out.pleas = Some(pleas);
+    let all = [Plea::Withdraw(1, 7), Plea::Clean(1), Plea::Silence(true)];
+    all.into_iter().for_each(|plea| out.plead(plea));
+    for plea in all {
+        let Ok(ToDisk::Plea(first)) = inbox.try_recv() else {
+            panic!("nothing was said");
+        };
+        assert_eq!(first, plea);
+        out.plead_again();
+    }
+    assert!(out.unheard.is_empty());
 }
 
 #[test]

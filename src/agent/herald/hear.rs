@@ -22,6 +22,15 @@ const DOUBT_EVERY: Duration = Duration::from_secs(60);
 /// How a frame begins that is for here.
 pub(crate) const MAGIC: u8 = native::MAGIC[0];
 
+/// Whose frame it is.
+#[derive(Clone, Copy)]
+struct Speaker {
+    node: NodeId,
+    from: IpAddr,
+    /// The frame may be of a while ago.
+    is_late: bool,
+}
+
 impl Herald {
     /// Hears a frame that came by the wire `by` at `at`.
     pub(crate) fn hear(
@@ -59,14 +68,7 @@ impl Herald {
             return;
         };
         let header = frame.header;
-        let head = Head {
-            node,
-            boot: boot(header.boot_id),
-            sequence: header.sequence,
-            boot_time: header.boot_time,
-            path: header.path,
-            by,
-        };
+        let head = head(&header, node, by);
         let us = self.identity.nodes[usize::from(self.identity.me)];
         let about_us = frame.heard().filter(move |heard| heard.node == us);
         let verdict = self.mesh.hear(
@@ -79,12 +81,21 @@ impl Herald {
             }),
         );
         let passed = &mut self.passed[place];
+        let is_late = verdict == Verdict::Late;
+        let speaker = Speaker {
+            node,
+            from,
+            is_late,
+        };
         let jump = match verdict {
             Verdict::Replayed => return passed.replayed += 1,
-            Verdict::Unproved => {
+            Verdict::Late | Verdict::Unproved => {
                 passed.unproved += 1;
                 // It does not know yet that we hear it.
                 self.answer.owe();
+                if is_late {
+                    self.take(place, speaker, &frame, (at, now), slots, out);
+                }
                 return;
             }
             Verdict::Fresh(jump) => jump,
@@ -102,14 +113,14 @@ impl Herald {
             self.tell_all(Event::Doubt(jump), (at, now), slots, out);
         }
         self.compare(node, &header.configuration, from, (at, now), slots, out);
-        self.take(place, (node, from), &frame, (at, now), slots, out);
+        self.take(place, speaker, &frame, (at, now), slots, out);
     }
 
-    /// What a frame of now says about the groups: what it writes out, or what its template stands for.
+    /// What a frame says about the groups: what it writes out, or what its template stands for.
     fn take(
         &mut self,
         place: usize,
-        from: (NodeId, IpAddr),
+        speaker: Speaker,
         frame: &Frame<'_>,
         times: (Instant, Instant),
         slots: &mut [Slot],
@@ -117,17 +128,17 @@ impl Herald {
     ) {
         let header = &frame.header;
         let Some(template) = frame.template else {
-            return self.pass_on(from, header, frame.groups(), times, slots, out);
+            return self.pass_on(speaker, header, frame.groups(), times, slots, out);
         };
         let run = boot(header.boot_id);
-        let peer = usize::from(from.0);
+        let peer = usize::from(speaker.node);
         let known = self.learned[peer].take().filter(|(of, _)| *of == run);
         let mut learned = known.map_or_else(Learned::default, |(_, learned)| learned);
         if frame.group_count() > 0 {
             learned.learn(template, frame.groups());
-            self.pass_on(from, header, frame.groups(), times, slots, out);
+            self.pass_on(speaker, header, frame.groups(), times, slots, out);
         } else if let Some(groups) = learned.recall(template) {
-            self.pass_on(from, header, groups, times, slots, out);
+            self.pass_on(speaker, header, groups, times, slots, out);
         } else {
             self.passed[place].counters.unknown_template += 1;
         }
@@ -260,13 +271,14 @@ impl Herald {
 
     fn pass_on(
         &mut self,
-        (node, from): (NodeId, IpAddr),
+        speaker: Speaker,
         header: &Header,
         groups: impl Iterator<Item = Group>,
         (at, now): (Instant, Instant),
         slots: &mut [Slot],
         out: &mut Out,
     ) {
+        let Speaker { node, from, .. } = speaker;
         let voters = header.configuration.voters.0;
         let sender = boot(header.boot_id);
         // They come in the order of their ids, and most of the time all of them.
@@ -286,8 +298,14 @@ impl Herald {
                 ready: group.fitness > 0,
             };
             let time = slot.time(now, at);
+            let word = self.word(node, sender, voters, &group);
+            if speaker.is_late {
+                let late = Event::late(peer.role, word);
+                late.into_iter().for_each(|late| slot.step(time, late, out));
+                continue;
+            }
             slot.see(time, Epoch::from_number(group.epoch), out);
-            let event = match self.word(node, sender, voters, &group) {
+            let event = match word {
                 Some(word) => Event::Said(peer, word),
                 None => Event::Peer(peer),
             };
@@ -372,7 +390,18 @@ impl Herald {
     }
 }
 
-fn boot(id: native::BootId) -> BootId {
+const fn head(header: &Header, node: NodeId, by: u8) -> Head {
+    Head {
+        node,
+        boot: boot(header.boot_id),
+        sequence: header.sequence,
+        boot_time: header.boot_time,
+        path: header.path,
+        by,
+    }
+}
+
+const fn boot(id: native::BootId) -> BootId {
     BootId(u128::from_be_bytes(id.0))
 }
 

@@ -189,6 +189,13 @@ impl Herald {
             .filter_map(|wire| wire.sender.as_mut())
     }
 
+    /// Whether another node or witness is heard.
+    pub(crate) fn hears_anybody(&self, now: Instant) -> bool {
+        let voters = 0..self.identity.nodes.len() as NodeId;
+        let mut others = voters.filter(|node| *node != self.identity.me);
+        others.any(|node| self.mesh.hears(node, now))
+    }
+
     /// Whether one of the wires' senders has sent something.
     pub(crate) fn has_sent(&self, has_sent: &[bool]) -> bool {
         let sent = |place: usize| has_sent.get(place) == Some(&true);

@@ -439,8 +439,11 @@ impl DiskLock {
     }
 
     fn declared(&mut self, ballot: Epoch, before: &[Sight], others: Vec<Sight>) {
-        let begun = |(before, now): (&Sight, &Sight)| before != now && now.may_be_held();
-        let begun = before.iter().zip(&others).position(begun);
+        // Who was not looked at before has changed.
+        let before = before.iter().map(Some).chain(std::iter::repeat(None));
+        let begun =
+            |(before, now): (Option<&Sight>, &Sight)| before != Some(now) && now.may_be_held();
+        let begun = before.zip(&others).position(begun);
         let begun = begun.map(|at| Blocked::Held(SlotId::try_from(at).unwrap_or(SlotId::MAX)));
         self.blocked = Self::above(&others, ballot).or(begun);
         if self.blocked.is_some() {
@@ -491,6 +494,8 @@ impl DiskLock {
                 self.blocked = why;
                 out.push(Effect::Lost);
                 self.back_off(others.to_vec());
+                // Whoever was told of the vote may go on until then: the slot says HELD for as long.
+                self.next_at = self.next_at.max(until);
             }
         }
     }
@@ -498,6 +503,8 @@ impl DiskLock {
     /// Law 2: the vote counts from before its write was asked for.
     fn hold(&mut self, ballot: Epoch, asked: Instant, out: &mut Vec<Effect>) {
         let until = asked + self.settings.lease;
+        // However it is lost: what it allows from now on has to go before the slot says so.
+        self.clean = false;
         if until <= self.now {
             // It came too late to be of use, as would the next one perhaps: begin anew.
             self.phase = Phase::Idle;
@@ -573,8 +580,13 @@ impl DiskLock {
                 self.write(Hold::Clean, self.intent(), self.owned(), out);
             }
             Phase::Idle => self.read(out),
-            Phase::Watching { others, since, .. } => {
-                let is_free = self.free_at(others, *since) <= self.now;
+            Phase::Watching {
+                others,
+                since,
+                read_at,
+            } => {
+                // Who did not look for a while does not know: a needless intent would end a living holder.
+                let is_free = self.free_at(others, *since) <= self.now && self.now <= *read_at;
                 if !self.wants && !self.watches || self.is_to_clear() {
                     self.phase = Phase::Idle;
                     return self.proceed(out);

@@ -191,6 +191,25 @@ fn a_slot_that_is_held_is_waited_for_from_the_read_that_saw_it_last_change() {
 }
 
 #[test]
+fn who_did_not_look_for_a_while_looks_again_before_it_declares() {
+    let mut bench = Bench::new();
+    bench.slots[OTHER] = held(65, 1);
+    bench.tell(Event::Want).served();
+    // Nobody reads for it, and the other one renews.
+    bench.now = at(6_000);
+    bench.slots[OTHER] = held(65, 9);
+    bench.tell(Event::Time).served();
+    assert_eq!(bench.said(), [], "it waits anew");
+    assert_eq!(bench.lock.deadline(), at(6_500));
+    let mut bench = Bench::new();
+    bench.tell(Event::Watch(true)).served();
+    bench.now = at(6_000);
+    bench.slots[OTHER] = held(65, 9);
+    bench.tell(Event::Want).served();
+    assert_eq!(bench.said(), [], "though nobody held when it looked last");
+}
+
+#[test]
 fn a_holder_that_wakes_between_the_wait_and_the_look_is_seen() {
     let mut bench = Bench::new();
     bench.slots[OTHER] = held(65, 1);
@@ -317,6 +336,68 @@ fn a_slot_is_laid_down_only_when_what_it_allowed_is_over() {
     bench.tell(Event::Clean).served();
     assert_eq!(bench.own().hold, Hold::Clean);
     assert_eq!(bench.lock.deadline(), Instant::NEVER);
+}
+
+#[test]
+fn a_vote_that_ran_out_or_was_outbid_is_laid_down_no_sooner_than_one_that_was_given_up() {
+    for outbid in [false, true] {
+        let mut bench = Bench::holding();
+        bench.said();
+        if outbid {
+            bench.slots[OTHER] = held(6_400, 1);
+            bench.wait_until(500).served().served();
+        } else {
+            // The renewal hangs.
+            bench.wait_until(500).wait_until(5_000);
+        }
+        assert!(bench.said().contains(&Effect::Lost));
+        bench.tell(Event::Rest).wait_until(60_000);
+        let writes = |said: &Effect| matches!(said, Effect::Write(..));
+        assert!(!bench.said().iter().any(writes), "{outbid}: {bench:?}");
+    }
+}
+
+#[test]
+fn who_was_outbid_says_held_for_as_long_as_its_vote_was_good() {
+    let mut bench = Bench::holding();
+    bench.said();
+    let Sight::Slot(mut other) = held(6_400, 1) else {
+        unreachable!("it is one")
+    };
+    other.hold = Hold::Free;
+    bench.slots[OTHER] = Sight::Slot(other);
+    bench.wait_until(500).served().served();
+    bench.said();
+    bench.slots[OTHER] = Sight::Slot(Record::default());
+    bench.wait_until(4_999);
+    assert_eq!(bench.said(), []);
+    bench.wait_until(5_000);
+    assert_eq!(bench.said().len(), 1, "it goes on");
+}
+
+#[test]
+fn a_read_that_shows_fewer_slots_hides_nobody_who_holds() {
+    let mut bench = Bench::new();
+    bench.slots[OTHER] = held(6_400, 1);
+    bench.tell(Event::Want).served();
+    let all = std::mem::take(&mut bench.slots);
+    // A read that says nothing of anybody.
+    bench.wait_until(500);
+    let [Effect::Read(op)] = bench.said()[..] else {
+        panic!("{bench:?}");
+    };
+    bench.tell(Event::Read(op, Vec::new()));
+    bench.slots = all;
+    for _ in 0..6 {
+        if bench
+            .said
+            .iter()
+            .any(|said| matches!(said, Effect::Read(_) | Effect::Write(..)))
+        {
+            bench.served();
+        }
+    }
+    assert_eq!(bench.lock.vote(), None);
 }
 
 #[test]

@@ -5,9 +5,10 @@ use std::cmp::Ordering;
 use super::leave::outranked_by;
 use super::rivals::Rivals;
 use super::role::{Attempt, Claim, Restore, Role, Verdict, Wait};
-use super::{Group, HOLD_OFF, HOLD_OFF_MAX, LATE};
+use super::{ANSWER_WITHIN, Group, HOLD_OFF, HOLD_OFF_MAX, LATE};
 use crate::core::election::RESIGN;
 use crate::core::event::{AddressFault, Blocked, Cause, Effect, Heard, Outcome, Term};
+use crate::core::lease;
 use crate::core::time::Instant;
 
 impl Group {
@@ -53,7 +54,7 @@ impl Group {
                     claim: Claim::Acquiring(attempt),
                 };
             }
-            Wait::Answer { late_at } if late_at <= self.now => {
+            Wait::Answer { late_at } | Wait::Look { late_at, .. } if late_at <= self.now => {
                 self.acquired_as_candidate(advert_at, attempt, Err(LATE), out);
             }
             _ => {}
@@ -68,7 +69,7 @@ impl Group {
         out: &mut Vec<Effect>,
     ) {
         let Err(fault) = outcome else {
-            return self.promote(advert_at, None, Cause::AddressesOn, out);
+            return self.confirm(advert_at, attempt, false, out);
         };
         match self.judge(attempt, fault, out) {
             Verdict::Again(attempt) => {
@@ -92,23 +93,66 @@ impl Group {
         else {
             return;
         };
-        if attempt.awaits(term) {
-            let restore = Restore {
-                attempt,
-                again: false,
-                announced: true,
-            };
-            self.promote(advert_at, Some(restore), Cause::Answering, out);
+        if attempt.awaits(term) && matches!(attempt.wait, Wait::Answer { .. }) {
+            self.confirm(advert_at, attempt, true, out);
+        }
+    }
+
+    /// The addresses answer, though some of them may not be on yet: MASTER, unless that took so long that
+    /// another may answer by now.
+    fn confirm(
+        &mut self,
+        advert_at: Instant,
+        attempt: Attempt,
+        is_partial: bool,
+        out: &mut Vec<Effect>,
+    ) {
+        let native = self.native.as_ref();
+        if !native.is_some_and(|native| native.must_confirm(self.now)) {
+            return self.promote(advert_at, attempt, is_partial, out);
+        }
+        let wait = Wait::Look {
+            late_at: self.now + ANSWER_WITHIN,
+            is_partial,
+        };
+        self.role = Role::Candidate {
+            advert_at,
+            claim: Claim::Acquiring(Attempt { wait, ..attempt }),
+        };
+        self.vote(lease::Event::Confirm, out);
+    }
+
+    pub(super) fn confirmed(&mut self, out: &mut Vec<Effect>) {
+        if let Role::Candidate {
+            advert_at,
+            claim: Claim::Acquiring(attempt),
+        } = self.role
+            && let Wait::Look { is_partial, .. } = attempt.wait
+        {
+            self.promote(advert_at, attempt, is_partial, out);
         }
     }
 
     fn promote(
         &mut self,
         advert_at: Instant,
-        restore: Option<Restore>,
-        cause: Cause,
+        attempt: Attempt,
+        is_partial: bool,
         out: &mut Vec<Effect>,
     ) {
+        let late_at = self.now + ANSWER_WITHIN;
+        let restore = is_partial.then_some(Restore {
+            attempt: Attempt {
+                wait: Wait::Answer { late_at },
+                ..attempt
+            },
+            again: false,
+            announced: true,
+        });
+        let cause = match restore {
+            Some(_) => Cause::Answering,
+            None => Cause::AddressesOn,
+        };
         self.failures = 0;
         self.promotions += 1;
         self.ceded = false;

@@ -259,6 +259,9 @@ impl Group {
         self.now = self.now.max(now);
         let is_tick = event == Event::Tick;
         self.pass(is_tick, out);
+        if is_tick {
+            return;
+        }
         match event {
             Event::Advert(heard) => self.on_advert(heard, out),
             Event::Conflict {
@@ -346,6 +349,12 @@ impl Group {
             self.role,
             Role::Backup(_) | Role::Staying { .. } | Role::Witness | Role::Stopped
         )
+    }
+
+    /// Whether the addresses are going on, and nobody answers for them here yet.
+    #[must_use]
+    pub const fn is_claiming(&self) -> bool {
+        matches!(self.role, Role::Candidate { .. })
     }
 
     /// Whether the group waits for others to be silent. Then a frame counts from when it came, and
@@ -516,8 +525,13 @@ impl Group {
             .attempt_mut()
             .filter(|attempt| attempt.awaits(term))
         {
-            attempt.wait = Wait::Answer {
-                late_at: later + ANSWER_WITHIN,
+            let late_at = later + ANSWER_WITHIN;
+            attempt.wait = match attempt.wait {
+                Wait::Look { is_partial, .. } => Wait::Look {
+                    late_at,
+                    is_partial,
+                },
+                _ => Wait::Answer { late_at },
             };
             if let Role::Releasing(leave) = &mut self.role {
                 leave.until = later + RELEASE_WITHIN;
@@ -610,7 +624,7 @@ impl Group {
                 out.push(Effect::Release(scrub.term));
                 self.role = Role::Init { scrub, failed };
             }
-            Wait::Answer { .. } => self.scrub_failed(scrub, LATE, out),
+            Wait::Answer { .. } | Wait::Look { .. } => self.scrub_failed(scrub, LATE, out),
         }
     }
 

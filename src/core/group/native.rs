@@ -4,6 +4,7 @@
 //! elsewhere: [`Lease`] says when it begins and when it ends.
 
 use serde::{Deserialize, Deserializer, Serialize};
+use smallvec::SmallVec;
 use std::time::Duration;
 
 use super::role::Role;
@@ -45,7 +46,7 @@ pub(super) struct Native {
     voting: Voting,
     lease: Lease,
     /// By id: what each said last, and when.
-    peers: Vec<Option<(PeerState, Instant)>>,
+    peers: SmallVec<[Option<(PeerState, Instant)>; 3]>,
     /// To whom the addresses go when they are given up, if to anybody in particular.
     successor: Option<NodeId>,
     /// When the MASTER was asked last.
@@ -54,23 +55,22 @@ pub(super) struct Native {
     alone: bool,
     /// For how long nothing was done before this step.
     pause: Duration,
-    /// Reused.
-    said: Vec<lease::Effect>,
 }
 
 impl Native {
-    fn new(voting: Voting, boot: Boot, now: Instant) -> Self {
-        let mut said = Vec::with_capacity(8);
-        Self {
+    /// And what it says first.
+    fn new(voting: Voting, boot: Boot, now: Instant) -> (Self, lease::Effects) {
+        let mut said = lease::Effects::new();
+        let native = Self {
             voting,
             lease: Lease::new(voting.lease, boot, now, &mut said),
-            peers: vec![None; voting.names.len()],
+            peers: SmallVec::from_elem(None, voting.names.len()),
             successor: None,
             asked_at: None,
             alone: false,
             pause: Duration::ZERO,
-            said,
-        }
+        };
+        (native, said)
     }
 
     pub(super) fn deadline(&self) -> Instant {
@@ -83,6 +83,10 @@ impl Native {
 
     pub(super) fn authority(&self) -> Option<Authority> {
         self.lease.authority()
+    }
+
+    pub(super) fn must_confirm(&self, now: Instant) -> bool {
+        self.lease.must_confirm(now)
     }
 
     pub(super) fn known(&self) -> lease::Epoch {
@@ -154,10 +158,11 @@ impl Group {
         out: &mut Vec<Effect>,
     ) -> Self {
         let mut group = Self::build(settings, facts, times);
-        group.native = settings
-            .native
-            .map(|voting| Box::new(Native::new(voting, boot, times.1)));
-        group.say_all(None, out);
+        if let Some(voting) = settings.native {
+            let (native, said) = Native::new(voting, boot, times.1);
+            group.native = Some(Box::new(native));
+            group.say_all(said, None, out);
+        }
         group.pass(true, out);
         group
     }
@@ -252,24 +257,23 @@ impl Group {
         let Some(native) = &mut self.native else {
             return;
         };
-        native.lease.step(self.now, event, &mut native.said);
+        let mut said = lease::Effects::new();
+        native.lease.step(self.now, event, &mut said);
         let asked = match event {
             lease::Event::Request(_, request) => Some(request),
             _ => None,
         };
-        self.say_all(asked, out);
+        self.say_all(said, asked, out);
     }
 
-    fn say_all(&mut self, asked: Option<lease::Request>, out: &mut Vec<Effect>) {
-        let said = self.native.as_mut().map(|n| std::mem::take(&mut n.said));
-        let Some(mut said) = said else {
-            return;
-        };
-        for effect in said.drain(..) {
+    fn say_all(
+        &mut self,
+        said: lease::Effects,
+        asked: Option<lease::Request>,
+        out: &mut Vec<Effect>,
+    ) {
+        for effect in said {
             self.voted(effect, asked, out);
-        }
-        if let Some(native) = self.native.as_mut().filter(|n| n.said.is_empty()) {
-            native.said = said;
         }
     }
 
@@ -292,12 +296,14 @@ impl Group {
             Voted::Look(ticket) => out.push(Effect::Look(ticket)),
             Voted::Authority(authority) => self.authorised(authority, out),
             Voted::Lost(Loss::Lapsed) => self.unvoted(out),
+            Voted::Confirmed => self.confirmed(out),
+            Voted::Lost(Loss::Answered) => self.forfeit(Cause::Answered, out),
             Voted::Lost(Loss::Outranked) => self.forfeit(Cause::Outvoted, out),
             // We did it ourselves, and are on our way.
             Voted::Lost(Loss::Resigned) => {}
             Voted::Announce => self.announce_again(),
-            // No arbiter is configured that could be asked.
-            Voted::Contend(..) | Voted::Withdraw(_) => {}
+            Voted::Contend(ticket, epoch) => out.push(Effect::Contend(ticket, epoch)),
+            Voted::Withdraw(ticket) => out.push(Effect::Withdraw(ticket)),
         }
     }
 
@@ -346,22 +352,23 @@ impl Group {
     fn forfeit(&mut self, cause: Cause, out: &mut Vec<Effect>) {
         if matches!(self.role, Role::Candidate { .. } | Role::Master { .. }) {
             self.release(cause, out);
+            self.rest(out);
         }
+    }
+
+    /// Whoever takes its addresses off stands again when that is done, and looks who holds by then.
+    fn rest(&mut self, out: &mut Vec<Effect>) {
+        self.vote(lease::Event::Rest, out);
     }
 
     /// Gives the votes back: to the successor, if one was chosen.
     pub(super) fn lay_down(&mut self, out: &mut Vec<Effect>) {
         let native = self.native.as_mut();
         let successor = native.and_then(|native| native.successor.take());
-        let event = match successor {
-            Some(to) if !self.stopping && !self.maintenance => lease::Event::HandOver(to),
-            Some(to) => {
-                self.vote(lease::Event::HandOver(to), out);
-                lease::Event::Rest
-            }
-            None => lease::Event::Rest,
-        };
-        self.vote(event, out);
+        if let Some(to) = successor {
+            self.vote(lease::Event::HandOver(to), out);
+        }
+        self.rest(out);
     }
 
     /// Every word of a peer is a sign of life as well.

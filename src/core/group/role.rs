@@ -186,6 +186,12 @@ pub(super) enum Wait {
     Answer { late_at: Instant },
     /// The time to ask again.
     Pause { again_at: Instant },
+    /// The addresses answer, and the gate opens when the network was asked once more who else does.
+    Look {
+        late_at: Instant,
+        /// Some of many addresses are not on yet: the answer is still to come.
+        is_partial: bool,
+    },
 }
 
 impl Attempt {
@@ -193,12 +199,21 @@ impl Attempt {
         match self.wait {
             Wait::Answer { late_at } => late_at,
             Wait::Pause { again_at } => again_at,
+            Wait::Look { late_at, .. } => late_at,
         }
     }
 
     /// Whether an answer of this term is the one that is waited for.
     pub(super) fn awaits(&self, term: Term) -> bool {
-        self.term == term && matches!(self.wait, Wait::Answer { .. })
+        let waits = matches!(
+            self.wait,
+            Wait::Answer { .. }
+                | Wait::Look {
+                    is_partial: true,
+                    ..
+                }
+        );
+        self.term == term && waits
     }
 }
 

@@ -5,6 +5,7 @@ mod answering;
 mod away;
 mod backup;
 mod candidate;
+mod confirm;
 mod disagreement;
 mod lease;
 mod losses;

@@ -2,8 +2,8 @@
 
 use super::campaign::{Asked, Campaign, Voice, Vote};
 use super::epoch::{Epoch, NodeId};
-use super::words::{Authority, BootId, Effect, Loss, Nonce};
-use super::{APART, Lease};
+use super::words::{Authority, BootId, Effect, Effects, Loss, Nonce};
+use super::{APART, CONFIRMED_WITHIN, Lease};
 use crate::core::time::Instant;
 
 impl Lease {
@@ -15,7 +15,7 @@ impl Lease {
         let Some(campaign) = &mut self.campaign else {
             return;
         };
-        let asked = campaign.asked.iter().find(|asked| asked.nonce == nonce);
+        let asked = campaign.asked.iter().rfind(|asked| asked.nonce == nonce);
         let Some(&Asked { epoch, until, .. }) = asked else {
             return;
         };
@@ -65,15 +65,28 @@ impl Lease {
         }
     }
 
-    pub(super) fn looked(&mut self, ticket: Nonce, answered: bool) {
+    pub(super) fn looked(&mut self, ticket: Nonce, answered: bool, out: &mut Effects) {
         let silent = self.silent_at <= self.now;
         let Some(campaign) = self.look_ends(ticket) else {
             return;
         };
+        let confirms = campaign.confirm.is_some();
+        if !answered {
+            // Whoever stood still since it asked comes late with it.
+            campaign.fresh_until = campaign.asked_until;
+        }
         if answered {
             // A sign of life like any other: the gate was open then, and may be for as long as L, though
             // the host stands still when it is asked again.
             self.hear();
+            if confirms {
+                self.lose(Loss::Answered, out);
+            }
+            return;
+        }
+        if confirms {
+            campaign.confirm = None;
+            out.push(Effect::Confirmed);
             return;
         }
         let epoch = campaign.epoch;
@@ -90,22 +103,50 @@ impl Lease {
     /// RFC 5227, section 2.1.1: a probe of another host for the address "SHOULD" be treated as a
     /// conflict. Both have seen nobody, and if both went on, both would hold. One looks again as soon as
     /// the other is silent; that one waits as if it had been answered, and then finds the first.
-    pub(super) fn probed(&mut self, ticket: Nonce) {
+    pub(super) fn probed(&mut self, ticket: Nonce, out: &mut Effects) {
         let now = self.now;
         let is_first = self.settings.voters.is_first(self.settings.me);
         let Some(campaign) = self.look_ends(ticket) else {
             return;
         };
         campaign.look_at = now + APART;
+        let confirms = campaign.confirm.is_some();
         if !is_first {
             self.hear();
+            if confirms {
+                self.lose(Loss::Answered, out);
+            }
+        }
+    }
+
+    /// The addresses went on slowly, or this node stood still meanwhile.
+    pub(super) fn confirm(&mut self) {
+        let now = self.now;
+        if let Some(campaign) = &mut self.campaign
+            && campaign.confirm.is_none()
+        {
+            campaign.confirm = Some(CONFIRMED_WITHIN);
+            (campaign.look, campaign.look_at) = (None, now);
+        }
+    }
+
+    /// The other one grants: it does not answer, and will not.
+    pub(super) fn need_not_confirm(&mut self, out: &mut Effects) {
+        let Some(campaign) = &mut self.campaign else {
+            return;
+        };
+        let is_granted = campaign.authority.is_some_and(|own| !own.alone);
+        if is_granted && campaign.confirm.take().is_some() {
+            campaign.look = None;
+            out.push(Effect::Confirmed);
         }
     }
 
     fn look_ends(&mut self, ticket: Nonce) -> Option<&mut Campaign> {
         let now = self.now;
         let campaign = self.campaign.as_mut()?;
-        if campaign.look != Some(ticket) || campaign.authority.is_some() {
+        let is_done = campaign.authority.is_some() && campaign.confirm.is_none();
+        if campaign.look != Some(ticket) || is_done {
             return None;
         }
         // Law 4: who stood still since it asked looks again; another may have taken over.
@@ -117,7 +158,7 @@ impl Lease {
     }
 
     /// Counts the votes: begins, moves or ends the authority.
-    pub(super) fn recount(&mut self, out: &mut Vec<Effect>) {
+    pub(super) fn recount(&mut self, out: &mut Effects) {
         let (now, floor) = (self.now, self.epochs.floor);
         let majority = self.settings.voters.majority();
         let Some(campaign) = &mut self.campaign else {
@@ -154,7 +195,7 @@ impl Lease {
     }
 
     /// Gives the arbiter's vote back once the peers' votes are enough.
-    pub(super) fn dispense(&mut self, out: &mut Vec<Effect>) {
+    pub(super) fn dispense(&mut self, out: &mut Effects) {
         let majority = self.settings.voters.majority();
         let Some(campaign) = &mut self.campaign else {
             return;

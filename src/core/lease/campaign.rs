@@ -1,5 +1,6 @@
 //! What does a candidate know? Its questions, and the votes that it got.
 
+use smallvec::SmallVec;
 use std::time::Duration;
 
 use super::epoch::{Epoch, NodeId};
@@ -29,6 +30,11 @@ pub(super) struct Vote {
     pub(super) until: Instant,
 }
 
+/// As many as run at the same time where `misses` is as it comes, and those of a pair or of three: what
+/// hundreds of groups look at for every heartbeat lies side by side.
+const ASKED: usize = 7;
+const VOTES: usize = 3;
+
 /// What a candidate or holder knows. It ends as a whole: what is asked in one campaign is no
 /// answer in the next.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -42,8 +48,9 @@ pub(super) struct Campaign {
     pub(super) again: bool,
     pub(super) authority: Option<Authority>,
     pub(super) ask_at: Instant,
-    pub(super) asked: Vec<Asked>,
-    pub(super) votes: Vec<Vote>,
+    /// In the order of their ends: each counts for the same L.
+    pub(super) asked: SmallVec<[Asked; ASKED]>,
+    pub(super) votes: SmallVec<[Vote; VOTES]>,
     /// From then on, acknowledgements have stopped.
     pub(super) acks_until: Instant,
     pub(super) contend_at: Instant,
@@ -51,6 +58,12 @@ pub(super) struct Campaign {
     pub(super) contest: Option<(Nonce, Epoch)>,
     pub(super) look_at: Instant,
     pub(super) look: Option<Nonce>,
+    /// Until then, the last look is as good as one of now, if nobody answered it.
+    pub(super) asked_until: Instant,
+    /// The same of one that nobody has answered.
+    pub(super) fresh_until: Instant,
+    /// The gate is to open after one more look, which counts if it is over so soon.
+    pub(super) confirm: Option<Duration>,
     /// The own vote is enough: one of a pair goes on without the other.
     pub(super) alone: bool,
     /// A candidate that keeps others from winning does not do so for ever.
@@ -65,13 +78,16 @@ impl Campaign {
             again: false,
             authority: None,
             ask_at: now,
-            asked: Vec::new(),
-            votes: Vec::new(),
+            asked: SmallVec::new(),
+            votes: SmallVec::new(),
             acks_until: now,
             contend_at: now + head_start,
             contest: None,
             look_at: now,
             look: None,
+            asked_until: now,
+            fresh_until: now,
+            confirm: None,
             alone: false,
             rest_at: Instant::NEVER,
         }
@@ -79,18 +95,22 @@ impl Campaign {
 
     pub(super) fn vote(&mut self, vote: Vote) {
         match self.votes.iter_mut().find(|old| old.from == vote.from) {
-            None => self.votes.push(vote),
+            None => {
+                self.votes.push(vote);
+                self.votes.sort_by_key(|vote| vote.from);
+            }
             Some(old) => {
                 old.until = old.until.max(vote.until);
                 old.epoch = old.epoch.max(vote.epoch);
             }
         }
-        self.votes.sort_by_key(|vote| vote.from);
     }
 
     /// Law 4: what is past its bound is no answer.
     pub(super) fn forget(&mut self, now: Instant) {
-        self.asked.retain(|asked| asked.until > now);
+        while self.asked.first().is_some_and(|asked| asked.until <= now) {
+            self.asked.remove(0);
+        }
         self.votes.retain(|vote| vote.until > now);
     }
 
@@ -126,6 +146,8 @@ impl Campaign {
             &mut self.acks_until,
             &mut self.contend_at,
             &mut self.look_at,
+            &mut self.asked_until,
+            &mut self.fresh_until,
             &mut self.rest_at,
         ];
         for end in own.into_iter().chain(asked).chain(votes).chain(authority) {

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use super::campaign::{Asked, Campaign, Voice, Vote};
 use super::epoch::{Epoch, NodeId};
-use super::words::{Effect, Loss, Request, Resign};
-use super::{HEAD_START, HURRY, LOOK, Lease};
+use super::words::{Effect, Effects, Loss, Request, Resign};
+use super::{FRESH, HEAD_START, HURRY, LOOK, Lease};
 use crate::core::time::Instant;
 
 impl Lease {
     /// Ends what has ended by now.
-    pub(super) fn lapse(&mut self, out: &mut Vec<Effect>) {
+    pub(super) fn lapse(&mut self, out: &mut Effects) {
         let now = self.now;
         let Some(campaign) = &mut self.campaign else {
             return;
@@ -26,12 +26,13 @@ impl Lease {
     }
 
     /// What a candidate or holder does now, begun if it may be.
-    pub(super) fn campaign(&mut self, out: &mut Vec<Effect>) {
+    pub(super) fn campaign(&mut self, out: &mut Effects) {
         if self.campaign.is_none() && self.wants && self.may_stand_at() <= self.now {
             self.stand();
         }
         self.ask(out);
         self.recount(out);
+        self.need_not_confirm(out);
         self.dispense(out);
         self.contend(out);
         self.look(out);
@@ -52,7 +53,7 @@ impl Lease {
         self.campaign = Some(Campaign::new(epoch, self.now, head_start));
     }
 
-    fn ask(&mut self, out: &mut Vec<Effect>) {
+    fn ask(&mut self, out: &mut Effects) {
         let now = self.now;
         let until = now + self.settings.lease;
         let Some(campaign) = &mut self.campaign else {
@@ -111,7 +112,7 @@ impl Lease {
         }
     }
 
-    fn contend(&mut self, out: &mut Vec<Effect>) {
+    fn contend(&mut self, out: &mut Effects) {
         let at = self
             .campaign
             .as_ref()
@@ -126,7 +127,7 @@ impl Lease {
         }
     }
 
-    fn look(&mut self, out: &mut Vec<Effect>) {
+    fn look(&mut self, out: &mut Effects) {
         let at = self
             .campaign
             .as_ref()
@@ -137,7 +138,12 @@ impl Lease {
         self.nonce += 1;
         if let Some(campaign) = &mut self.campaign {
             campaign.look = Some(self.nonce);
-            campaign.look_at = self.now + self.settings.lease.max(LOOK);
+            let within = match &mut campaign.confirm {
+                Some(within) => std::mem::replace(within, (*within * 2).min(LOOK)),
+                None => self.settings.lease.max(LOOK),
+            };
+            campaign.look_at = self.now + within;
+            campaign.asked_until = self.now + FRESH;
             out.push(Effect::Look(self.nonce));
         }
     }
@@ -154,6 +160,9 @@ impl Lease {
     }
 
     fn look_at(&self, campaign: &Campaign) -> Instant {
+        if campaign.confirm.is_some() {
+            return campaign.look_at;
+        }
         if !self.settings.voters.pair()
             || campaign.authority.is_some()
             || !self.epochs.stored(campaign.epoch)
@@ -198,14 +207,14 @@ impl Lease {
     }
 
     /// Law 10: who serves goes on, nobody else is promoted.
-    pub(super) fn hold(&mut self, until: Instant, out: &mut Vec<Effect>) {
+    pub(super) fn hold(&mut self, until: Instant, out: &mut Effects) {
         self.held_until = self.held_until.max(until);
         if self.authority().is_none() {
             self.give_up(None, out);
         }
     }
 
-    pub(super) fn doubt(&mut self, out: &mut Vec<Effect>) {
+    pub(super) fn doubt(&mut self, out: &mut Effects) {
         match self.authority() {
             Some(_) => self.lose(Loss::Lapsed, out),
             None => self.abandon(out),
@@ -214,7 +223,7 @@ impl Lease {
 
     /// A candidate that has not won gives the votes back that it may have got: they would keep others
     /// from winning for one promise.
-    pub(super) fn give_up(&mut self, to: Option<NodeId>, out: &mut Vec<Effect>) {
+    pub(super) fn give_up(&mut self, to: Option<NodeId>, out: &mut Effects) {
         let campaign = self.campaign.as_ref();
         let asked = campaign.filter(|campaign| !campaign.asked.is_empty());
         let epoch = asked.map(|campaign| campaign.epoch);
@@ -225,13 +234,13 @@ impl Lease {
     }
 
     /// Forgets all that was asked, of voters and arbiter.
-    pub(super) fn abandon(&mut self, out: &mut Vec<Effect>) {
+    pub(super) fn abandon(&mut self, out: &mut Effects) {
         let contest = self.campaign.take().and_then(|campaign| campaign.contest);
         out.extend(contest.map(|(ticket, _)| Effect::Withdraw(ticket)));
     }
 
     /// Closes the gate; what was asked before counts no more.
-    pub(super) fn lose(&mut self, why: Loss, out: &mut Vec<Effect>) {
+    pub(super) fn lose(&mut self, why: Loss, out: &mut Effects) {
         out.push(Effect::Lost(why));
         self.abandon(out);
         if self.settings.voters.pair() {
@@ -240,7 +249,7 @@ impl Lease {
         }
     }
 
-    pub(super) fn rest(&mut self, out: &mut Vec<Effect>) {
+    pub(super) fn rest(&mut self, out: &mut Effects) {
         self.wants = false;
         match self.authority() {
             Some(own) => self.resign(own.epoch, None, out),
@@ -249,7 +258,7 @@ impl Lease {
     }
 
     /// Only to one that is known to be ready, see [`Lease::is_ready`].
-    pub(super) fn hand_over(&mut self, to: NodeId, out: &mut Vec<Effect>) {
+    pub(super) fn hand_over(&mut self, to: NodeId, out: &mut Effects) {
         let Some(own) = self.authority().filter(|_| self.is_peer_node(to)) else {
             return;
         };
@@ -257,13 +266,13 @@ impl Lease {
         self.pause(self.patience * 2);
     }
 
-    fn resign(&mut self, epoch: Epoch, to: Option<NodeId>, out: &mut Vec<Effect>) {
+    fn resign(&mut self, epoch: Epoch, to: Option<NodeId>, out: &mut Effects) {
         self.lose(Loss::Resigned, out);
         self.lay_down(epoch, to, out);
     }
 
     /// Nothing that was asked up to here counts any more.
-    fn lay_down(&self, epoch: Epoch, to: Option<NodeId>, out: &mut Vec<Effect>) {
+    fn lay_down(&self, epoch: Epoch, to: Option<NodeId>, out: &mut Effects) {
         out.push(Effect::Resign(Resign {
             group: self.settings.group,
             epoch,

@@ -32,7 +32,9 @@ pub use candidate::next_beat;
 use epoch::Epochs;
 pub use epoch::{Epoch, NODES, NodeId};
 use voter::{Promise, Resigned};
-pub use words::{Authority, BootId, Effect, Event, Loss, Nonce, Rank, Refusal, Request, Resign};
+pub use words::{
+    Authority, BootId, Effect, Effects, Event, Loss, Nonce, Rank, Refusal, Request, Resign,
+};
 
 /// The most by which the clock of one node runs faster than that of another, in parts of a hundred.
 const RATE_ERROR: u32 = 1;
@@ -43,6 +45,12 @@ const HEAD_START: Duration = Duration::from_millis(200);
 
 /// A look takes 13 ms; its answer is none when it comes later than this after the question, or than L.
 const LOOK: Duration = Duration::from_millis(100);
+/// So soon after the question of a look that nobody answers, which takes 13 ms, no other can have looked as
+/// well and begun to answer.
+const FRESH: Duration = Duration::from_millis(25);
+/// A look right before the gate opens counts if it is over so soon; on a host that is so slow the next one
+/// may take twice as long, up to [`LOOK`].
+const CONFIRMED_WITHIN: Duration = Duration::from_millis(25);
 /// Two that looked at the same time: the first one looks again when the probes of the other are over.
 const APART: Duration = Duration::from_millis(10);
 
@@ -192,7 +200,7 @@ pub struct Lease {
 impl Lease {
     /// A voter that starts now.
     #[must_use]
-    pub fn new(settings: Settings, boot: Boot, now: Instant, out: &mut Vec<Effect>) -> Self {
+    pub fn new(settings: Settings, boot: Boot, now: Instant, out: &mut Effects) -> Self {
         let promised = settings.promise(settings.lease.max(boot.longest));
         let mut lease = Self {
             settings,
@@ -216,7 +224,7 @@ impl Lease {
     }
 
     /// The only way to change: time passes first (law 1), then the event is taken.
-    pub fn step(&mut self, now: Instant, event: Event, out: &mut Vec<Effect>) {
+    pub fn step(&mut self, now: Instant, event: Event, out: &mut Effects) {
         let away = now.since(self.now);
         self.now = self.now.max(now);
         if self.settings.voters.pair() && away > self.settings.interval * DEAF {
@@ -233,7 +241,7 @@ impl Lease {
     /// One of a pair goes on after it stood still. What nobody could tell it is no silence, neither of
     /// a holder nor of who acknowledges: it may have been looked for in vain meanwhile, so that its own
     /// vote extends nothing until it has waited again.
-    fn wake(&mut self, out: &mut Vec<Effect>) {
+    fn wake(&mut self, out: &mut Effects) {
         self.hear();
         let acks_until = self.now + self.settings.lease / 2;
         if let Some(campaign) = &mut self.campaign {
@@ -243,7 +251,7 @@ impl Lease {
         self.recount(out);
     }
 
-    fn take(&mut self, event: Event, out: &mut Vec<Effect>) {
+    fn take(&mut self, event: Event, out: &mut Effects) {
         match event {
             Event::Time => {}
             Event::Stand => self.wants = self.settings.voters.is_node(self.settings.me),
@@ -255,12 +263,14 @@ impl Lease {
             Event::Resign(from, resign) => self.peer_resigned(from, resign),
             Event::Persisted(mark) => self.epochs.persisted(mark),
             Event::Heard => self.hear(),
+            Event::Late(from, request) => self.overhear(from, request, out),
             Event::Seen(epoch) => self.epochs.see(epoch),
             Event::Arbiter(ticket, until) => self.arbiter(ticket, until),
             Event::ArbiterLost(ticket) => self.arbiter(ticket, Instant::default()),
             Event::ArbiterFloor(ticket, floor) => self.arbiter_floor(ticket, floor),
-            Event::Looked(ticket, answered) => self.looked(ticket, answered),
-            Event::Probed(ticket) => self.probed(ticket),
+            Event::Looked(ticket, answered) => self.looked(ticket, answered, out),
+            Event::Probed(ticket) => self.probed(ticket, out),
+            Event::Confirm => self.confirm(),
             Event::Hold(until) => self.hold(until, out),
             Event::Doubt => self.doubt(out),
             Event::Priority(priority) => self.settings.priority = priority,
@@ -287,6 +297,17 @@ impl Lease {
     pub fn authority(&self) -> Option<Authority> {
         let authority = self.campaign.as_ref()?.authority?;
         (authority.until > self.now).then_some(authority)
+    }
+
+    /// Whether the addresses went on for so long that somebody else may have begun to answer meanwhile: the
+    /// right rests on the own vote and a look that nobody answered, and that was a while ago. Nobody opens
+    /// the gate then before [`Event::Confirm`] and [`Effect::Confirmed`].
+    #[must_use]
+    pub fn must_confirm(&self, now: Instant) -> bool {
+        let campaign = self.campaign.as_ref();
+        let is_stale = campaign.is_some_and(|campaign| campaign.fresh_until <= now);
+        let has_other = self.settings.voters.promising() > 1;
+        is_stale && has_other && self.authority().is_some_and(|own| own.alone)
     }
 
     /// To whom the own vote is promised, and until when.
@@ -352,12 +373,14 @@ impl Lease {
                 campaign.acks_until = Instant::default();
                 campaign.contend_at = Instant::default();
                 campaign.look_at = Instant::default();
+                campaign.asked_until = Instant::default();
+                campaign.fresh_until = Instant::default();
             }
         }
         lease
     }
 
-    fn store_ahead(&mut self, epoch: Epoch, out: &mut Vec<Effect>) {
+    fn store_ahead(&mut self, epoch: Epoch, out: &mut Effects) {
         out.extend(self.epochs.reserve(epoch).map(Effect::Persist));
     }
 }

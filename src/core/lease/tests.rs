@@ -1,5 +1,7 @@
 //! Each rule by its name; `tests/model.rs` looks for what they forget together.
 
+mod confirm;
+
 use std::time::Duration;
 
 use super::*;
@@ -52,7 +54,7 @@ fn settings(me: NodeId, with: With) -> Settings {
 
 struct Node {
     lease: Lease,
-    out: Vec<Effect>,
+    out: Effects,
 }
 
 impl Node {
@@ -64,7 +66,7 @@ impl Node {
             longest: Duration::ZERO,
             nonce: 0,
         };
-        let mut out = Vec::new();
+        let mut out = Effects::new();
         let lease = Lease::new(settings(me, with), boot, ms(0), &mut out);
         let mut node = Self { lease, out };
         assert_eq!(node.at(0, Event::Persisted(round(64, 0))), []);
@@ -74,7 +76,7 @@ impl Node {
     fn at(&mut self, at: u64, event: Event) -> Vec<Effect> {
         self.out.clear();
         self.lease.step(ms(at), event, &mut self.out);
-        self.out.clone()
+        self.out.to_vec()
     }
 
     /// Nothing happens, and it does not stand still.
@@ -264,8 +266,8 @@ fn law8_the_quarantine_covers_the_longer_lease_of_before() {
         longest: L * 2,
         nonce: 0,
     };
-    let mut lease = Lease::new(settings(1, With::Witness), boot, ms(0), &mut Vec::new());
-    lease.step(ms(0), Event::Stand, &mut Vec::new());
+    let mut lease = Lease::new(settings(1, With::Witness), boot, ms(0), &mut Effects::new());
+    lease.step(ms(0), Event::Stand, &mut Effects::new());
     assert_eq!(lease.deadline(), ms(2040 + 21));
 }
 
@@ -329,7 +331,7 @@ fn a_group_that_begins_again_in_one_boot_asks_what_was_not_resigned() {
             longest: Duration::ZERO,
             nonce,
         };
-        let mut out = Vec::new();
+        let mut out = Effects::new();
         let lease = Lease::new(settings(0, With::Nobody), boot, ms(3000), &mut out);
         let mut again = Node { lease, out };
         again.at(3001, Event::Persisted(round(64, 0)));
@@ -402,16 +404,16 @@ fn a_restart_grants_nothing_below_what_was_stored_ahead() {
         longest: Duration::ZERO,
         nonce: 0,
     };
-    let mut out = Vec::new();
+    let mut out = Effects::new();
     let mut lease = Lease::new(settings(1, With::Nobody), boot, ms(0), &mut out);
-    assert_eq!(out, [Effect::Persist(round(128, 0))]);
+    assert_eq!(out[..], [Effect::Persist(round(128, 0))]);
     out.clear();
     lease.step(
         ms(1),
         Event::Request(0, request(0, 1, round(63, 0))),
         &mut out,
     );
-    assert_eq!(out, [Effect::Refuse(0, Refusal::Epoch, round(64, 0))]);
+    assert_eq!(out[..], [Effect::Refuse(0, Refusal::Epoch, round(64, 0))]);
 }
 
 #[test]
@@ -422,12 +424,12 @@ fn a_candidate_asks_nothing_before_its_epoch_is_stored() {
         longest: Duration::ZERO,
         nonce: 0,
     };
-    let mut out = Vec::new();
+    let mut out = Effects::new();
     let mut lease = Lease::new(settings(0, With::Arbiter), boot, ms(0), &mut out);
     out.clear();
     lease.step(ms(2000), Event::Stand, &mut out);
     lease.step(ms(2500), Event::Time, &mut out);
-    assert_eq!(out, []);
+    assert_eq!(out[..], []);
     assert_eq!(
         lease.deadline(),
         Instant::NEVER,
@@ -520,7 +522,7 @@ fn a_voter_in_quarantine_does_not_raise_the_epoch_of_others() {
         longest: Duration::ZERO,
         nonce: 0,
     };
-    let mut out = Vec::new();
+    let mut out = Effects::new();
     let lease = Lease::new(settings(1, With::Witness), boot, ms(0), &mut out);
     let mut voter = Node { lease, out };
     voter.at(1, Event::Persisted(round(128, 0)));
@@ -589,6 +591,21 @@ fn the_named_successor_asks_at_once_though_it_was_refused_a_moment_ago() {
     node.at(2001, Event::Refused(0, round(1, 0)));
     let out = node.at(2002, Event::Resign(0, resign(0, 1, 7)));
     assert!(asked(&out).nonce > first.nonce);
+}
+
+#[test]
+fn the_named_successor_stands_anew_though_it_stood_in_the_way_of_the_holder() {
+    let (mut node, _) = Node::standing(1, With::Witness);
+    let renews = Request {
+        holding: true,
+        ..request(0, 7, round(3, 0))
+    };
+    node.at(2001, Event::Request(0, renews));
+    node.at(3000, Event::Resign(0, resign(0, 1, 7)));
+    node.at(3001, Event::Time);
+    assert!(node.lease.stands(), "L after it refused the holder");
+    let nonce = node.lease.nonce;
+    assert!(until(&node.at(3002, Event::Granted(WITNESS, boot_id(1), nonce))).is_some());
 }
 
 #[test]
@@ -808,7 +825,7 @@ fn one_of_a_pair_that_stood_still_extends_nothing_by_its_own_vote() {
     assert!(alone.lease.authority().unwrap().alone);
     let mut slept = Node {
         lease: alone.lease.clone(),
-        out: Vec::new(),
+        out: Effects::new(),
     };
     alone.at(3200, Event::Time);
     assert_eq!(alone.until(), Some(ms(4200)), "late, and it was awake");
@@ -848,7 +865,7 @@ fn a_look_that_takes_longer_than_a_lease_is_waited_for() {
         longest: Duration::ZERO,
         nonce: 0,
     };
-    let mut out = Vec::new();
+    let mut out = Effects::new();
     let mut lease = Lease::new(short, boot, ms(0), &mut out);
     lease.step(ms(0), Event::Persisted(round(128, 0)), &mut out);
     out.clear();
@@ -902,6 +919,27 @@ fn of_two_that_hold_the_lesser_closes_at_once_and_the_other_announces() {
     let out = holder.at(2101, Event::Request(1, meet(round(1, 1))));
     assert_eq!(out[0], Effect::Lost(Loss::Outranked));
     assert_eq!(holder.until(), None);
+}
+
+#[test]
+fn a_late_word_of_a_later_holder_closes_one_of_a_pair_and_counts_for_nothing_else() {
+    let late = |epoch, holding| {
+        let request = request(1, 1, epoch);
+        Event::Late(1, Request { holding, ..request })
+    };
+    let mut holder = Node::holding(0, With::Nobody);
+    assert_eq!(holder.at(2100, late(round(9, 1), false)), [], "no holder");
+    assert_eq!(holder.at(2101, late(round(0, 1), true)), [Effect::Announce]);
+    assert!(holder.until().is_some());
+    let out = holder.at(2102, late(round(1, 1), true));
+    assert_eq!(out[0], Effect::Lost(Loss::Outranked));
+    assert_eq!(holder.until(), None);
+    let mut standby = Node::booted(1, With::Nobody);
+    standby.at(2000, Event::Late(0, request(0, 1, round(1, 0))));
+    assert_eq!(standby.lease.promised(), None, "nor is it granted");
+    let mut holder = Node::holding(0, With::Witness);
+    assert_eq!(holder.at(2100, late(round(9, 1), true)), []);
+    assert!(holder.until().is_some(), "a majority knows better");
 }
 
 #[test]

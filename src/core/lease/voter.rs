@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::epoch::{Epoch, NodeId};
-use super::words::{BootId, Effect, Loss, Nonce, Rank, Refusal, Request, Resign};
+use super::words::{BootId, Effect, Effects, Loss, Nonce, Rank, Refusal, Request, Resign};
 use super::{HURRIES, Lease};
 use crate::core::time::Instant;
 
@@ -26,7 +26,7 @@ pub(super) struct Resigned {
 }
 
 impl Lease {
-    pub(super) fn asked(&mut self, from: NodeId, request: Request, out: &mut Vec<Effect>) {
+    pub(super) fn asked(&mut self, from: NodeId, request: Request, out: &mut Effects) {
         if !self.is_peer_node(from) || request.group != self.settings.group {
             return;
         }
@@ -48,6 +48,23 @@ impl Lease {
         }
     }
 
+    /// A question that may be of a while ago is no question, but who asked it lives, and whoever of a pair
+    /// holds by an older epoch was passed over: the other one was cut off, and does not hear it.
+    pub(super) fn overhear(&mut self, from: NodeId, request: Request, out: &mut Effects) {
+        let is_ours = self.is_peer_node(from) && request.group == self.settings.group;
+        if !is_ours || !self.settings.voters.pair() {
+            return;
+        }
+        self.hear();
+        if request.holding {
+            let rank = Rank {
+                priority: request.priority,
+                node: from,
+            };
+            self.meet(rank, &request, out);
+        }
+    }
+
     /// What the asker should rise above. A voter in quarantine grants nothing in any case, and after a
     /// restart its floor is far above all epochs that were used: an asker that rose above it would make
     /// worthless what the others have granted.
@@ -63,7 +80,7 @@ impl Lease {
     }
 
     /// Two that hold at once: not exclusive, or a clock stood still. The lesser closes at once.
-    fn meet(&mut self, rank: Rank, request: &Request, out: &mut Vec<Effect>) {
+    fn meet(&mut self, rank: Rank, request: &Request, out: &mut Effects) {
         let Some(own) = self.authority() else {
             return;
         };
@@ -79,7 +96,7 @@ impl Lease {
         from: NodeId,
         rank: Rank,
         request: &Request,
-        out: &mut Vec<Effect>,
+        out: &mut Effects,
     ) -> Result<(), Refusal> {
         if request.voters != self.settings.voters.hash {
             return Err(Refusal::Voters);
@@ -128,7 +145,7 @@ impl Lease {
         })
     }
 
-    fn grant(&mut self, from: NodeId, request: &Request, out: &mut Vec<Effect>) {
+    fn grant(&mut self, from: NodeId, request: &Request, out: &mut Effects) {
         // What we asked for ourselves is worthless from here on, though answers may be on the way.
         self.give_up(Some(from), out);
         self.epochs.floor = self.epochs.floor.max(request.epoch);
@@ -194,6 +211,8 @@ impl Lease {
                 if let Some(campaign) = &mut self.campaign {
                     // It was refused a moment ago, and would be granted now.
                     campaign.ask_at = self.now;
+                    // In whose way it was until now is of no account: it stands anew.
+                    campaign.rest_at = Instant::NEVER;
                 }
             }
             Some(_) => self.pause(self.patience),

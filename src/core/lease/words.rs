@@ -1,6 +1,7 @@
 //! What goes in and what comes out: the events and effects of a vote.
 
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 use std::time::Duration;
 
 use super::epoch::{Epoch, NodeId};
@@ -122,6 +123,8 @@ pub enum Event {
     Persisted(Epoch),
     /// A frame of now came from a peer, whatever it says.
     Heard,
+    /// A peer asked for our vote, perhaps a while ago; see [`crate::core::mesh::Verdict::Late`].
+    Late(NodeId, Request),
     /// An epoch was seen elsewhere, as on the disk.
     Seen(Epoch),
     /// The arbiter votes for the contest of this ticket, until then, counted from before it was
@@ -136,6 +139,8 @@ pub enum Event {
     Looked(Nonce, bool),
     /// During the look of this ticket nobody answered, but the other one of the pair looked as well.
     Probed(Nonce),
+    /// The addresses are on and the gate is to open, see [`crate::core::lease::Lease::must_confirm`].
+    Confirm,
     /// Somebody disagrees on what safety rests on: nobody is promoted until then.
     Hold(Instant),
     /// This host may have stood still without its clock knowing: what it holds is worth nothing
@@ -154,7 +159,12 @@ pub enum Loss {
     Resigned,
     /// Another holds with a greater epoch.
     Outranked,
+    /// Before the gate opened, another host answered for the addresses, or was about to.
+    Answered,
 }
+
+/// What one step says: so few that nothing is fetched from elsewhere for it.
+pub type Effects = SmallVec<[Effect; 4]>;
 
 /// What to do, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,6 +190,8 @@ pub enum Effect {
     Withdraw(Nonce),
     /// Ask the network whether somebody answers for the addresses.
     Look(Nonce),
+    /// Still nobody does, or the other one has granted what was asked: the gate may open.
+    Confirmed,
     /// Another held at the same time and closes: tell the network again where the addresses are.
     Announce,
 }

@@ -4,10 +4,13 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::socket::{MsgFlags, recv, send};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::message::{Answer, Ask, LEN};
 use crate::core::disk::Op;
@@ -19,6 +22,12 @@ use crate::wire::disk::{BLOCK_LEN, Block, HEADER_AT, slot_at};
 /// # Errors
 /// The device cannot be used, which the agent was told too; or the socket fails.
 pub fn serve(socket: BorrowedFd<'_>, device: &Path, me: &str) -> io::Result<()> {
+    // Who stops the agent by a signal to all of its processes wants the last write as well: it ends with the
+    // agent.
+    let ignored = Arc::new(AtomicBool::new(false));
+    for signal in [SIGTERM, SIGINT, SIGHUP] {
+        signal_hook::flag::register(signal, Arc::clone(&ignored))?;
+    }
     let mut clerk = match open(device, me) {
         Ok((device, area, number)) => Clerk {
             socket,

@@ -344,7 +344,11 @@ impl World {
         match effect {
             Effect::Say(say) => agent.says.push((group, say)),
             Effect::Extend(until) => slot.right.extend(until, kernel),
-            Effect::Renew(until) => slot.right.asked = Some(until),
+            Effect::Renew(until) => {
+                slot.right.asked = Some(until);
+                let own = slot.group.view().authority;
+                slot.guards |= slot.group.is_claiming() && own.is_some_and(|own| own.alone);
+            }
             Effect::Persist(epoch) => self.store(node, boots, group, epoch),
             Effect::Look(ticket) => agent.looks.push((group, ticket)),
             Effect::Open => {
@@ -369,6 +373,9 @@ impl World {
                 self.turned(node, group, to, cause);
             }
             Effect::Advertise { .. } => self.uphold(false, "a native group sends no adverts"),
+            Effect::Contend(..) | Effect::Withdraw(_) => {
+                self.uphold(false, "nobody asks an arbiter where there is none");
+            }
             Effect::Announce(_) | Effect::Hush | Effect::Report(_) => {}
         }
         self.who_answers();

@@ -122,6 +122,8 @@ pub(crate) struct Host {
     pub(crate) paused: bool,
     /// When it was last.
     pub(crate) paused_at: Option<Instant>,
+    /// For which groups it might answer then, one bit each.
+    pub(crate) held_then: u64,
     pub(crate) is_up: bool,
     pub(crate) has_link: bool,
     /// Out of service, as it is stored.
@@ -154,6 +156,7 @@ impl Host {
             frozen: false,
             paused: false,
             paused_at: None,
+            held_then: 0,
             is_up: true,
             has_link: true,
             maintenance: false,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use floatlock::core::lease::{self, BootId, Epoch, Nonce};
 use floatlock::core::{Cause, Effect, Event, Instant, RoleName, Say};
 
+use super::host::Host;
 use super::scenario::{MICRO, MILLI, Mood};
 use super::voice::epoch_text;
 use super::wire::Frame;
@@ -43,8 +44,10 @@ pub(crate) struct Court {
     parted_at: Option<Instant>,
     /// By host: when it asked the LAN last, ...
     looked_at: Vec<Instant>,
-    /// ... and when it did so before it was promoted, if it was on its own vote.
-    claimed: Vec<Option<Instant>>,
+    /// ... and when it did so before it was promoted, if it was on its own vote, after which silence.
+    claimed: Vec<Option<(Instant, Duration)>>,
+    /// By host: when a frame came last, of a run that it knows, whose node says that it holds or is about to.
+    warned: Vec<Instant>,
 }
 
 /// A takeover that is measured.
@@ -72,6 +75,7 @@ impl Court {
             parted_at: None,
             looked_at: vec![Instant::default(); voters],
             claimed: vec![None; voters],
+            warned: vec![Instant::default(); voters],
         }
     }
 }
@@ -81,6 +85,7 @@ impl World {
     pub(crate) fn who_answers(&mut self) {
         for group in 0..self.scenario.groups {
             self.note_partition(group);
+            self.end_excuse(group);
             let now = self.now;
             let answers = |node: &usize| self.hosts[*node].answers(group, now);
             let same = {
@@ -103,7 +108,6 @@ impl World {
             let opens = |node: &usize| self.hosts[*node].opens(group);
             let mut open = (0..self.hosts.len()).filter(opens);
             let (Some(first), Some(second)) = (open.next(), open.next()) else {
-                self.court[group].excused_agents = false;
                 continue;
             };
             let both = [first, second];
@@ -113,6 +117,18 @@ impl World {
                 is_legal,
                 "S1 without gates: at most one agent opens its own",
             );
+        }
+    }
+
+    /// Two that may answer go on to do so when a host that stood still goes on, or its link comes back.
+    fn end_excuse(&mut self, group: usize) {
+        let court = &self.court[group];
+        if court.excused || court.excused_agents {
+            let holds = |host: &&Host| host.is_up && host.may_answer(group, self.now);
+            if self.hosts.iter().filter(holds).count() < 2 {
+                let court = &mut self.court[group];
+                (court.excused, court.excused_agents) = (false, false);
+            }
         }
     }
 
@@ -134,7 +150,6 @@ impl World {
             court.silent_since = now;
         }
         if count <= 1 {
-            court.excused = false;
             return;
         }
         let is_legal = court.excused || self.may_be_two(group, &self.court[group].answering);
@@ -153,23 +168,38 @@ impl World {
         // Two nodes alone do not survive that the LAN is parted; the promotion began a little
         // earlier than the second answer.
         let lately = |at: Instant| self.now.since(at) <= self.scenario.promise;
-        let court = &self.court[group];
-        let is_parted = court.parted_at.is_some_and(lately);
-        let is_unseen = self.is_unseen(group) && self.wire.cut_at.is_some_and(lately);
+        let is_parted = self.court[group].parted_at.is_some_and(lately);
+        let is_unseen = (0..2).any(|node| self.is_unseen(group, node));
         self.scenario.is_pair() && (is_parted || is_unseen)
     }
 
-    /// Heartbeats cut, and the host of the holder paused for a part of its lease just when it was looked
-    /// for: one fault more than two nodes alone survive.
-    fn is_unseen(&self, group: usize) -> bool {
-        let looked = &self.court[group].claimed;
-        let by = |node: usize| {
-            let paused_at = self.hosts[1 - node].paused_at;
-            looked[node].zip(paused_at).is_some_and(|(at, paused)| {
-                paused <= at && self.now.since(paused) <= self.scenario.promise
-            })
-        };
-        by(0) || by(1)
+    /// No word of a holder came to this node for a promise, lost or on the way for longer than that, or
+    /// none of a run that it knows; and
+    /// the host of the holder was paused for a part of its lease just when it was looked for: one fault
+    /// more than two nodes alone survive.
+    fn is_unseen(&self, group: usize, node: usize) -> bool {
+        let court = &self.court[group];
+        let other = &self.hosts[1 - node];
+        let paused_at = other
+            .paused_at
+            .filter(|_| other.held_then >> group & 1 == 1);
+        let claimed = court.claimed[node].zip(paused_at);
+        claimed.is_some_and(|((looked, silence), paused)| {
+            // By its own clock, which may be fast by a hundredth.
+            silence * 101 / 100 >= self.scenario.promise
+                && paused <= looked
+                && self.now.since(paused) <= self.scenario.promise
+        })
+    }
+
+    /// A frame comes to this node that proves itself, or whose run has done so: any other may be a
+    /// recording.
+    pub(crate) fn is_told(&mut self, node: usize, frame: &Frame) {
+        for entry in frame.entries.iter() {
+            if matches!(entry.role, RoleName::Master | RoleName::Candidate) {
+                self.court[entry.group].warned[node] = self.now;
+            }
+        }
     }
 
     /// The time at which a group of a host acts that is told of `at`.
@@ -339,7 +369,9 @@ impl World {
             });
             let court = &mut self.court[group];
             let is_alone = matches!(cause, Cause::Alone { .. });
-            court.claimed[node] = is_alone.then_some(court.looked_at[node]);
+            let looked_at = court.looked_at[node];
+            let silence = looked_at.since(court.warned[node]);
+            court.claimed[node] = is_alone.then_some((looked_at, silence));
             self.promoted(node, group, epoch);
         }
     }

@@ -17,7 +17,7 @@ mod wire;
 pub(crate) mod world;
 
 /// Everything that enough seeds must have seen: a simulator that never gets there checks nothing.
-pub(crate) const ALL: [&str; 34] = [
+pub(crate) const ALL: [&str; 35] = [
     "start",
     "BACKUP",
     "CANDIDATE",
@@ -40,6 +40,7 @@ pub(crate) const ALL: [&str; 34] = [
     "replay",
     "frame replayed",
     "frame unproved",
+    "frame late",
     "statements dropped",
     "look: answered",
     "look: nobody",

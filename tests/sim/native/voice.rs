@@ -177,12 +177,13 @@ impl World {
         }
         let jump = match verdict {
             Verdict::Replayed => return self.saw("frame replayed"),
-            Verdict::Unproved => {
+            Verdict::Late | Verdict::Unproved => {
                 agent.answer = true;
-                return self.saw("frame unproved");
+                return self.hear_late(node, verdict, frame, (at, now));
             }
             Verdict::Fresh(jump) => jump,
         };
+        self.is_told(node, frame);
         self.is_of_now(node, at, frame);
         if let Some(jump) = jump {
             self.saw("doubt");
@@ -202,6 +203,27 @@ impl World {
         }
         for entry in frame.entries.iter() {
             self.pass_on(node, entry, frame, (at, now));
+        }
+    }
+
+    fn hear_late(
+        &mut self,
+        node: usize,
+        verdict: Verdict,
+        frame: &Frame,
+        times: (Instant, Instant),
+    ) {
+        if verdict == Verdict::Unproved {
+            return self.saw("frame unproved");
+        }
+        self.saw("frame late");
+        self.is_told(node, frame);
+        let us = self.hosts[node].agent.as_ref().map(|agent| agent.boot);
+        for entry in frame.entries.iter() {
+            let word = us.and_then(|us| word(us, entry, frame));
+            if let Some(event) = Event::late(entry.role, word) {
+                self.tell(node, entry.group, event, times);
+            }
         }
     }
 

@@ -173,6 +173,8 @@ impl World {
         }
         host.paused = true;
         host.paused_at = Some(now);
+        let held = (0..host.kernel.len()).filter(|group| host.may_answer(*group, now));
+        host.held_then = held.fold(0, |bits, group| bits | 1 << group);
         if stands {
             host.clock.stand(now, true);
         }

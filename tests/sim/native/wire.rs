@@ -69,8 +69,6 @@ pub(crate) struct Wire {
     tape: Vec<Rc<Frame>>,
     /// The last frame under way arrives then.
     pub(crate) last_arrival: Instant,
-    /// When a frame was cut off last.
-    pub(crate) cut_at: Option<Instant>,
 }
 
 /// What the attacker can keep.
@@ -86,7 +84,6 @@ impl Wire {
             parted_until: Instant::default(),
             tape: Vec::new(),
             last_arrival: Instant::default(),
-            cut_at: None,
         }
     }
 
@@ -115,7 +112,6 @@ impl Wire {
         let (plan, way) = (&self.lines[line], &mut self.ways[place]);
         let lost = now < way.loss.1 && dice.chance(way.loss.0);
         if parted || now < way.cut_until || lost {
-            self.cut_at = Some(now);
             return [None; 2];
         }
         let mut at = now + dice.between(plan.delay.0, plan.delay.1);

@@ -155,6 +155,7 @@ impl World {
                 Effect::Open => self.nodes[at].open = true,
                 Effect::Report(report) => self.nodes[at].reports.push(report),
                 Effect::Advertise { .. } => panic!("a native group sends no adverts"),
+                Effect::Contend(..) | Effect::Withdraw(_) => panic!("no arbiter is configured"),
                 Effect::Announce(_) | Effect::Hush | Effect::Disarm => {}
             }
         }
@@ -257,7 +258,7 @@ impl World {
     }
 }
 
-fn settings(me: NodeId, priority: u8, nodes: u64, witnesses: u64) -> Settings {
+pub(super) fn settings(me: NodeId, priority: u8, nodes: u64, witnesses: u64) -> Settings {
     let lease = lease::Settings {
         group: 7,
         me,
@@ -355,6 +356,30 @@ fn acd_a_living_holder_that_answers_is_not_taken_over() {
     assert_eq!(world.role(1), RoleName::Backup);
     let alarms = &world.nodes[0].reports;
     assert!(alarms.contains(&Report::Alarm(Alarm::Unheard)));
+}
+
+#[test]
+fn a_holder_whose_heartbeats_come_late_is_not_silent() {
+    let mut world = World::pair();
+    world.run(Duration::from_secs(4));
+    // Its host stands still, so that nobody answers; what it sent before is still on the way.
+    let node = &mut world.nodes[0];
+    (node.dead, node.cut, node.open) = (true, true, false);
+    for _ in 0..30 {
+        world.run(ms(100));
+        world.step(
+            1,
+            Event::late(RoleName::Master, None).expect("it may answer"),
+        );
+        assert_eq!(world.role(1), RoleName::Backup);
+    }
+    let took = world.until_master(1, ms(1_400));
+    assert!(took > ms(800), "after the last of them: {took:?}");
+    assert_eq!(
+        Event::late(RoleName::Backup, None),
+        None,
+        "or nobody ever stood"
+    );
 }
 
 #[test]

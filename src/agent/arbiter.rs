@@ -1,0 +1,222 @@
+//! The thread that asks a shared disk for its vote, and says what it answers.
+
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::sync::mpsc::Receiver as Inbox;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::time::TimeSpec;
+
+use crate::config::Config;
+use crate::core::Instant;
+use crate::core::disk::Blocked;
+use crate::disk::steward::{Place, Plea, Steward, Word};
+use crate::sys::clock;
+use crate::sys::wake::{self, Wake};
+
+use super::AgentError;
+use super::message::{Command, Entry, Heart, Key, Level, Outbox};
+use super::threads::{ask, spawn};
+use super::voting::Elector;
+
+/// What the heartbeat thread may say at a time; it says the rest later.
+pub(crate) const BOUND: usize = 8192;
+/// How long an agent that ends may take to write that it holds nothing.
+const LAST_WRITE_WITHIN: Duration = Duration::from_millis(1500);
+
+/// A thread that was started.
+pub(super) struct Disk {
+    pub(super) pleas: Outbox<ToDisk>,
+    pub(super) watched: Watched,
+    pub(super) thread: JoinHandle<()>,
+}
+
+/// Starts the thread, where there is a disk to ask.
+pub(super) fn start(
+    config: &Config,
+    host: &str,
+    elector: Option<Elector>,
+    (heart, journal): (&Heart, &Outbox<Entry>),
+) -> Result<Option<Disk>, AgentError> {
+    let cluster = config.cluster.as_ref().zip(elector);
+    let Some((device, (cluster, elector))) = config.fencing.disk_lock.clone().zip(cluster) else {
+        return Ok(None);
+    };
+    let place = Place {
+        // This very program, though another one may stand at its path by now.
+        program: PathBuf::from("/proc/self/exe"),
+        device: device.clone(),
+        cluster: cluster.name.clone(),
+        node: config.node.name.clone(),
+        boot: elector.boot_id(),
+        host: host.to_owned(),
+    };
+    let (waker, wake) = wake::pair().map_err(AgentError::system("opening an eventfd"))?;
+    let (pleas, inbox) = Outbox::new(BOUND, Some(waker));
+    let board = DiskBoard::default();
+    let arbiter = Arbiter {
+        steward: Steward::new(place, clock::now()),
+        device: device.display().to_string(),
+        inbox,
+        wake,
+        heart: heart.clone(),
+        journal: journal.clone(),
+        board: Arc::clone(&board),
+        ends_at: None,
+    };
+    let realtime = config.node.realtime;
+    let thread = spawn("disk", move || ask(arbiter, realtime))?;
+    Ok(Some(Disk {
+        pleas,
+        watched: Watched { device, board },
+        thread,
+    }))
+}
+
+/// To this thread.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ToDisk {
+    /// From a group, or about the peers.
+    Plea(Plea),
+    /// Nothing is held here any more: write that, and end.
+    Stop,
+}
+
+/// What an observer may know of the disk.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct DiskRow {
+    /// Until when this node has its vote.
+    pub(crate) vote: Option<Instant>,
+    /// The last trouble, while it lasts.
+    pub(crate) trouble: Option<String>,
+    /// Why it has no vote that it wants.
+    pub(crate) blocked: Option<String>,
+}
+
+/// Where it is said.
+type DiskBoard = Arc<Mutex<DiskRow>>;
+
+/// Where observers look.
+#[derive(Clone)]
+pub(crate) struct Watched {
+    pub(crate) device: PathBuf,
+    board: DiskBoard,
+}
+
+impl Watched {
+    pub(crate) fn row(&self) -> DiskRow {
+        lock(&self.board).clone()
+    }
+}
+
+fn lock(board: &Mutex<DiskRow>) -> MutexGuard<'_, DiskRow> {
+    board.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub(super) struct Arbiter {
+    steward: Steward,
+    device: String,
+    inbox: Inbox<ToDisk>,
+    wake: Wake,
+    heart: Heart,
+    journal: Outbox<Entry>,
+    board: DiskBoard,
+    ends_at: Option<Instant>,
+}
+
+impl Arbiter {
+    /// Until [`ToDisk::Stop`], and what is still to be written then.
+    pub(super) fn run(mut self) {
+        let mut words = Vec::new();
+        loop {
+            self.wake.clear();
+            self.steward.turn(&mut words);
+            while let Ok(message) = self.inbox.try_recv() {
+                match message {
+                    ToDisk::Plea(plea) => self.steward.hear(clock::now(), plea, &mut words),
+                    ToDisk::Stop => {
+                        let now = clock::now();
+                        self.ends_at = Some(now + LAST_WRITE_WITHIN);
+                        // Nobody here is about to ask.
+                        self.steward.hear(now, Plea::Silence(false), &mut words);
+                    }
+                }
+            }
+            for word in words.drain(..) {
+                self.pass_on(word);
+            }
+            self.show();
+            let is_over = |at: Instant| self.steward.is_at_rest() || at <= clock::now();
+            if self.ends_at.is_some_and(is_over) {
+                return;
+            }
+            self.wait();
+        }
+    }
+
+    fn pass_on(&self, word: Word) {
+        match word {
+            Word::Vote(group, event) => {
+                // It was a key when it was asked.
+                let key = Key::try_from(group).unwrap_or(Key::MAX);
+                self.heart.send(Command::Arbiter(key, event));
+            }
+            Word::Note(note) => {
+                let level = match note.is_good() {
+                    true => Level::Info,
+                    false => Level::Warning,
+                };
+                let trouble = (!note.is_good()).then(|| note.to_string());
+                self.board().trouble = trouble;
+                let text = format!("disk lock {}: {note}", self.device);
+                self.journal.offer(Entry::Note(level, text));
+            }
+        }
+    }
+
+    fn board(&self) -> MutexGuard<'_, DiskRow> {
+        lock(&self.board)
+    }
+
+    fn show(&self) {
+        let blocked = self.steward.blocked().map(|why| self.why(why));
+        let vote = self.steward.vote();
+        let mut board = self.board();
+        (board.vote, board.blocked) = (vote, blocked);
+    }
+
+    fn why(&self, blocked: Blocked) -> String {
+        let member = |slot| self.steward.member(slot).unwrap_or("?").to_owned();
+        match blocked {
+            Blocked::Held(slot) => format!("{} holds it", member(slot)),
+            Blocked::Torn(slot) => format!(
+                "the slot of {} cannot be read, so that it may hold it",
+                member(slot)
+            ),
+            Blocked::Outbid(slot) => format!("{} was quicker", member(slot)),
+            Blocked::Stuck(_) => "a read or write of it has not come back".to_owned(),
+            Blocked::Failed => "the last read or write of it failed".to_owned(),
+            Blocked::Lying => "it does not show what was written to it".to_owned(),
+        }
+    }
+
+    /// For a plea, an answer of the clerk, or the next thing to do.
+    fn wait(&self) {
+        let next = self.steward.deadline();
+        let next = self.ends_at.map_or(next, |end| next.min(end));
+        let wait = next.since(clock::now()).min(Duration::from_secs(3600));
+        let clerk = self.steward.descriptor();
+        let fds = std::iter::once(self.wake.as_fd()).chain(clerk);
+        let mut fds: Vec<PollFd<'_>> = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
+        match ppoll(&mut fds, Some(TimeSpec::from(wait)), None) {
+            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+            Err(error) => {
+                eprintln!("floatlock: the disk thread cannot wait: {error}");
+                std::process::abort();
+            }
+        }
+    }
+}

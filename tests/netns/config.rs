@@ -61,6 +61,13 @@ impl Config {
         self
     }
 
+    /// Lines under `[fencing]`.
+    #[allow(dead_code, reason = "not by all who share this file")]
+    pub(crate) fn fencing(mut self, lines: &str) -> Self {
+        let _ = write!(self.heartbeat, "\n[fencing]\n{lines}");
+        self
+    }
+
     pub(crate) fn text(&self) -> String {
         let Self {
             node,

@@ -11,7 +11,7 @@ use crate::agent::{Agent, floatlock};
 use crate::config::{Config, Group};
 use crate::site::{SOON, Site, answers, await_address, falls_silent, has};
 
-const VIP: &str = "10.77.0.100";
+pub(crate) const VIP: &str = "10.77.0.100";
 const VIP6: &str = "fd77::100";
 /// Three intervals of 100 ms less what `check` says.
 const LEASE: Duration = Duration::from_millis(273);
@@ -23,7 +23,7 @@ fn both(priority: u8) -> Group {
     Group::web(priority).addresses(&["10.77.0.100/24", "fd77::100/64"])
 }
 
-fn staying(priority: u8) -> Group {
+pub(crate) fn staying(priority: u8) -> Group {
     both(priority).key("preempt", "false")
 }
 
@@ -34,7 +34,7 @@ fn fenced(node: &str, group: Group, gate: &str) -> Config {
     ))
 }
 
-fn pair(site: &Site, group: impl Fn(u8) -> Group, gate: &str) -> [Agent; 2] {
+pub(crate) fn pair(site: &Site, group: impl Fn(u8) -> Group, gate: &str) -> [Agent; 2] {
     site.pair_of(|node, priority| fenced(node, group(priority), gate))
 }
 
@@ -62,11 +62,11 @@ of_every_level! {
 }
 
 /// Asks each host by its MAC, whoever is said to have the address.
-fn ask_everybody(site: &Site, hosts: [&Host; 2]) -> Watch {
+pub(crate) fn ask_everybody(site: &Site, hosts: [&Host; 2]) -> Watch {
     site.watch_all(&[VIP, VIP6], &hosts)
 }
 
-fn demand_no_two_answers(seen: &Observation) {
+pub(crate) fn demand_no_two_answers(seen: &Observation) {
     for address in [VIP, VIP6] {
         let both = seen.overlap(address.parse().unwrap());
         assert_eq!(both, Duration::ZERO, "two hosts answered for {address}");

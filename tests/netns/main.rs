@@ -22,6 +22,7 @@ mod native_keys;
 mod native_service;
 mod recordings;
 mod reloads;
+mod renewal;
 mod returns;
 mod site;
 mod stops;

@@ -21,6 +21,9 @@ mod agent;
 #[path = "../netns/config.rs"]
 #[allow(dead_code)]
 mod config;
+#[path = "../interop/pulse.rs"]
+#[allow(dead_code)]
+mod pulse;
 #[path = "../interop/report.rs"]
 #[allow(dead_code)]
 mod report;

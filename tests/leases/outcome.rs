@@ -22,6 +22,8 @@ pub(crate) struct Deed {
     pub(crate) silent_from: Option<Instant>,
     /// Who takes over, if anybody must.
     pub(crate) to: Option<&'static str>,
+    /// A processor stood still for so long, with whatever ran there: what an agent did then shows nothing.
+    pub(crate) stopped: Option<Duration>,
 }
 
 impl Deed {
@@ -31,6 +33,7 @@ impl Deed {
             at,
             silent_from: None,
             to: Some("lb-b"),
+            stopped: None,
         }
     }
 
@@ -67,7 +70,7 @@ pub(crate) struct Outcome {
     pub(crate) first: Option<f64>,
     /// The longest that nobody answered for an address, in ms.
     pub(crate) gap: f64,
-    /// How late the asker was, if that spoils the run.
+    /// How late the asker was, or how long a processor stood still, if that spoils the run.
     pub(crate) late: Option<Duration>,
 }
 
@@ -106,7 +109,9 @@ impl Outcome {
             gap: gaps
                 .map(|gap| millis(gap.from, gap.until))
                 .fold(0.0, f64::max),
-            late: (late > LATE || seen.missed > 0).then_some(late),
+            late: (late > LATE || seen.missed > 0)
+                .then_some(late)
+                .or(deed.stopped),
         }
     }
 

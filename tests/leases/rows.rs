@@ -126,8 +126,7 @@ fn two_hosts_on_a_busy_machine() {
             let long = if series::wanted().is_some() { 60 } else { 5 };
             clock::pause(Duration::from_secs(long));
             drop(hogs);
-            stage.demand_nothing_changed();
-            Deed::nothing(at)
+            stage.nothing_changed(at)
         })
     }
     .demand();
@@ -155,8 +154,7 @@ fn one_path_of_two_that_is_cut() {
             inside.cut_silently(stage.a()).unwrap();
             stage.shows_second_path(["silent", "silent"]);
             stage.wait();
-            stage.demand_nothing_changed();
-            Deed::nothing(at)
+            stage.nothing_changed(at)
         })
     }
     .demand();
@@ -176,8 +174,7 @@ fn one_path_of_two_that_carries_one_way() {
                 "one way: it hears us, we do not hear it",
             ]);
             stage.wait();
-            stage.demand_nothing_changed();
-            Deed::nothing(at)
+            stage.nothing_changed(at)
         })
     }
     .demand();
@@ -195,8 +192,7 @@ fn all_paths_that_are_cut_while_the_hosts_are_reached() {
             mute(stage, 0, 1);
             mute(stage, 1, 0);
             stage.wait();
-            stage.demand_nothing_changed();
-            Deed::nothing(at)
+            stage.nothing_changed(at)
         },
     )
     .demand();
@@ -209,8 +205,7 @@ fn a_holder_that_is_not_heard() {
         let at = clock::now();
         mute(stage, 0, 1);
         stage.wait();
-        stage.demand_nothing_changed();
-        Deed::nothing(at)
+        stage.nothing_changed(at)
     })
     .demand();
 }
@@ -222,8 +217,7 @@ fn a_standby_that_is_not_heard() {
         let at = clock::now();
         mute(stage, 1, 0);
         stage.wait();
-        stage.demand_nothing_changed();
-        Deed::nothing(at)
+        stage.nothing_changed(at)
     })
     .demand();
 }
@@ -340,8 +334,7 @@ fn two_nodes_that_hear_a_witness_but_not_each_other() {
                 mute(stage, 0, 1);
                 mute(stage, 1, 0);
                 stage.wait();
-                stage.demand_nothing_changed();
-                Deed::nothing(at)
+                stage.nothing_changed(at)
             },
         )
     }
@@ -357,8 +350,7 @@ fn a_witness_that_loses_its_power() {
             let at = clock::now();
             stage.site.hosts[2].power_off().unwrap();
             stage.wait();
-            stage.demand_nothing_changed();
-            Deed::nothing(at)
+            stage.nothing_changed(at)
         })
     }
     .demand();
@@ -403,8 +395,7 @@ fn two_nodes_that_reach_a_disk_but_do_not_hear_each_other() {
         mute(stage, 1, 0);
         stage.has_disk(0);
         clock::pause(DISK_LEASE * 2);
-        stage.demand_nothing_changed();
-        Deed::nothing(at)
+        stage.nothing_changed(at)
     })
     .demand();
 }

@@ -20,6 +20,8 @@ use serde_json::Value;
 
 use crate::agent::{FILE, PROGRAM, floatlock};
 use crate::config::{Config, Group};
+use crate::outcome::Deed;
+use crate::pulse;
 use crate::report::{HELD_UP, Report};
 use crate::site::{NODES, SOON, Site, adverts, answers};
 
@@ -136,6 +138,7 @@ impl Drop for Area {
 impl Stage {
     /// Nothing runs yet.
     pub(crate) fn new(beat: Beat, cast: Cast) -> Self {
+        pulse::start();
         let third = matches!(cast, Cast::Three | Cast::Witness);
         let site = Site::of(if third { 3 } else { 2 });
         let hosts = site.hosts.iter();
@@ -203,8 +206,9 @@ impl Stage {
         }
     }
 
-    /// Demands that `lb-a` became MASTER once, and nobody else did.
-    pub(crate) fn demand_nothing_changed(&self) {
+    /// What a row has done that changes nothing: `lb-a` became MASTER once, and nobody else did. Unless a
+    /// processor has stood still for half a lease since the row began, and any agent with it.
+    pub(crate) fn nothing_changed(&self, at: Instant) -> Deed {
         let masters = |program: &Process| {
             let lines = program.lines();
             lines
@@ -214,7 +218,18 @@ impl Stage {
         };
         let promoted: Vec<usize> = self.programs.borrow().iter().map(masters).collect();
         let total: usize = promoted.iter().sum();
-        assert_eq!((promoted[0], total), (1, 1), "{}", self.logs());
+        let is_as_before = (promoted[0], total) == (1, 1);
+        let stop = pulse::longest_stop_since(at);
+        let lease = self.beat.lease().expect("it ends");
+        assert!(
+            is_as_before || stop >= lease / 2,
+            "promoted {promoted:?}, no processor stood still for more than {stop:?}: {}",
+            self.logs()
+        );
+        Deed {
+            stopped: (!is_as_before).then_some(stop),
+            ..Deed::nothing(at)
+        }
     }
 
     /// Waits until `floatlock status --json` of both nodes says this of the second path to the other

@@ -194,6 +194,27 @@ mutant "a candidate asks again though others may have granted" $lease/answers.rs
     'let is_needed = self.settings.voters.pair();' 'let is_needed = true;'
 mutant "a voter in quarantine raises the epoch of others" $lease/voter.rs \
     'Refusal::Quarantine => self.epochs.floor.min(request.epoch),' 'Refusal::Quarantine => self.epochs.floor,'
+mutant "going on alone without the reference" src/core/lease/candidate.rs \
+    '&& is_proven;' \
+    ';'
+mutant "the own vote outlasts the reference" src/core/lease/answers.rs \
+    '(until.min(proven_until), epoch)' \
+    '(until, epoch)'
+mutant "the reference counts from the answer" src/core/lease/mod.rs \
+    'asked_at.min(self.now) + self.settings.lease' \
+    'asked_at.max(self.now) + self.settings.lease'
+mutant "a look is enough without the reference" src/core/lease/answers.rs \
+    '!silent || !proven' \
+    '!silent'
+mutant "solo for ever" src/core/lease/proof.rs \
+    'self.solo &= !self.has_company || is_alone;' \
+    'let _ = is_alone;'
+mutant "yielding at a word of before the loss" src/core/group/reference.rs \
+    'native.best_fit(since.max(now - native.patience()))' \
+    'native.best_fit(now - native.patience())'
+mutant "standing without the reference" src/core/group/native.rs \
+    ' && self.is_fit()' \
+    ''
 mutant "going on alone without silence" $lease/answers.rs \
     'let silent = self.silent_at <= self.now;' 'let silent = true;'
 mutant "a candidate that gives way frees nothing" $lease/candidate.rs \

@@ -244,6 +244,7 @@ impl Heartbeat {
             Command::Persisted(key, epoch) => (key, Event::Vote(lease::Event::Persisted(epoch))),
             Command::Looked(key, ticket, answered) => (key, Event::Looked(ticket, answered)),
             Command::Probed(key, ticket) => (key, Event::Probed(ticket)),
+            Command::Proven(keys, asked_at) => return self.prove(&keys, asked_at),
             Command::HandOver(key, to, force, answer) => {
                 return self.hand_over(key, to, force, &answer);
             }
@@ -261,6 +262,17 @@ impl Heartbeat {
         };
         if let Some(slot) = self.slots.iter_mut().find(|slot| slot.key == key) {
             slot.step(clock::now(), event, &mut self.out);
+        }
+    }
+
+    fn prove(&mut self, keys: &[Key], asked_at: Instant) {
+        let now = clock::now();
+        for slot in self
+            .slots
+            .iter_mut()
+            .filter(|slot| keys.contains(&slot.key))
+        {
+            slot.step(now, Event::Proven(asked_at), &mut self.out);
         }
     }
 

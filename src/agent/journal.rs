@@ -56,7 +56,7 @@ fn write_report(group: &str, report: Report) {
     match report {
         Report::Role { from, to, cause } => write_role(group, from, to, cause),
         Report::Alarm(alarm @ Alarm::Retry(_)) => error!(group, "{group}: {alarm}"),
-        Report::Alarm(alarm @ Alarm::Heard) => info!(group, "{group}: {alarm}"),
+        Report::Alarm(alarm @ (Alarm::Heard | Alarm::Reached)) => info!(group, "{group}: {alarm}"),
         Report::Alarm(alarm) => warn!(group, "{group}: {alarm}"),
     }
 }
@@ -69,6 +69,8 @@ fn write_role(group: &str, from: RoleName, to: RoleName, cause: Cause) {
             | Cause::NotHeard { .. }
             | Cause::Away(_)
             | Cause::Unvoted
+            | Cause::Unproven
+            | Cause::Unreached { .. }
             | Cause::Outvoted
             | Cause::Answered
             | Cause::Lapsed

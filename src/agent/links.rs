@@ -3,8 +3,11 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
 use crate::config::Family;
 use crate::net::addresses::OURS;
+use crate::net::reference::Source;
 use crate::net::rtnl::{AddressState, LinkState, Rtnl};
 
 /// Receive buffers hold no more, whatever an interface takes.
@@ -79,6 +82,53 @@ impl Links {
         let usable = of_interface.filter(|state| !state.in_doubt());
         usable.filter(fits).map(|state| state.address).next()
     }
+}
+
+impl Links {
+    /// Whether this host has the address.
+    pub(crate) fn has(&self, address: IpAddr) -> bool {
+        self.addresses.iter().any(|state| state.address == address)
+    }
+
+    /// Where a target may be asked from on this interface: addresses that do not move, first those in whose
+    /// network the target is.
+    pub(crate) fn sources(
+        &self,
+        interface: &str,
+        target: IpAddr,
+        is_floating: &dyn Fn(IpAddr) -> bool,
+    ) -> Vec<Source> {
+        let Some(index) = self.index(interface) else {
+            return Vec::new();
+        };
+        let fits = |state: &&AddressState| {
+            state.index == index
+                && Family::of(state.address) == Family::of(target)
+                && state.protocol != Some(OURS)
+                && !is_floating(state.address)
+                && !state.in_doubt()
+                // What means something on this link only has no router behind it, and the other way round.
+                && (Family::of(target) == Family::V4 || !is_link_local(target) || is_link_local(state.address))
+        };
+        let source = |state: &AddressState| Source {
+            address: state.address,
+            on_link: is_link_local(target) || is_in_network(state, target),
+        };
+        let mut sources: Vec<Source> = self.addresses.iter().filter(fits).map(source).collect();
+        let rank = |source: &Source| {
+            (
+                !source.on_link,
+                is_link_local(source.address) != is_link_local(target),
+            )
+        };
+        sources.sort_by_key(rank);
+        sources
+    }
+}
+
+fn is_in_network(state: &AddressState, target: IpAddr) -> bool {
+    let network = IpNet::new(state.address, state.prefix_len);
+    network.is_ok_and(|network| network.contains(&target))
 }
 
 fn is_link_local(address: IpAddr) -> bool {

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
 use crate::config::Announce;
 use crate::core::lease::{self, Epoch, NodeId};
-use crate::core::{Cause, Immovable, Outcome, Report, Term};
+use crate::core::{Cause, Immovable, Instant, Outcome, Report, Term};
 use crate::net::addresses::Placed;
 use crate::sys::wake::Waker;
 
@@ -33,6 +33,8 @@ pub(crate) enum Command {
     Persisted(Key, Epoch),
     /// What the arbiter says to a ticket of the group.
     Arbiter(Key, lease::Event),
+    /// The reference has answered what was sent then, as seen by the interface of these groups.
+    Proven(Arc<[Key]>, Instant),
     /// Move the addresses to this node, or to whoever is ready; by force, whether or not one is.
     HandOver(Key, Option<NodeId>, bool, SyncSender<Result<(), Immovable>>),
     /// Could this node be taken out of service?

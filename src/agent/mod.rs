@@ -33,6 +33,7 @@ mod peers;
 mod plan;
 mod prepare;
 mod recorder;
+mod reference;
 mod rig;
 mod service;
 mod slot;
@@ -267,6 +268,7 @@ impl Agent {
         if let Some(disk) = &disk {
             heartbeat.plead_to(disk.pleas.clone());
         }
+        let reference = reference::start(&config, (&heart, &journal))?;
         let mut record_thread = None;
         if let Some(path) = start.record {
             let (record, thread) = record(path, &journal)?;
@@ -287,7 +289,7 @@ impl Agent {
             config.clone(),
             (rtnl, gate.gate),
             (elector, store.clone()),
-            heart.clone(),
+            (heart.clone(), reference.clone()),
             journal.clone(),
         )?);
         let doing = format!("binding {}", runtime_dir.join(SOCKET).display());
@@ -309,6 +311,7 @@ impl Agent {
             service: Mutex::default(),
             one_way: Mutex::default(),
             disk: disk.as_ref().map(|disk| disk.watched.clone()),
+            reference,
             jobs: jobs.clone(),
             journal: journal.clone(),
             watcher: watch_wake.0.clone(),
@@ -470,6 +473,10 @@ fn mode(config: &Config) -> Option<String> {
              at most one MASTER"
         }
         true => "a majority of them elects, so that there is at most one MASTER",
+        false if config.fencing.reference.is_some() => {
+            "two nodes vote, and one of them goes on alone while the other is silent and the reference \
+             answers"
+        }
         false => "two nodes vote, and one of them goes on alone while the other is silent",
     };
     let lease = Length(native.interval.saturating_mul(native.misses));

@@ -21,6 +21,7 @@ use super::board::{Board, GroupRow, LastHeard, LineRow, Rows};
 use super::message::{Entry, Heart, Job, Key, Level, Outbox};
 use super::operator::{left_ms, unix_now};
 use super::peers::{OneWay, cluster_status};
+use super::reference;
 use super::rig::Rig;
 use super::store::Store;
 use super::voting::Elector;
@@ -40,6 +41,7 @@ pub(crate) struct Observer {
     pub(crate) one_way: Mutex<OneWay>,
     /// The disk lock, where there is one.
     pub(crate) disk: Option<Watched>,
+    pub(crate) reference: Option<reference::Watched>,
     pub(crate) jobs: Outbox<Job>,
     pub(crate) journal: Outbox<Entry>,
     /// Rung after a reload, which may name other interfaces to watch.
@@ -125,6 +127,7 @@ impl Observer {
         let (rows, now) = (self.board.read(&self.heart.waker()), clock::now());
         let config = self.rig.config();
         let groups = self.rig.groups();
+        let arbiters = (self.disk.as_ref(), self.reference.as_ref());
         let known = groups.iter().filter_map(|(key, group)| {
             let row = rows.groups.iter().find(|row| row.key == *key)?;
             Some(group_status(*key, group, row, &rows, now))
@@ -138,7 +141,7 @@ impl Observer {
             gate: self.gate.clone(),
             heartbeat: self.heartbeat(),
             maintenance: self.maintenance(),
-            cluster: cluster_status(&self.rig.config(), &rows, self.disk.as_ref(), now),
+            cluster: cluster_status(&self.rig.config(), &rows, arbiters, now),
             groups: known.collect(),
         }
     }

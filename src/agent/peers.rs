@@ -2,22 +2,25 @@
 //! the status.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use crate::config::{Config, Family, summary};
 use crate::control::cluster::{
-    ClusterStatus, DiskLockStatus, PeerStatus, WayState, WayStatus, WireStatus,
+    ClusterStatus, DiskLockStatus, PeerStatus, TargetStatus, WayState, WayStatus, WireStatus,
 };
 use crate::core::Instant;
+use crate::net::reference::By;
 
 use super::arbiter::Watched;
 use super::board::{PeerRow, Rows, WireRow};
 use super::message::{Entry, Level, Outbox};
 use super::observe::{family_word, millis};
+use super::reference::{self, TargetRow};
 
 pub(super) fn cluster_status(
     config: &Config,
     rows: &Rows,
-    disk: Option<&Watched>,
+    (disk, reference): (Option<&Watched>, Option<&reference::Watched>),
     now: Instant,
 ) -> Option<ClusterStatus> {
     let cluster = config
@@ -32,7 +35,32 @@ pub(super) fn cluster_status(
         peers: peers(&rows.peers, now),
         paths: rows.wires.iter().map(wire_status).collect(),
         disk_lock: disk.map(|disk| disk_status(disk, now)),
+        reference: reference
+            .iter()
+            .flat_map(|reference| {
+                reference
+                    .board
+                    .rows()
+                    .into_iter()
+                    .map(|row| (row, reference.lease))
+            })
+            .map(|(row, lease)| target_status(row, lease, now))
+            .collect(),
     })
+}
+
+fn target_status(row: TargetRow, lease: Duration, now: Instant) -> TargetStatus {
+    TargetStatus {
+        target: row.target,
+        interface: row.interface.to_string(),
+        answered_ms: row.proven.map(|(at, _)| millis(now.since(at))),
+        by: row.proven.map(|(_, by)| match by {
+            By::Echo => "echo".to_owned(),
+            By::Neighbour => "neighbour".to_owned(),
+        }),
+        answers: row.proven.is_some_and(|(at, _)| now.since(at) < lease),
+        trouble: row.trouble,
+    }
 }
 
 fn disk_status(disk: &Watched, now: Instant) -> DiskLockStatus {

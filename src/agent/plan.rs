@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::config::{Config, Family, GroupConfig, PathConfig, digest};
 use crate::core::election::OWNER;
 use crate::core::lease::Boot;
-use crate::core::{Facts, Instant, Settings, Voting};
+use crate::core::{Facts, Instant, Reference, Settings, Voting};
 use crate::gate::Shutter;
 use crate::net::addresses::Placed;
 use crate::net::heartbeat::{OpenError, Receiver, Sender, Step};
@@ -120,6 +120,9 @@ pub(crate) fn plan(
             .cluster
             .as_ref()
             .is_some_and(|cluster| cluster.nodes.len() == 2),
+        reference: config.fencing.reference.as_ref().map(|it| Reference {
+            solo_after: it.solo_after,
+        }),
         senders: Vec::new(),
         sender_of: HashMap::new(),
         ears: BTreeMap::new(),
@@ -165,6 +168,7 @@ struct Planner<'a> {
     /// Sorted.
     floating: Vec<IpAddr>,
     pair: bool,
+    reference: Option<Reference>,
     senders: Vec<Sender>,
     sender_of: HashMap<(u32, IpAddr, bool), usize>,
     ears: BTreeMap<(u32, Family), WantedEar>,
@@ -207,6 +211,7 @@ impl Planner<'_> {
             settings: Settings {
                 lease: config.lease().filter(|_| wanted.shutter.is_some()),
                 native: wanted.native.map(|(voting, _)| voting),
+                reference: self.reference.filter(|_| config.is_native()),
                 shuts_at_once: wanted.shutter.as_ref().is_some_and(Shutter::shuts_at_once),
                 ..settings(config, self.pair)
             },
@@ -479,6 +484,7 @@ fn settings(config: &GroupConfig, pair: bool) -> Settings {
         lease: None,
         native: None,
         shuts_at_once: false,
+        reference: None,
     }
 }
 

@@ -20,6 +20,7 @@ use super::board::Holding;
 use super::links::Links;
 use super::message::{Addresses, Command, Entry, Heart, Key, Level, Outbox};
 use super::plan::{Demand, Plan, Wanted, plan};
+use super::reference::{self, Aims, Watched};
 use super::store::Store;
 use super::voting::Elector;
 use super::warden;
@@ -29,6 +30,8 @@ pub(crate) struct Rig {
     pub(crate) file: PathBuf,
     hostname: String,
     heart: Heart,
+    /// Who asks the reference, where there is one.
+    reference: Option<Watched>,
     journal: Outbox<Entry>,
     /// Held from before the file is read: of two reloads the later file wins. Apart from the
     /// state, which nobody may wait for because a file system hangs.
@@ -115,7 +118,7 @@ impl Rig {
         config: Config,
         (rtnl, gate): (Rtnl, Option<Arc<Gate>>),
         (elector, store): (Option<Elector>, Store),
-        heart: Heart,
+        (heart, reference): (Heart, Option<Watched>),
         journal: Outbox<Entry>,
     ) -> Result<Self, RigError> {
         let config = Arc::new(config);
@@ -132,18 +135,20 @@ impl Rig {
         demand_interfaces(&config, &links)?;
         let (plan, next) = state.draft(&config, &links, Demand::Every)?;
         let routes = Mutex::new(Arc::new(routes(&config, &next)));
+        let aims = state.aims(&config, &links, &next);
         state.adopt(config, next);
         let rig = Self {
             file,
             hostname,
             heart,
+            reference,
             journal,
             reloading: Mutex::default(),
             state: Mutex::new(state),
             routes,
             told: Mutex::default(),
         };
-        rig.send(plan);
+        rig.send(plan, aims);
         Ok(rig)
     }
 
@@ -163,8 +168,9 @@ impl Rig {
         let (plan, next) = state.draft(&config, &links, Demand::Every)?;
         let mut summary = state.compare(&config);
         summary.warnings = loaded.warnings.render(Paint::Plain);
+        let aims = state.aims(&config, &links, &next);
         self.adopt(&mut state, config, next);
-        self.send(plan);
+        self.send(plan, aims);
         Ok(summary)
     }
 
@@ -174,8 +180,9 @@ impl Rig {
         let config = Arc::clone(&state.config);
         let links = Links::read(&mut state.rtnl)?;
         let (plan, next) = state.draft(&config, &links, Demand::Possible)?;
+        let aims = state.aims(&config, &links, &next);
         self.adopt(&mut state, config, next);
-        self.send(plan);
+        self.send(plan, aims);
         Ok(())
     }
 
@@ -209,7 +216,7 @@ impl Rig {
         state.adopt(config, next);
     }
 
-    fn send(&self, plan: Plan) {
+    fn send(&self, plan: Plan, aims: Aims) {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         for note in plan.notes.iter().filter(|note| !told.contains(note)) {
             self.journal
@@ -217,6 +224,9 @@ impl Rig {
         }
         told.clone_from(&plan.notes);
         self.heart.send(Command::Rewire(Box::new(plan)));
+        if let Some(reference) = &self.reference {
+            reference.aims.send(aims);
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -257,6 +267,10 @@ impl State {
         }
         let identity = voted.map(|(elector, native)| elector.identity(config, native));
         Ok((plan(config, wanted, identity, links, demand)?, next))
+    }
+
+    fn aims(&self, config: &Config, links: &Links, groups: &HashMap<String, Known>) -> Aims {
+        reference::aims(config, links, |name| Some(groups.get(name)?.key))
     }
 
     /// What ends the right of a group to answer, where something does.
@@ -342,6 +356,10 @@ impl State {
             (
                 "fencing.disk-lock",
                 self.config.fencing.disk_lock != config.fencing.disk_lock,
+            ),
+            (
+                "fencing.reference (whether there is one)",
+                self.config.fencing.reference.is_some() != config.fencing.reference.is_some(),
             ),
             (
                 "heartbeat.protocol",

@@ -13,6 +13,7 @@ use super::heartbeat::Heartbeat;
 use super::look::Looker;
 use super::message::{Entry, Job, Level, Outbox};
 use super::recorder::{self, Item, Recorder};
+use super::reference::Prober;
 use crate::gate::Writer;
 use crate::sys::{clock, realtime};
 
@@ -53,6 +54,15 @@ pub(super) fn ask(arbiter: Arbiter, realtime: bool) {
         let _ = realtime::schedule_fifo(PRIORITY - 1);
     }
     arbiter.run();
+}
+
+/// Late questions are no harm, and late answers are worth less.
+pub(super) fn ask_reference(prober: Prober, realtime: bool) {
+    if realtime {
+        // Not permitted: the heartbeat says so.
+        let _ = realtime::schedule_fifo(PRIORITY - 1);
+    }
+    prober.run();
 }
 
 pub(super) fn beat(heartbeat: Heartbeat, realtime: bool, board: &Board, journal: &Outbox<Entry>) {

@@ -22,6 +22,7 @@ pub(crate) struct Elector {
     names: &'static [&'static str],
     /// The longest lease that the start before may have granted.
     longest: Duration,
+    reference: bool,
 }
 
 impl Elector {
@@ -60,6 +61,7 @@ impl Elector {
             },
             names: Vec::leak(names),
             longest: Duration::from_nanos(state.lease_ns),
+            reference: config.fencing.reference.is_some(),
         }))
     }
 
@@ -83,6 +85,7 @@ impl Elector {
                 lease: native.interval.saturating_mul(native.misses),
                 interval: native.interval,
                 granularity: lease::GRANULARITY,
+                reference: self.reference,
             },
             names: self.names,
         }
@@ -137,6 +140,7 @@ mod tests {
             },
             names: &["lb-a", "lb-b"],
             longest: Duration::ZERO,
+            reference: false,
         };
         let first = elector.boot(&State::default(), "web");
         let again = elector.boot(&State::default(), "web");

@@ -44,7 +44,11 @@ pub fn voters(config: &Config) -> Digest {
         [voter.name, kind]
     });
     let disk = config.fencing.disk_lock.as_ref().map(|_| ["", "disk"]);
-    Digest::of("voters", parts.chain(disk.into_iter().flatten()))
+    // A weak voter, but whoever does not ask it goes on where the others fall silent.
+    let reference = config.fencing.reference.as_ref();
+    let reference = reference.map(|_| ["", "reference"]);
+    let others = disk.into_iter().chain(reference).flatten();
+    Digest::of("voters", parts.chain(others))
 }
 
 fn timing(native: &Native) -> [String; 2] {

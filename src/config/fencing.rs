@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::problem::{Checked, Problem, Problems, Span};
 use super::reader::{At, Section};
+use super::reference;
 use super::suggest;
 use super::types::{Fencing, GateChoice};
 use super::wording::quoted;
@@ -23,7 +24,8 @@ pub(super) fn read(
     let gate = gate(section, out);
     let mode = mode(section, out);
     let disk_lock = disk_lock(section, voting, out);
-    let (gate, disk_lock) = (gate?, disk_lock?);
+    let reference = reference::read(section, voting, out);
+    let (gate, disk_lock, reference) = (gate?, disk_lock?, reference?);
     if let (Some(span), None) = (mode?, &disk_lock) {
         let message = "`disk-lock-mode` means nothing without `disk-lock`";
         return Err(out.error(span, message.to_owned()));
@@ -32,7 +34,11 @@ pub(super) fn read(
         let message = "a disk lock without a gate: the vote would end, and the addresses answer on";
         return Err(out.error(section.at.clone(), message.to_owned()));
     }
-    Ok(Fencing { gate, disk_lock })
+    Ok(Fencing {
+        gate,
+        disk_lock,
+        reference,
+    })
 }
 
 /// Where it is said.

@@ -14,6 +14,7 @@ use super::native::{self, Around};
 use super::paths;
 use super::problem::{Checked, Problem, Problems, Reported};
 use super::reader::Section;
+use super::reference;
 use super::types::{Config, GroupConfig, Native};
 
 /// The most groups of one file.
@@ -57,6 +58,10 @@ pub(super) fn read(root: &DeTable<'_>, source: &Source<'_>, out: &mut Problems) 
                        grant nothing";
         let at = root.section("fencing", out).at;
         return Err(out.error(at, message.to_owned()));
+    }
+    if let Some(reference) = &fencing.reference {
+        let at = root.section("fencing", out).at;
+        reference::check_groups(reference, &groups, &at, out)?;
     }
     let key_files = key_files?;
     Ok(Config {

@@ -30,6 +30,7 @@ mod native;
 mod paths;
 mod problem;
 mod reader;
+mod reference;
 mod render;
 mod spread;
 mod suggest;
@@ -48,5 +49,5 @@ pub use problem::{Also, Problem, Problems, Related, Row, Severity, Span};
 pub use render::Paint;
 pub use types::{
     Announce, Checksum, Cluster, Config, Family, Fencing, GateChoice, GroupConfig, Keys, Native,
-    Node, PathConfig, Protocol, Version, VirtualAddress, Voter, VoterKind,
+    Node, PathConfig, Protocol, Reference, Version, VirtualAddress, Voter, VoterKind,
 };

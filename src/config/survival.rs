@@ -42,23 +42,37 @@ fn of_native(config: &Config, lines: usize) -> String {
     if nodes == 1 {
         return "the loss of the only node leaves no MASTER".to_owned();
     }
+    if !is_exclusive(config) && config.fencing.reference.is_some() {
+        return "a cut between the two nodes while both still reach the reference leaves a MASTER on each \
+                side; the loss of one node and of the reference leaves none (whoever is cut off from both \
+                falls silent)"
+            .to_owned();
+    }
     if !is_exclusive(config) {
         let what = partition(lines);
         return format!(
             "{what} leaves a MASTER on each side (two nodes without a witness are not exclusive)"
         );
     }
+    // Who takes over must reach it, too.
+    let reference = match config.fencing.reference {
+        Some(_) => {
+            "; nor does a node take over that does not reach the reference, while no other one lives"
+        }
+        None => "",
+    };
     if config.fencing.disk_lock.is_some() {
         return "the loss of two of three (the nodes and the disk), or a node that is cut off from the \
                 other one and from the disk, leaves no MASTER there (never two: whoever has neither \
                 falls silent)"
-            .to_owned();
+            .to_owned()
+            + reference;
     }
     // What is left is less than a majority.
     let lost = voters - voters / 2;
     format!(
         "the loss of {lost} of the {voters} voters, or a partition that leaves no side a majority, \
-         leaves no MASTER (never two: whoever is without a majority falls silent)"
+         leaves no MASTER (never two: whoever is without a majority falls silent){reference}"
     )
 }
 

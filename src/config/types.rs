@@ -170,6 +170,19 @@ pub struct Fencing {
     pub gate: GateChoice,
     /// The shared device that has the third vote of two nodes.
     pub disk_lock: Option<PathBuf>,
+    /// What in the network must answer this node.
+    pub reference: Option<Reference>,
+}
+
+/// What in the network must answer a node that is to hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reference {
+    /// In the order of the file.
+    pub targets: Vec<IpAddr>,
+    /// How many of them.
+    pub need: usize,
+    /// How long a node that has heard nobody waits before it stands all the same; none: for ever.
+    pub solo_after: Option<Duration>,
 }
 
 /// Which gate is asked for.

@@ -25,6 +25,26 @@ pub struct ClusterStatus {
     /// The shared disk that has a vote, if there is one.
     #[serde(default)]
     pub disk_lock: Option<DiskLockStatus>,
+    /// What in the network must answer this node, on each service interface.
+    #[serde(default)]
+    pub reference: Vec<TargetStatus>,
+}
+
+/// One target of the reference.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TargetStatus {
+    /// Who is asked.
+    pub target: IpAddr,
+    /// By which service interface.
+    pub interface: String,
+    /// How long ago the last question was sent that it has answered, in milliseconds.
+    pub answered_ms: Option<u64>,
+    /// What it answered: `echo`, or `neighbour` (ARP, neighbour discovery).
+    pub by: Option<String>,
+    /// Whether that counts.
+    pub answers: bool,
+    /// Why it cannot be asked.
+    pub trouble: Option<String>,
 }
 
 /// The shared disk.
@@ -146,6 +166,9 @@ impl ClusterStatus {
         if let Some(disk) = &self.disk_lock {
             disk.write(text);
         }
+        for target in &self.reference {
+            target.write(text);
+        }
     }
 }
 
@@ -159,6 +182,28 @@ impl DiskLockStatus {
             }
             (None, Some(why)) => write!(text, "no vote for this node: {why}"),
             (None, None) => write!(text, "not needed"),
+        };
+        if let Some(trouble) = &self.trouble {
+            let _ = write!(text, "; {trouble}");
+        }
+        text.push('\n');
+    }
+}
+
+impl TargetStatus {
+    fn write(&self, text: &mut String) {
+        let _ = write!(text, "  reference {} by {}: ", self.target, self.interface);
+        let by = match self.by.as_deref() {
+            Some("neighbour") => " (as a neighbour; no echo)",
+            _ => "",
+        };
+        let _ = match (self.answers, self.answered_ms) {
+            (true, _) => write!(text, "answers{by}"),
+            (false, None) => write!(text, "NEVER answered"),
+            (false, Some(ago)) => {
+                let ago = Length(Duration::from_millis(ago));
+                write!(text, "DOES NOT answer, for {ago}")
+            }
         };
         if let Some(trouble) = &self.trouble {
             let _ = write!(text, "; {trouble}");

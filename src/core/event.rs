@@ -70,6 +70,9 @@ pub enum Event {
     Said(PeerState, lease::Event),
     /// Native: a better peer is ready and asks for the addresses.
     Ask(lease::NodeId),
+    /// Native: the reference has answered what it was asked at that time: as many of the targets as are
+    /// needed, each at that time or later.
+    Proven(Instant),
     /// Native: this host may have stood still for so long without its clock knowing.
     Doubt(Duration),
     /// Give the addresses to this node, or to whoever takes them; see [`super::Group::successor`].
@@ -123,8 +126,22 @@ pub struct PeerState {
     pub role: RoleName,
     /// 1 to 254.
     pub priority: u8,
-    /// Whether it could hold the addresses at once.
-    pub ready: bool,
+    /// How well it could hold the addresses now.
+    pub fitness: Fitness,
+}
+
+/// How well a node could hold the addresses now; more is fitter.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+pub enum Fitness {
+    /// Not at all.
+    #[default]
+    Unfit,
+    /// It lacks something that all others lack as well.
+    Level,
+    /// At once; or it does.
+    Fit,
 }
 
 /// A node by its name, which lives as long as the agent.
@@ -356,6 +373,13 @@ pub enum Cause {
     },
     /// Native: the votes have run out.
     Unvoted,
+    /// Native: no other node acknowledges, and the reference does not answer.
+    Unproven,
+    /// Native: the reference does not answer here, and does there.
+    Unreached {
+        /// Who reaches it.
+        by: NodeName,
+    },
     /// Native: another holder has the greater epoch.
     Outvoted,
     /// Native: of two that hear nobody, another one answers for the addresses, or is about to.
@@ -404,11 +428,13 @@ pub enum Blocked {
     Fight,
     /// Another host answers for an address, though no MASTER is heard.
     Answered,
+    /// The reference does not answer, or has not for long enough.
+    Reference,
 }
 
 impl Alarm {
     /// How many kinds there are.
-    pub const KINDS: usize = 9;
+    pub const KINDS: usize = 12;
 
     /// Which kind this is.
     #[must_use]
@@ -423,6 +449,9 @@ impl Alarm {
             Alarm::Unheard => 6,
             Alarm::Heard => 7,
             Alarm::Answered => 8,
+            Alarm::Unreached => 9,
+            Alarm::Reached => 10,
+            Alarm::Solo => 11,
         }
     }
 }
@@ -467,4 +496,11 @@ pub enum Alarm {
     },
     /// Another host answers for an address, though no MASTER is heard: this one does not stand.
     Answered,
+    /// Native: the reference does not answer, and this node goes on, since no other one that reaches it
+    /// would take over.
+    Unreached,
+    /// Native: the reference answers again.
+    Reached,
+    /// Native: neither the reference nor another node was ever heard, and this node stands all the same.
+    Solo,
 }

@@ -15,7 +15,7 @@ pub mod words;
 
 pub use event::{
     AddressFault, AddressFaultKind, Alarm, Blocked, Cause, ConflictField, Effect, Event, Facts,
-    Heard, NodeName, Outcome, PeerState, Report, RoleName, Say, Term,
+    Fitness, Heard, NodeName, Outcome, PeerState, Report, RoleName, Say, Term,
 };
-pub use group::{Group, Immovable, Rival, Settings, View, Voting};
+pub use group::{Group, Immovable, Reference, Rival, Settings, View, Voting};
 pub use time::Instant;

@@ -82,6 +82,12 @@ impl fmt::Display for Cause {
             Cause::Answered => {
                 f.write_str("another host answers for the addresses, or is about to")
             }
+            Cause::Unproven => f.write_str(
+                "no other node acknowledges, and the reference does not answer: cut off",
+            ),
+            Cause::Unreached { by } => {
+                write!(f, "the reference does not answer here, and {by} reaches it")
+            }
             Cause::Outvoted => f.write_str("another node holds with a greater epoch"),
             Cause::Preempted { by } => write!(f, "{by} ranks higher, is ready and asked for it"),
             Cause::Moved { to: Some(to) } => write!(f, "an operator moved the addresses to {to}"),
@@ -102,6 +108,9 @@ impl fmt::Display for Blocked {
                 "somebody keeps removing the addresses on this host; find out who (ip monitor \
                  address), then wait or reload",
             ),
+            Blocked::Reference => {
+                f.write_str("the reference does not answer, or not for long enough")
+            }
             Blocked::Answered => f.write_str(
                 "another host answers for an address, but no MASTER is heard; the log names it: \
                  mend the way of the adverts, or take the address off there",
@@ -166,6 +175,15 @@ impl fmt::Display for Alarm {
                     "{from} is MASTER too, with priority {priority}, and should give way"
                 )
             }
+            Alarm::Unreached => f.write_str(
+                "the reference does not answer here, and no other node that reaches it is ready: this node \
+                 goes on; without the other node it would fall silent",
+            ),
+            Alarm::Reached => f.write_str("the reference answers again"),
+            Alarm::Solo => f.write_str(
+                "since it began, this node has heard neither the reference nor another node: it stands \
+                 after `solo-after`, though it may be the one that is cut off",
+            ),
             Alarm::Answered => f.write_str(
                 "no MASTER is heard, but another host answers for an address: this node does not \
                  take them, and asks again",
@@ -179,7 +197,7 @@ impl fmt::Display for ConflictField {
         f.write_str(match self {
             ConflictField::Version => "VRRP version",
             ConflictField::Interval => "advert interval",
-            ConflictField::Voters => "list of nodes and witnesses",
+            ConflictField::Voters => "list of nodes and witnesses, disk or reference",
             ConflictField::Groups => "list of groups and ids",
             ConflictField::Addresses => "list of addresses",
             ConflictField::Timing => "interval or number of misses",

@@ -6,4 +6,5 @@ pub mod heartbeat;
 pub mod look;
 pub mod monitor;
 pub mod nft;
+pub mod reference;
 pub mod rtnl;

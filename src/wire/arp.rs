@@ -29,6 +29,25 @@ pub fn probe(mac: [u8; 6], address: Ipv4Addr) -> [u8; FRAME_LEN] {
     request(mac, Ipv4Addr::UNSPECIFIED, MacAddr::zero(), address)
 }
 
+/// A broadcast ARP request for `target` from the address `own`, as any host asks that is about to send to it
+/// (RFC 826). The one that has it answers to this host alone.
+#[must_use]
+pub fn question(mac: [u8; 6], own: Ipv4Addr, target: Ipv4Addr) -> [u8; FRAME_LEN] {
+    request(mac, own, MacAddr::zero(), target)
+}
+
+/// Whether a frame is the answer of `target` to a [`question`] of this host, and to nobody else's.
+#[must_use]
+pub fn is_answer(frame: &[u8], mac: [u8; 6], own: Ipv4Addr, target: Ipv4Addr) -> bool {
+    let Some(frame) = frame.first_chunk::<FRAME_LEN>() else {
+        return false;
+    };
+    let is_reply = frame[20..22] == [0, 2];
+    let to_us = frame[..6] == mac && frame[32..38] == mac && frame[38..] == own.octets();
+    let from = sender(frame).filter(|(theirs, _)| *theirs != mac);
+    is_reply && to_us && from.is_some_and(|(_, address)| address == target)
+}
+
 /// An address that somebody says is his, and by which hardware address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Claim {
@@ -140,6 +159,31 @@ mod tests {
             let padded = [&frame[..], &[0; 18]].concat();
             assert_eq!(Claim::read(&padded), Some(claim));
         }
+    }
+
+    #[test]
+    fn only_a_reply_of_the_target_to_this_host_is_an_answer() {
+        const GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+        const THEIRS: [u8; 6] = [2, 0, 0, 0, 0, 9];
+        let mut asked = question(MAC, VIP, GATEWAY);
+        assert_eq!(asked[28..32], VIP.octets(), "from an address of its own");
+        assert_eq!(asked[38..], GATEWAY.octets());
+        assert!(!is_answer(&asked, MAC, VIP, GATEWAY), "the question itself");
+        // What the gateway asks or announces is no answer, though it comes from there.
+        let announced = gratuitous(THEIRS, GATEWAY);
+        assert!(!is_answer(&announced, MAC, VIP, GATEWAY));
+        asked[..6].copy_from_slice(&MAC);
+        asked[21] = 2;
+        asked[22..28].copy_from_slice(&THEIRS);
+        asked[28..32].copy_from_slice(&GATEWAY.octets());
+        asked[32..38].copy_from_slice(&MAC);
+        asked[38..].copy_from_slice(&VIP.octets());
+        assert!(is_answer(&asked, MAC, VIP, GATEWAY));
+        assert!(!is_answer(&asked, MAC, GATEWAY, GATEWAY), "to another one");
+        assert!(!is_answer(&asked, MAC, VIP, VIP), "of another one");
+        assert!(!is_answer(&asked[..FRAME_LEN - 1], MAC, VIP, GATEWAY));
+        asked[32] ^= 1;
+        assert!(!is_answer(&asked, MAC, VIP, GATEWAY), "to another card");
     }
 
     #[test]

@@ -125,6 +125,25 @@ pub fn claims(family: Family) -> Vec<Instruction> {
     }
 }
 
+/// The filter of a raw ICMP or ICMPv6 socket: replies to echo requests with this identifier.
+#[must_use]
+pub fn echo_replies(family: Family, id: u16) -> Vec<Instruction> {
+    let (header, kind) = match family {
+        // An IPv4 raw socket sees the packet from the IP header on.
+        Family::V4 => (op(LDX_HEADER_LEN, 0), 0),
+        Family::V6 => (op(LDX_IMM, 0), 129),
+    };
+    vec![
+        header,
+        op(LD_BYTE_AT_X, 0),
+        jump(JEQ, kind, 0, 3),
+        op(LD_HALF_AT_X, 4),
+        jump(JEQ, id as u32, 0, 1),
+        op(RETURN, PASS),
+        op(RETURN, DROP),
+    ]
+}
+
 /// X = the word that bit A is in; A stays. Each load overwrites the one before it until A is below
 /// the next word's first bit.
 fn pick_word(words: &[u32; 8]) -> [Instruction; PICK_LEN] {
@@ -156,6 +175,7 @@ const DROP: u32 = 0;
 const LD_WORD: u16 = 0x20; // BPF_LD (0) | BPF_ABS | BPF_W
 const LD_BYTE: u16 = 0x20 | 0x10; // BPF_LD (0) | BPF_ABS | BPF_B
 const LD_BYTE_AT_X: u16 = 0x40 | 0x10; // BPF_LD (0) | BPF_IND | BPF_B
+const LD_HALF_AT_X: u16 = 0x40 | 0x08; // BPF_LD (0) | BPF_IND | BPF_H
 const LD_MEM: u16 = 0x60; // BPF_LD (0) | BPF_MEM
 const LDX_IMM: u16 = 0x01; // BPF_LDX | BPF_IMM
 const LDX_HEADER_LEN: u16 = 0x01 | 0xa0 | 0x10; // BPF_LDX | BPF_MSH | BPF_B: X = 4 * ([k] & 15)

@@ -6,6 +6,7 @@
 //! | [`native`] | the same for the heartbeat of Floatlock's own protocol |
 //! | [`ipv4`] | what does the header around an advert say? |
 //! | [`arp`], [`ndp`] | how are the neighbours told who answers now, and asked? |
+//! | [`echo`] | how is a host asked whether it is there? |
 //! | [`disk`] | what stands in a lock area on a shared disk? |
 //! | [`filter`] | which packets does the kernel wake us for? |
 //!
@@ -15,6 +16,7 @@
 
 pub mod arp;
 pub mod disk;
+pub mod echo;
 pub mod filter;
 pub mod ipv4;
 pub mod native;

@@ -7,7 +7,7 @@ use pnet_base::MacAddr;
 use pnet_packet::ethernet::{EtherTypes, MutableEthernetPacket};
 use pnet_packet::icmpv6::ndp::{
     MutableNdpOptionPacket, MutableNeighborAdvertPacket, MutableNeighborSolicitPacket,
-    NdpOptionTypes, NeighborAdvertFlags,
+    NdpOptionType, NdpOptionTypes, NeighborAdvertFlags,
 };
 use pnet_packet::icmpv6::{Icmpv6Packet, Icmpv6Types, checksum};
 use pnet_packet::ip::IpNextHeaderProtocols;
@@ -35,7 +35,7 @@ pub fn unsolicited(mac: [u8; 6], address: Ipv6Addr, router: bool) -> [u8; FRAME_
     write_ethernet(&mut frame[..IPV6_AT], mac, ALL_NODES_MAC);
     let payload = (FRAME_LEN - ICMPV6_AT) as u16;
     write_ipv6(&mut frame[IPV6_AT..ICMPV6_AT], address, ALL_NODES, payload);
-    write_option(&mut frame[OPTION_AT..], mac);
+    write_option(&mut frame[OPTION_AT..], NdpOptionTypes::TargetLLAddr, mac);
     write_advertisement(&mut frame[ICMPV6_AT..], address, router);
     frame
 }
@@ -54,8 +54,39 @@ pub fn probe(mac: [u8; 6], address: Ipv6Addr) -> [u8; PROBE_LEN] {
     let (nobody, solicited) = (Ipv6Addr::UNSPECIFIED, solicited_node(address));
     let payload = (PROBE_LEN - ICMPV6_AT) as u16;
     write_ipv6(&mut frame[IPV6_AT..ICMPV6_AT], nobody, solicited, payload);
-    write_solicitation(&mut frame[ICMPV6_AT..], address, solicited);
+    write_solicitation(&mut frame[ICMPV6_AT..], address, (nobody, solicited));
     frame
+}
+
+/// The length of a question: a probe with an option of 8.
+pub const QUESTION_LEN: usize = PROBE_LEN + 8;
+
+/// A solicitation of `target` from the address `own`, as any host sends it that is about to send to it (RFC
+/// 4861, section 7.2.2). It is no probe, which would make a host that is just starting give its address up.
+#[must_use]
+pub fn question(mac: [u8; 6], own: Ipv6Addr, target: Ipv6Addr) -> [u8; QUESTION_LEN] {
+    let mut frame = [0; QUESTION_LEN];
+    let [.., a, b, c] = target.octets();
+    write_ethernet(&mut frame[..IPV6_AT], mac, [0x33, 0x33, 0xff, a, b, c]);
+    let solicited = solicited_node(target);
+    let payload = (QUESTION_LEN - ICMPV6_AT) as u16;
+    write_ipv6(&mut frame[IPV6_AT..ICMPV6_AT], own, solicited, payload);
+    write_option(&mut frame[OPTION_AT..], NdpOptionTypes::SourceLLAddr, mac);
+    write_solicitation(&mut frame[ICMPV6_AT..], target, (own, solicited));
+    frame
+}
+
+/// Whether a frame is the answer of `target` to a [`question`] of this host: a solicited advertisement (RFC
+/// 4861, section 4.4) to its address and its card.
+#[must_use]
+pub fn is_answer(frame: &[u8], mac: [u8; 6], own: Ipv6Addr, target: Ipv6Addr) -> bool {
+    let Some(frame) = frame.first_chunk::<OPTION_AT>() else {
+        return false;
+    };
+    let is_solicited = frame[ICMPV6_AT + 4] & NeighborAdvertFlags::Solicited != 0;
+    let to_us = frame[..6] == mac && frame[IPV6_AT + 24..IPV6_AT + 40] == own.octets();
+    let claim = Claim::of(frame, 136).filter(|claim| claim.mac != mac);
+    is_solicited && to_us && claim.is_some_and(|claim| claim.address == target)
 }
 
 /// The multicast address that solicitations of `address` go to (RFC 4291, section 2.7.1).
@@ -139,9 +170,9 @@ fn write_ipv6(bytes: &mut [u8], source: Ipv6Addr, destination: Ipv6Addr, payload
     clippy::expect_used,
     reason = "the caller's range is as long as the option"
 )]
-fn write_option(bytes: &mut [u8], mac: [u8; 6]) {
+fn write_option(bytes: &mut [u8], kind: NdpOptionType, mac: [u8; 6]) {
     let mut option = MutableNdpOptionPacket::new(bytes).expect("8 bytes");
-    option.set_option_type(NdpOptionTypes::TargetLLAddr);
+    option.set_option_type(kind);
     option.set_length(1);
     option.set_data(&MacAddr::from(mac).octets());
 }
@@ -167,12 +198,12 @@ fn write_advertisement(bytes: &mut [u8], address: Ipv6Addr, router: bool) {
     clippy::expect_used,
     reason = "the caller's range is as long as the message"
 )]
-fn write_solicitation(bytes: &mut [u8], address: Ipv6Addr, to: Ipv6Addr) {
+fn write_solicitation(bytes: &mut [u8], address: Ipv6Addr, (from, to): (Ipv6Addr, Ipv6Addr)) {
     let mut solicitation = MutableNeighborSolicitPacket::new(bytes).expect("24 bytes");
     solicitation.set_icmpv6_type(Icmpv6Types::NeighborSolicit);
     solicitation.set_target_addr(address);
     let icmpv6 = Icmpv6Packet::new(bytes).expect("24 bytes");
-    let sum = checksum(&icmpv6, &Ipv6Addr::UNSPECIFIED, &to);
+    let sum = checksum(&icmpv6, &from, &to);
     bytes[2..4].copy_from_slice(&sum.to_be_bytes());
 }
 
@@ -203,6 +234,38 @@ mod tests {
         assert_eq!(frame[58..62], [0; 4]);
         assert_eq!(frame[62..], VIP.octets());
         assert_eq!(internet_sum(&frame), 0xffff);
+    }
+
+    #[test]
+    fn rfc4861_4_3_a_question_comes_from_an_address_of_its_own() {
+        let own: Ipv6Addr = "fe80::7".parse().unwrap();
+        let frame = question(MAC, own, VIP);
+        assert_eq!(frame[14..22], [0x60, 0, 0, 0, 0, 32, 58, 255]);
+        assert_eq!(frame[22..38], own.octets());
+        assert_eq!(frame[54..56], [135, 0]);
+        assert_eq!(frame[62..78], VIP.octets());
+        assert_eq!(frame[78..], [1, 1, 2, 0, 0, 0, 0, 7], "by which card");
+        let pseudo = [&frame[22..54], &[0, 0, 0, 32, 0, 0, 0, 58], &frame[54..]].concat();
+        let words = pseudo.chunks(2);
+        let sum: u32 = words.map(|w| u32::from(w[0]) << 8 | u32::from(w[1])).sum();
+        assert_eq!((sum & 0xffff) + (sum >> 16), 0xffff);
+    }
+
+    #[test]
+    fn only_a_solicited_advertisement_to_this_host_is_an_answer() {
+        const THEIRS: [u8; 6] = [2, 0, 0, 0, 0, 9];
+        let own: Ipv6Addr = "fe80::7".parse().unwrap();
+        let mut frame = unsolicited(THEIRS, VIP, true);
+        assert!(!is_answer(&frame, MAC, own, VIP));
+        frame[..6].copy_from_slice(&MAC);
+        frame[38..54].copy_from_slice(&own.octets());
+        assert!(!is_answer(&frame, MAC, own, VIP), "nobody asked for it");
+        frame[58] |= 0x40;
+        assert!(is_answer(&frame, MAC, own, VIP));
+        assert!(!is_answer(&frame, MAC, VIP, VIP), "to another one");
+        assert!(!is_answer(&frame, MAC, own, own), "of another one");
+        assert!(!is_answer(&frame, THEIRS, own, VIP), "to another card");
+        assert!(!is_answer(&frame[..77], MAC, own, VIP));
     }
 
     /// Of the pseudo-header and the message, the checksum included (RFC 1071).

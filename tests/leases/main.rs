@@ -8,6 +8,7 @@
 // Helpers of tests are tests too, which the lints do not know.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod gateway;
 mod hog;
 mod outcome;
 mod rows;

@@ -10,7 +10,7 @@ use crate::outcome::Deed;
 use crate::series::{self, Row};
 use crate::stage::{Beat, Cast, DISK_LEASE, Stage};
 
-const NATIVE: &[Beat] = &[Beat::Native(200), Beat::Native(20)];
+pub(crate) const NATIVE: &[Beat] = &[Beat::Native(200), Beat::Native(20)];
 const ALL: &[Beat] = &[
     Beat::Native(200),
     Beat::Native(20),
@@ -25,7 +25,7 @@ const ALL_BESIDE_KEEPALIVED: &[Beat] = &[
     Beat::Keepalived(100),
 ];
 
-fn pair(name: &'static str, beats: &'static [Beat], play: fn(&Stage) -> Deed) -> Row {
+pub(crate) fn pair(name: &'static str, beats: &'static [Beat], play: fn(&Stage) -> Deed) -> Row {
     Row {
         name,
         cast: Cast::Pair,
@@ -223,7 +223,7 @@ fn a_standby_that_is_not_heard() {
 }
 
 /// No heartbeat of one host reaches the other any more; the client still reaches both.
-fn mute(stage: &Stage, from: usize, to: usize) {
+pub(crate) fn mute(stage: &Stage, from: usize, to: usize) {
     let hosts = &stage.site.hosts;
     let (from, to) = (&hosts[from], &hosts[to]);
     stage
@@ -308,7 +308,7 @@ fn cut_off(stage: &Stage) -> Deed {
 }
 
 /// The client still asks it.
-fn cut_both(stage: &Stage) -> Deed {
+pub(crate) fn cut_both(stage: &Stage) -> Deed {
     let at = clock::now();
     for other in 1..stage.site.hosts.len() {
         mute(stage, 0, other);

@@ -12,8 +12,8 @@ const REPEATS: usize = 10;
 
 /// Rows play beside each other, unless one of them takes a processor, or figures are wanted.
 static FLOOR: RwLock<()> = RwLock::new(());
-/// Tests of `rows`.
-const ROWS: usize = 23;
+/// Tests of `rows` and `gateway`.
+const ROWS: usize = 30;
 static TABLE: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 /// One row of the table, for each way of speaking.

@@ -91,7 +91,11 @@ pub(crate) enum Cast {
     Witness,
     /// A disk that both reach has a vote.
     Disk,
+    /// Both ask a gateway, which has two addresses.
+    Reference,
 }
+
+pub(crate) const GATEWAY: [&str; 2] = ["10.77.0.254", "fd77::fe"];
 
 pub(crate) struct Stage {
     pub(crate) beat: Beat,
@@ -102,6 +106,7 @@ pub(crate) struct Stage {
     began: Instant,
     /// The shared disk.
     area: Area,
+    gateway: Option<Host>,
 }
 
 /// A file with a lock area, which goes with this.
@@ -152,8 +157,15 @@ impl Stage {
         if cast == Cast::Disk {
             area.make(DISK_LEASE);
         }
+        let gateway = (cast == Cast::Reference).then(|| {
+            let host = site.lab.host("gateway").unwrap();
+            let [v4, v6] = [format!("{}/24", GATEWAY[0]), format!("{}/64", GATEWAY[1])];
+            site.lan.attach(&host, "eth0", &[&v4, &v6]).unwrap();
+            host
+        });
         Self {
             area,
+            gateway,
             beat,
             cast,
             programs: RefCell::default(),
@@ -186,6 +198,11 @@ impl Stage {
             "lb-a"
         };
         adverts(&self.watch, said_by, 7);
+        if self.cast == Cast::Reference {
+            // It has answered for long enough.
+            let is_ready = || self.status(1)["groups"][0]["ready"] == true;
+            assert!(clock::wait_until(SOON, is_ready), "{}", self.logs());
+        }
         // Not always at the same place between two heartbeats.
         let nanos = clock::now().as_nanos() % 1_000;
         clock::pause(self.beat.every() * u32::try_from(nanos).unwrap() / 1_000);
@@ -277,7 +294,7 @@ impl Stage {
         assert!(clock::wait_until(SOON, vote), "{}", self.logs());
     }
 
-    fn status(&self, number: usize) -> Value {
+    pub(crate) fn status(&self, number: usize) -> Value {
         let words = ["status", "--json", "--runtime-dir", "/run/floatlock"];
         let ran = floatlock(&self.site.hosts[number], &words);
         serde_json::from_str(&ran.output).unwrap_or_else(|_| panic!("{ran:?}"))
@@ -339,6 +356,10 @@ impl Stage {
             }
         };
         self.programs.borrow_mut().push(started.unwrap());
+    }
+
+    pub(crate) fn gateway(&self) -> &Host {
+        self.gateway.as_ref().expect("cast")
     }
 
     pub(crate) fn a(&self) -> &Host {
@@ -405,6 +426,11 @@ impl Stage {
             Cast::Disk => {
                 let disk = format!("disk-lock = [\"{}\"]\n", self.area.0.display());
                 config.cluster(key).fencing(&disk)
+            }
+            Cast::Reference => {
+                let [v4, v6] = GATEWAY;
+                let both = format!("reference = [\"{v4}\", \"{v6}\"]\nreference-need = 2\n");
+                config.cluster(key).fencing(&both)
             }
         }
     }

@@ -421,6 +421,7 @@ fn settings(bounds: Bounds, me: NodeId) -> Settings {
         interval: Duration::from_nanos(TICK),
         // 2 ticks of 100 ms, 2 %, this and 20 ms are the promise.
         granularity: Duration::from_millis(bounds.promise * 100 - 224),
+        reference: false,
     }
 }
 

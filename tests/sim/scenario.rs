@@ -171,6 +171,7 @@ impl Scenario {
             pair: true,
             lease: lease(interval, 3),
             shuts_at_once: true,
+            reference: None,
             native: None,
         };
         let settings = vec![one(200), one(dice.pick(&[1, 100, 199]))];
@@ -282,6 +283,7 @@ fn all_settings(mood: Mood, nodes: usize, dice: &mut Dice) -> Vec<Settings> {
             lease: lease(interval, misses.min(3)).filter(|_| is_gated && priority != OWNER),
             native: None,
             shuts_at_once: true,
+            reference: None,
         }
     };
     priorities.into_iter().enumerate().map(one).collect()

@@ -10,7 +10,7 @@ use super::*;
 use crate::config::Announce;
 use crate::core::election::Version;
 use crate::core::lease::Epoch;
-use crate::core::{Facts, PeerState, RoleName, Say, Settings, Voting};
+use crate::core::{Facts, Fitness, PeerState, RoleName, Say, Settings, Voting};
 use crate::sys::wake;
 use crate::wire::native::{Digest, GroupId};
 
@@ -27,6 +27,7 @@ const SETTINGS: Settings = Settings {
     lease: None,
     native: None,
     shuts_at_once: true,
+    reference: None,
 };
 
 fn looks() -> Outbox<Ask> {
@@ -149,6 +150,7 @@ fn voting(mut plan: Plan) -> Plan {
             lease: Duration::from_secs(5),
             interval: Duration::from_secs(1),
             granularity: lease::GRANULARITY,
+            reference: false,
         };
         group.settings.native = Some(Voting {
             lease,
@@ -214,7 +216,7 @@ fn a_candidate_that_is_not_heard_any_more_guards_the_addresses() {
         node: 1,
         role: RoleName::Backup,
         priority: 50,
-        ready: false,
+        fitness: Fitness::Unfit,
     };
     let granted = lease::Event::Granted(1, request.boot, request.nonce);
     slot.step(now, Event::Said(peer, granted), &mut out);

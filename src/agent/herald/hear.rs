@@ -4,12 +4,13 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::Herald;
+use super::write::FIT;
 use crate::agent::board::LastHeard;
 use crate::agent::message::{Entry, Level};
 use crate::agent::slot::{Out, Slot};
 use crate::core::lease::{self, BootId, Epoch, NodeId, Request, Resign};
 use crate::core::mesh::{Echo, Head, Verdict};
-use crate::core::{ConflictField, Event, Instant, PeerState, RoleName};
+use crate::core::{ConflictField, Event, Fitness, Instant, PeerState, RoleName};
 use crate::wire::native::{
     self, Class, Configuration, Expect, Frame, Group, Header, Learned, Received, Rejected, Role,
     Statement, decode,
@@ -295,7 +296,11 @@ impl Herald {
                 node,
                 role: role(group.role),
                 priority: group.priority,
-                ready: group.fitness > 0,
+                fitness: match group.fitness {
+                    0 => Fitness::Unfit,
+                    FIT.. => Fitness::Fit,
+                    _ => Fitness::Level,
+                },
             };
             let time = slot.time(now, at);
             let word = self.word(node, sender, voters, &group);

@@ -5,7 +5,7 @@ use std::num::NonZeroU64;
 use super::Herald;
 use crate::agent::slot::Slot;
 use crate::core::lease::{NodeId, Refusal};
-use crate::core::{RoleName, Say};
+use crate::core::{Fitness, RoleName, Say};
 use crate::wire::native::{self, BootId, Group, GroupId, Role, Statement, Why};
 
 impl Herald {
@@ -38,7 +38,7 @@ impl Herald {
 
 fn entry(slot: &Slot, say: Option<&Say>, nodes: &[native::NodeId]) -> Option<Group> {
     let spoken = slot.spoken()?;
-    let (in_role, known, ready) = slot.group.standing();
+    let (in_role, known, fitness) = slot.group.standing();
     let (epoch, statement) = match say {
         None => (known, Statement::Nothing),
         Some(Say::Request(request)) => (
@@ -79,15 +79,20 @@ fn entry(slot: &Slot, say: Option<&Say>, nodes: &[native::NodeId]) -> Option<Gro
         number: spoken.number,
         role: role(in_role),
         priority: slot.group.settings().priority,
-        fitness: if ready { FIT } else { 0 },
+        fitness: match fitness {
+            Fitness::Unfit => 0,
+            Fitness::Level => LEVEL,
+            Fitness::Fit => FIT,
+        },
         addresses: spoken.addresses,
         epoch: epoch.number(),
         statement,
     })
 }
 
-/// Until health is probed, a node can hold the addresses or it cannot.
-const FIT: u16 = 100;
+/// See [`Fitness`]; there is room for what probes say.
+pub(super) const FIT: u16 = 100;
+const LEVEL: u16 = 50;
 
 /// Nobody in particular is node 0, which is no node's sum.
 fn named(to: Option<NodeId>, nodes: &[native::NodeId]) -> native::NodeId {

@@ -21,6 +21,7 @@ mod hold;
 mod leave;
 mod listen;
 mod native;
+mod reference;
 mod rivals;
 mod role;
 #[cfg(test)]
@@ -38,6 +39,8 @@ use super::lease;
 use super::time::Instant;
 use native::Native;
 pub use native::{Immovable, Voting};
+use reference::Reach;
+pub use reference::Reference;
 pub use rivals::Rival;
 use rivals::Rivals;
 use role::{Attempt, Role, Verdict, Vigil, Wait};
@@ -104,6 +107,9 @@ pub struct Settings {
     pub native: Option<Voting>,
     /// That gate shuts with the next packet; others take a moment, which nobody may count on.
     pub shuts_at_once: bool,
+    /// Something in the network must answer this node; only with [`Settings::native`].
+    #[serde(default)]
+    pub reference: Option<Reference>,
 }
 
 /// A group as an observer sees it.
@@ -178,6 +184,7 @@ pub struct Group {
     ceded: bool,
     maintenance: bool,
     native: Option<Box<Native>>,
+    reach: Option<Box<Reach>>,
     /// When to be called next: it is asked for far more often than it changes.
     next: Instant,
 }
@@ -244,6 +251,7 @@ impl Group {
             ceded: false,
             maintenance: false,
             native: None,
+            reach: None,
             next: now,
         }
     }
@@ -285,6 +293,7 @@ impl Group {
             Event::Peer(peer) => self.on_peer(peer, lease::Event::Heard, out),
             Event::Said(peer, word) => self.on_peer(peer, word, out),
             Event::Ask(from) => self.on_ask(from, out),
+            Event::Proven(asked_at) => self.on_proven(asked_at, out),
             Event::Doubt(pause) => self.on_doubt(pause, out),
             Event::Looked(ticket, answered) => self.on_looked(ticket, answered, out),
             Event::Probed(ticket) => self.on_probed(ticket, out),
@@ -307,7 +316,9 @@ impl Group {
         let native = self.native.as_ref();
         let native = native.filter(|_| !matches!(self.role, Role::Stopped));
         let votes = native.map_or(Instant::NEVER, |native| native.deadline());
-        self.role.deadline().min(self.announce_at).min(votes)
+        let reach = self.reach_deadline();
+        let others = self.announce_at.min(votes).min(reach);
+        self.role.deadline().min(others)
     }
 
     /// What an observer may know.
@@ -320,7 +331,8 @@ impl Group {
             blocked: match self.role {
                 Role::Fault { why, .. } => Some(why),
                 Role::Init { failed, .. } => failed.map(Blocked::Stuck),
-                Role::Backup(vigil) => vigil.answered.then_some(Blocked::Answered),
+                Role::Backup(vigil) if vigil.answered => Some(Blocked::Answered),
+                Role::Backup(_) if !self.is_fit() => Some(Blocked::Reference),
                 _ => None,
             },
             rival: self.rivals.last(),
@@ -389,7 +401,12 @@ impl Group {
         }
         let is_due = |native: &Native| native.deadline() <= self.now;
         if self.native.as_deref().is_some_and(is_due) {
-            return self.vote(lease::Event::Time, out);
+            self.vote(lease::Event::Time, out);
+            // Who lives is a question of time, too.
+            return self.weigh(out);
+        }
+        if self.reach_deadline() <= self.now {
+            return self.weigh(out);
         }
         match self.role {
             Role::Init { scrub, failed } => self.scrub(scrub, failed, out),
@@ -429,6 +446,9 @@ impl Group {
     }
 
     fn on_facts(&mut self, facts: Facts, out: &mut Vec<Effect>) {
+        if facts.link && !self.facts.link {
+            self.connect();
+        }
         self.facts = facts;
         match (self.role, self.blocked()) {
             (Role::Backup(_), Some(why)) => self.fault(why, Instant::NEVER, out),

@@ -7,9 +7,12 @@ use serde::{Deserialize, Deserializer, Serialize};
 use smallvec::SmallVec;
 use std::time::Duration;
 
+use super::reference::Reach;
 use super::role::Role;
 use super::{Group, Settings};
-use crate::core::event::{Alarm, Cause, Effect, Facts, NodeName, PeerState, RoleName, Say};
+use crate::core::event::{
+    Alarm, Cause, Effect, Facts, Fitness, NodeName, PeerState, RoleName, Say,
+};
 use crate::core::lease::{self, Authority, Boot, Lease, Loss, NodeId};
 use crate::core::time::Instant;
 
@@ -31,7 +34,7 @@ fn for_ever<'de, D: Deserializer<'de>>(names: D) -> Result<&'static [&'static st
 }
 
 impl Voting {
-    fn name(&self, node: NodeId) -> NodeName {
+    pub(super) fn name(&self, node: NodeId) -> NodeName {
         NodeName(self.names.get(usize::from(node)).copied().unwrap_or("?"))
     }
 
@@ -43,7 +46,7 @@ impl Voting {
 /// The native side of a group.
 #[derive(Clone, Debug)]
 pub(super) struct Native {
-    voting: Voting,
+    pub(super) voting: Voting,
     lease: Lease,
     /// By id: what each said last, and when.
     peers: SmallVec<[Option<(PeerState, Instant)>; 3]>,
@@ -102,6 +105,29 @@ impl Native {
         self.lately(now).map(|(state, _)| *state)
     }
 
+    /// Whether so many others that may hold live that a majority of the nodes is here, and none of them
+    /// is fit, or holds.
+    pub(super) fn all_are_unfit(&self, now: Instant) -> bool {
+        let nodes = self.voting.lease.voters.nodes;
+        let may_hold = |peer: &PeerState| nodes >> peer.node & 1 == 1;
+        let others = || self.living(now).filter(may_hold);
+        let majority = nodes.count_ones() as usize / 2 + 1;
+        let is_fit = |peer: PeerState| peer.fitness == Fitness::Fit;
+        others().count() + 1 >= majority && !others().any(is_fit)
+    }
+
+    pub(super) fn has_company(&self) -> bool {
+        self.peers.iter().any(Option::is_some)
+    }
+
+    pub(super) fn patience(&self) -> Duration {
+        self.lease.patience()
+    }
+
+    pub(super) fn lease_length(&self) -> Duration {
+        self.voting.lease.lease
+    }
+
     fn lately(&self, now: Instant) -> impl Iterator<Item = &(PeerState, Instant)> {
         let patience = self.lease.patience();
         let said = self.peers.iter().flatten();
@@ -114,10 +140,20 @@ impl Native {
         masters.max_by_key(|(_, at)| *at).map(|(peer, _)| peer.node)
     }
 
-    fn best_ready(&self, now: Instant) -> Option<NodeId> {
-        let ready = self.living(now).filter(|peer| peer.ready);
-        let best = ready.max_by_key(|peer| (peer.priority, peer.node));
+    pub(super) fn best_ready(&self, now: Instant) -> Option<NodeId> {
+        let ready = self
+            .living(now)
+            .filter(|peer| peer.fitness > Fitness::Unfit);
+        let best = ready.max_by_key(|peer| (peer.fitness, peer.priority, peer.node));
         best.map(|peer| peer.node)
+    }
+
+    /// Who has said since then that nothing is missing there.
+    pub(super) fn best_fit(&self, since: Instant) -> Option<NodeId> {
+        let said = self.peers.iter().flatten();
+        let fit = said.filter(|(peer, at)| peer.fitness == Fitness::Fit && *at >= since);
+        let best = fit.max_by_key(|(peer, _)| (peer.priority, peer.node));
+        best.map(|(peer, _)| peer.node)
     }
 }
 
@@ -161,6 +197,7 @@ impl Group {
         if let Some(voting) = settings.native {
             let (native, said) = Native::new(voting, boot, times.1);
             group.native = Some(Box::new(native));
+            group.reach = settings.reference.map(|_| Box::new(Reach::new(times.1)));
             group.say_all(said, None, out);
         }
         group.pass(true, out);
@@ -170,11 +207,25 @@ impl Group {
     /// What a heartbeat says of it: the role, the highest epoch that is known here, and whether this
     /// node could hold the addresses, or does.
     #[must_use]
-    pub fn standing(&self) -> (RoleName, lease::Epoch, bool) {
+    pub fn standing(&self) -> (RoleName, lease::Epoch, Fitness) {
         let known = self.native.as_ref().map(|native| native.known());
         let role = self.role.name();
         let holds = matches!(role, RoleName::Master | RoleName::Candidate);
-        (role, known.unwrap_or_default(), holds || self.is_ready())
+        let fitness = match holds {
+            true => Fitness::Fit,
+            false => self.fitness(),
+        };
+        (role, known.unwrap_or_default(), fitness)
+    }
+
+    /// How well this node, which does not hold, could hold the addresses now.
+    #[must_use]
+    pub fn fitness(&self) -> Fitness {
+        match self.is_ready() {
+            false => Fitness::Unfit,
+            true if self.is_level() => Fitness::Level,
+            true => Fitness::Fit,
+        }
     }
 
     /// Whether this node could hold the addresses at once.
@@ -204,7 +255,7 @@ impl Group {
             return Err(Immovable::NoSuchNode);
         }
         let mut living = native.living(self.now);
-        match living.any(|peer| peer.node == to && peer.ready) {
+        match living.any(|peer| peer.node == to && peer.fitness > Fitness::Unfit) {
             true => Ok(Some(to)),
             false => Err(Immovable::NotReady(voting.name(to))),
         }
@@ -236,7 +287,7 @@ impl Group {
 
     /// Nothing on this node is against holding.
     fn may_stand(&self) -> bool {
-        !self.stopping && !self.maintenance && self.start_at() <= self.now
+        !self.stopping && !self.maintenance && self.start_at() <= self.now && self.is_fit()
     }
 
     /// BACKUP: from now on, or from the end of its `start-delay`, it wants to hold.
@@ -296,6 +347,7 @@ impl Group {
             Voted::Look(ticket) => out.push(Effect::Look(ticket)),
             Voted::Authority(authority) => self.authorised(authority, out),
             Voted::Lost(Loss::Lapsed) => self.unvoted(out),
+            Voted::Lost(Loss::Unproven) => self.forfeit(Cause::Unproven, out),
             Voted::Confirmed => self.confirmed(out),
             Voted::Lost(Loss::Answered) => self.forfeit(Cause::Answered, out),
             Voted::Lost(Loss::Outranked) => self.forfeit(Cause::Outvoted, out),
@@ -380,6 +432,7 @@ impl Group {
             *place = Some((peer, self.now));
         }
         self.vote(word, out);
+        self.weigh(out);
         if peer.role == RoleName::Master {
             // There is no promotion that was delayed. The other voters say nothing of that.
             self.delayed = false;
@@ -396,7 +449,7 @@ impl Group {
     /// A better node asks the MASTER to go, when it is ready and `preempt-delay` is over.
     fn consider_asking(&mut self, master: PeerState, out: &mut Vec<Effect>) {
         let is_worse = master.priority < self.settings.priority;
-        if !is_worse || !self.preempts() || !self.is_ready() {
+        if !is_worse || !self.preempts() || self.fitness() < Fitness::Fit {
             self.preempt_at = None;
             return;
         }
@@ -422,15 +475,16 @@ impl Group {
         let Some(native) = &self.native else {
             return;
         };
-        let is_better =
-            |peer: PeerState| peer.node == from && peer.ready && peer.priority > priority;
+        let is_better = |peer: PeerState| {
+            peer.node == from && peer.fitness == Fitness::Fit && peer.priority > priority
+        };
         if native.living(now).any(is_better) {
             let by = native.voting.name(from);
             self.give_to(Some(from), Cause::Preempted { by }, out);
         }
     }
 
-    fn give_to(&mut self, to: Option<NodeId>, cause: Cause, out: &mut Vec<Effect>) {
+    pub(super) fn give_to(&mut self, to: Option<NodeId>, cause: Cause, out: &mut Vec<Effect>) {
         if let Some(native) = &mut self.native {
             native.successor = to;
         }
@@ -471,7 +525,7 @@ impl Group {
     }
 
     /// BACKUP: stands or rests, by what holds from now on.
-    fn reconsider(&mut self, out: &mut Vec<Effect>) {
+    pub(super) fn reconsider(&mut self, out: &mut Vec<Effect>) {
         if !matches!(self.role, Role::Backup(_)) {
             return;
         }
@@ -487,7 +541,8 @@ impl Group {
         let native = self.native.as_ref()?;
         let living = || native.living(self.now);
         let has = |role| living().any(|peer| peer.role == role);
-        let waits = has(RoleName::Candidate) || living().any(|peer| peer.ready);
+        let is_ready = |peer: PeerState| peer.fitness > Fitness::Unfit;
+        let waits = has(RoleName::Candidate) || living().any(is_ready);
         let waits = waits && !has(RoleName::Master) && matches!(self.role, Role::Releasing(_));
         waits.then(|| self.now + native.lease.patience() * 2)
     }
@@ -513,6 +568,11 @@ impl Group {
             native.voting.lease.priority = self.settings.priority;
             self.vote(lease::Event::Priority(self.settings.priority), out);
         }
+        if self.settings.reference.is_some() != self.reach.is_some() {
+            let begins = self.settings.reference.is_some();
+            self.reach = begins.then(|| Box::new(Reach::new(self.now)));
+        }
+        self.weigh(out);
         self.reconsider(out);
     }
 }

@@ -45,6 +45,7 @@ fn settings(priority: u8) -> Settings {
         lease: None,
         native: None,
         shuts_at_once: true,
+        reference: None,
     }
 }
 

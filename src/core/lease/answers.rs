@@ -67,6 +67,7 @@ impl Lease {
 
     pub(super) fn looked(&mut self, ticket: Nonce, answered: bool, out: &mut Effects) {
         let silent = self.silent_at <= self.now;
+        let proven = self.proven_until() > self.now;
         let Some(campaign) = self.look_ends(ticket) else {
             return;
         };
@@ -90,7 +91,7 @@ impl Lease {
             return;
         }
         let epoch = campaign.epoch;
-        if !silent || !self.epochs.stored(epoch) {
+        if !silent || !proven || !self.epochs.stored(epoch) {
             return;
         }
         if let Some(campaign) = &mut self.campaign {
@@ -160,12 +161,14 @@ impl Lease {
     /// Counts the votes: begins, moves or ends the authority.
     pub(super) fn recount(&mut self, out: &mut Effects) {
         let (now, floor) = (self.now, self.epochs.floor);
+        let proven_until = self.proven_until();
         let majority = self.settings.voters.majority();
         let Some(campaign) = &mut self.campaign else {
             return;
         };
         let alone = campaign.alone;
         let own = campaign.own(self.settings.me).filter(|_| alone);
+        let own = own.map(|(until, epoch)| (until.min(proven_until), epoch));
         let best = campaign.agreed(majority, |_| true).max(own);
         let old = campaign.authority;
         let new = best.filter(|(until, _)| *until > now);

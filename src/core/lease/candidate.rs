@@ -12,12 +12,17 @@ impl Lease {
     /// Ends what has ended by now.
     pub(super) fn lapse(&mut self, out: &mut Effects) {
         let now = self.now;
+        let is_cut_off = self.proven_until() <= now;
         let Some(campaign) = &mut self.campaign else {
             return;
         };
         campaign.forget(now);
         if campaign.authority.is_some_and(|own| own.until <= now) {
-            self.lose(Loss::Lapsed, out);
+            let why = match campaign.alone && is_cut_off {
+                true => Loss::Unproven,
+                false => Loss::Lapsed,
+            };
+            self.lose(why, out);
         } else if campaign.authority.is_none() && campaign.rest_at <= now {
             self.give_up(None, out);
             // The better rank did not win; twice a promise is enough for the others.
@@ -56,6 +61,7 @@ impl Lease {
     fn ask(&mut self, out: &mut Effects) {
         let now = self.now;
         let until = now + self.settings.lease;
+        let is_proven = self.proven_until() > now;
         let Some(campaign) = &mut self.campaign else {
             return;
         };
@@ -92,7 +98,7 @@ impl Lease {
         let from = Voice::Node(self.settings.me);
         campaign.vote(Vote { from, epoch, until });
         let stopped = campaign.acks_until <= now && campaign.authority.is_some();
-        campaign.alone |= stopped && self.settings.voters.pair();
+        campaign.alone |= stopped && self.settings.voters.pair() && is_proven;
         let holding = campaign.authority.is_some();
         self.epochs.floor = self.epochs.floor.max(epoch);
         self.epochs.see(epoch);
@@ -166,6 +172,7 @@ impl Lease {
         if !self.settings.voters.pair()
             || campaign.authority.is_some()
             || !self.epochs.stored(campaign.epoch)
+            || self.proven_until() <= self.now
         {
             return Instant::NEVER;
         }

@@ -18,6 +18,7 @@ mod answers;
 mod campaign;
 mod candidate;
 mod epoch;
+mod proof;
 #[cfg(test)]
 mod tests;
 mod voter;
@@ -31,6 +32,7 @@ use campaign::Campaign;
 pub use candidate::next_beat;
 use epoch::Epochs;
 pub use epoch::{Epoch, NODES, NodeId};
+use proof::Proof;
 use voter::{Promise, Resigned};
 pub use words::{
     Authority, BootId, Effect, Effects, Event, Loss, Nonce, Rank, Refusal, Request, Resign,
@@ -137,6 +139,10 @@ pub struct Settings {
     pub interval: Duration,
     /// By how much the gate may shut late.
     pub granularity: Duration,
+    /// There is a reference in the network: one of a pair goes on by its own vote only for as long as that
+    /// answers. It votes for everybody, and so keeps only those silent who are cut off from it.
+    #[serde(default)]
+    pub reference: bool,
 }
 
 impl Settings {
@@ -194,6 +200,7 @@ pub struct Lease {
     hurry: u8,
     /// Law 10: somebody disagrees on what safety rests on. Until then nobody is promoted.
     held_until: Instant,
+    proof: Proof,
     campaign: Option<Campaign>,
 }
 
@@ -217,6 +224,7 @@ impl Lease {
             stand_at: now,
             hurry: 0,
             held_until: Instant::default(),
+            proof: Proof::default(),
             campaign: None,
         };
         lease.store_ahead(boot.stored, out);
@@ -236,13 +244,14 @@ impl Lease {
         // or to follow them, waits for no disk then.
         self.store_ahead(self.known(), out);
         self.campaign(out);
+        self.proof.settle(self.is_alone());
     }
 
     /// One of a pair goes on after it stood still. What nobody could tell it is no silence, neither of
     /// a holder nor of who acknowledges: it may have been looked for in vain meanwhile, so that its own
     /// vote extends nothing until it has waited again.
     fn wake(&mut self, out: &mut Effects) {
-        self.hear();
+        self.wait_anew();
         let acks_until = self.now + self.settings.lease / 2;
         if let Some(campaign) = &mut self.campaign {
             campaign.alone = false;
@@ -274,6 +283,10 @@ impl Lease {
             Event::Hold(until) => self.hold(until, out),
             Event::Doubt => self.doubt(out),
             Event::Priority(priority) => self.settings.priority = priority,
+            Event::Proven(asked_at) => self
+                .proof
+                .show(asked_at.min(self.now) + self.settings.lease),
+            Event::Solo => self.proof.go_solo(),
         }
     }
 
@@ -360,6 +373,10 @@ impl Lease {
         lease.silent_at = at(self.silent_at);
         lease.stand_at = at(self.stand_at);
         lease.held_until = at(self.held_until);
+        lease.proof = match self.settings.reference {
+            true => self.proof.moved(at),
+            false => Proof::default(),
+        };
         if let Some(promise) = &mut lease.promise {
             promise.until = at(promise.until);
         }

@@ -1,6 +1,7 @@
 //! Each rule by its name; `tests/model.rs` looks for what they forget together.
 
 mod confirm;
+mod proof;
 
 use std::time::Duration;
 
@@ -49,6 +50,7 @@ fn settings(me: NodeId, with: With) -> Settings {
         lease: L,
         interval: INTERVAL,
         granularity: Duration::from_millis(1),
+        reference: false,
     }
 }
 

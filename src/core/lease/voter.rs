@@ -222,6 +222,11 @@ impl Lease {
 
     /// A sign of life from a peer.
     pub(super) fn hear(&mut self) {
+        self.proof.meet();
+        self.wait_anew();
+    }
+
+    pub(super) fn wait_anew(&mut self) {
         self.silent_at = self.now + self.patience;
     }
 

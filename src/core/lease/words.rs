@@ -148,6 +148,11 @@ pub enum Event {
     Doubt,
     /// The priority is now another one.
     Priority(u8),
+    /// The reference has answered what it was asked at that time, see [`super::Settings::reference`].
+    Proven(Instant),
+    /// Since it began, this node has heard neither the reference nor the other node for as long as an
+    /// operator wanted it to wait.
+    Solo,
 }
 
 /// Why the authority ended.
@@ -161,6 +166,8 @@ pub enum Loss {
     Outranked,
     /// Before the gate opened, another host answered for the addresses, or was about to.
     Answered,
+    /// Nobody acknowledges, and the reference does not answer: this node is cut off.
+    Unproven,
 }
 
 /// What one step says: so few that nothing is fetched from elsewhere for it.

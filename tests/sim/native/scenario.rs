@@ -304,6 +304,7 @@ fn settings(
             lease,
             interval,
             granularity: GRANULARITY,
+            reference: false,
         };
         let delay = |dice: &mut Dice| match dice.chance(80) {
             true => Duration::ZERO,
@@ -322,6 +323,7 @@ fn settings(
             pair: false,
             lease: Some(lease),
             shuts_at_once: true,
+            reference: None,
             native: Some(Voting {
                 lease: voting,
                 names: &NAMES[..nodes + witnesses],

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use floatlock::core::lease::{self, BootId, Epoch, NodeId, Request, next_beat};
 use floatlock::core::mesh::{Echo, Head, Verdict};
-use floatlock::core::{ConflictField, Event, Instant, PeerState, RoleName, Say};
+use floatlock::core::{ConflictField, Event, Instant, PeerState, Say};
 
 use super::score::Detail;
 use super::wire::{Frame, Spoken};
@@ -63,7 +63,7 @@ impl World {
                 continue;
             }
             let view = slot.group.view();
-            let holds = matches!(view.role, RoleName::Master | RoleName::Candidate);
+            let (_, _, fitness) = slot.group.standing();
             let epoch = match say {
                 Some(Say::Request(request)) => request.epoch,
                 Some(Say::Refuse(.., floor)) => floor,
@@ -74,7 +74,7 @@ impl World {
                 group: nth,
                 role: view.role,
                 priority: slot.group.settings().priority,
-                ready: view.ready || holds,
+                fitness,
                 addresses: host.addresses,
                 epoch,
                 say,
@@ -247,7 +247,7 @@ impl World {
             node: frame.node,
             role: entry.role,
             priority: entry.priority,
-            ready: entry.ready,
+            fitness: entry.fitness,
         };
         let seen = lease::Event::Seen(entry.epoch);
         self.tell(node, group, Event::Vote(seen), times);

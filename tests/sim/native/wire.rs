@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use floatlock::core::lease::{BootId, Epoch, NodeId};
 use floatlock::core::mesh::{Heard, Path};
-use floatlock::core::{Instant, RoleName, Say};
+use floatlock::core::{Fitness, Instant, RoleName, Say};
 
 use crate::dice::Dice;
 
@@ -32,7 +32,7 @@ pub(crate) struct Spoken {
     pub(crate) group: usize,
     pub(crate) role: RoleName,
     pub(crate) priority: u8,
-    pub(crate) ready: bool,
+    pub(crate) fitness: Fitness,
     /// A sum of its addresses.
     pub(crate) addresses: u32,
     pub(crate) epoch: Epoch,

@@ -1,5 +1,7 @@
 //! Groups that vote: several of them, told what the others say a millisecond later.
 
+mod reference;
+
 use std::collections::BTreeMap;
 
 use super::*;
@@ -25,6 +27,8 @@ struct Node {
     /// Cut off from everybody.
     cut: bool,
     dead: bool,
+    /// The reference answers it.
+    reaches: bool,
     reports: Vec<Report>,
 }
 
@@ -40,6 +44,11 @@ struct World {
 
 impl World {
     fn new(priorities: &[u8], nodes: u64, witnesses: u64) -> Self {
+        let of = |(me, priority): (usize, &u8)| settings(me as NodeId, *priority, nodes, witnesses);
+        Self::of(priorities.iter().enumerate().map(of))
+    }
+
+    fn of(settings: impl Iterator<Item = Settings>) -> Self {
         let mut world = World {
             now: Instant::from_nanos(5_000_000_000),
             nodes: Vec::new(),
@@ -48,8 +57,7 @@ impl World {
             beat_at: Instant::from_nanos(5_200_000_000),
             boots: 0,
         };
-        for (me, priority) in priorities.iter().enumerate() {
-            let settings = settings(me as NodeId, *priority, nodes, witnesses);
+        for (me, settings) in settings.enumerate() {
             let (group, out) = world.boot(settings);
             world.nodes.push(Node {
                 group,
@@ -57,6 +65,7 @@ impl World {
                 until: Instant::default(),
                 cut: false,
                 dead: false,
+                reaches: true,
                 reports: Vec::new(),
             });
             world.carry_out(me, out);
@@ -104,7 +113,7 @@ impl World {
             node: from as NodeId,
             role: group.view().role,
             priority: group.settings().priority,
-            ready: group.is_ready(),
+            fitness: group.standing().2,
         };
         self.send(TICK, to, Event::Peer(state));
         if let Some(event) = event {
@@ -217,6 +226,9 @@ impl World {
                     if !self.nodes[at].dead {
                         self.tell_all(at, None);
                     }
+                    if self.nodes[at].reaches {
+                        self.send(TICK, at, Event::Proven(self.now));
+                    }
                 }
             }
         }
@@ -272,6 +284,7 @@ pub(super) fn settings(me: NodeId, priority: u8, nodes: u64, witnesses: u64) -> 
         lease: L,
         interval: INTERVAL,
         granularity: TICK,
+        reference: false,
     };
     Settings {
         priority,

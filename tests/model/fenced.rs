@@ -205,7 +205,7 @@ impl State {
                 }
                 self.send(Message::Granted(id, to, boot, nonce));
             }
-            Effect::Refuse(to, _, floor) => self.send(Message::Refused(id, to, floor)),
+            Effect::Refuse(to, why, floor) => self.send(Message::Refused(id, to, why, floor)),
             Effect::Resign(resign) => self.send(Message::Resign(id, resign)),
             Effect::Persist(mark) => {
                 let node = &mut self.nodes[usize::from(id)];
@@ -344,7 +344,7 @@ impl State {
         let event = match message {
             Message::Request(from, request) => Event::Request(from, request),
             Message::Granted(from, _, boot, nonce) => Event::Granted(from, boot, nonce),
-            Message::Refused(from, _, floor) => Event::Refused(from, floor),
+            Message::Refused(from, _, why, floor) => Event::refused(from, why, floor),
             Message::Resign(from, resign) => Event::Resign(from, resign),
         };
         self.step(to, event)
@@ -436,7 +436,7 @@ impl World for State {
         for message in &self.sent {
             let to = match message {
                 Message::Request(from, _) | Message::Resign(from, _) => 1 - *from,
-                Message::Granted(_, to, ..) | Message::Refused(_, to, _) => *to,
+                Message::Granted(_, to, ..) | Message::Refused(_, to, ..) => *to,
             };
             if self.nodes[usize::from(to)].runs.is_some() {
                 actions.push(Action::Arrive(*message, to));

@@ -10,8 +10,8 @@ use std::time::Duration;
 use crate::search::World;
 use floatlock::core::Instant;
 use floatlock::core::lease::{
-    Boot, BootId, Effect, Effects, Epoch, Event, Lease, NodeId, Nonce, Request, Resign, Settings,
-    Voters,
+    Boot, BootId, Effect, Effects, Epoch, Event, Lease, NodeId, Nonce, Refusal, Request, Resign,
+    Settings, Voters,
 };
 
 const TICK: u64 = 100_000_000;
@@ -52,7 +52,7 @@ impl Bounds {
 pub(crate) enum Message {
     Request(NodeId, Request),
     Granted(NodeId, NodeId, BootId, Nonce),
-    Refused(NodeId, NodeId, Epoch),
+    Refused(NodeId, NodeId, Refusal, Epoch),
     Resign(NodeId, Resign),
 }
 
@@ -343,7 +343,7 @@ impl State {
         let event = match message {
             Message::Request(from, request) => Event::Request(from, request),
             Message::Granted(from, _, boot, nonce) => Event::Granted(from, boot, nonce),
-            Message::Refused(from, _, floor) => Event::Refused(from, floor),
+            Message::Refused(from, _, why, floor) => Event::refused(from, why, floor),
             Message::Resign(from, resign) => {
                 let promise = &mut self.nodes[usize::from(to)].promise;
                 let freed = |(boot, nonce, _): &(BootId, Nonce, u64)| {
@@ -388,7 +388,7 @@ impl State {
                 self.note_grant(id, boot, nonce)?;
                 self.send(Message::Granted(id, to, boot, nonce));
             }
-            Effect::Refuse(to, _, floor) => self.send(Message::Refused(id, to, floor)),
+            Effect::Refuse(to, why, floor) => self.send(Message::Refused(id, to, why, floor)),
             Effect::Resign(resign) => self.send(Message::Resign(id, resign)),
             Effect::Persist(mark) => {
                 node.storing = node.storing.max(Some(mark));
@@ -495,6 +495,6 @@ const fn boot_id(id: NodeId, boots: u8) -> BootId {
 fn concerns(message: &Message, node: NodeId) -> bool {
     match message {
         Message::Request(from, _) | Message::Resign(from, _) => *from != node,
-        Message::Granted(_, to, ..) | Message::Refused(_, to, _) => *to == node,
+        Message::Granted(_, to, ..) | Message::Refused(_, to, ..) => *to == node,
     }
 }

@@ -13,7 +13,7 @@ use crate::core::mesh::{Echo, Head, Verdict};
 use crate::core::{ConflictField, Event, Fitness, Instant, PeerState, RoleName};
 use crate::wire::native::{
     self, Class, Configuration, Expect, Frame, Group, Header, Learned, Received, Rejected, Role,
-    Statement, decode,
+    Statement, Why, decode,
 };
 use crate::wire::vrrp;
 
@@ -386,9 +386,12 @@ impl Herald {
                     nonce_last: nonce_last.get(),
                 },
             ),
-            Statement::Refusal { boot_id, .. } => {
+            Statement::Refusal { boot_id, why, .. } => {
                 let floor = Epoch::from_number(group.epoch);
-                let refused = lease::Event::Refused(node, floor);
+                let refused = match why {
+                    Why::Storing => lease::Event::Storing(node, floor),
+                    _ => lease::Event::Refused(node, floor),
+                };
                 return ours(boot_id).then_some(refused);
             }
         })

@@ -3,7 +3,7 @@
 use super::campaign::{Asked, Campaign, Voice, Vote};
 use super::epoch::{Epoch, NodeId};
 use super::words::{Authority, BootId, Effect, Effects, Loss, Nonce};
-use super::{APART, CONFIRMED_WITHIN, Lease};
+use super::{APART, CONFIRMED_WITHIN, Lease, STORED, STORINGS};
 use crate::core::time::Instant;
 
 impl Lease {
@@ -37,6 +37,22 @@ impl Lease {
             let first = campaign.asked_for == campaign.epoch && floor > campaign.asked_for;
             campaign.again |= is_needed && first && campaign.authority.is_none();
             campaign.asked_for = campaign.asked_for.max(floor);
+        }
+    }
+
+    /// A voter of a pair that was dead itself, and is back just now, would have the candidate wait for a
+    /// whole interval; of several voters, the others may have granted.
+    pub(super) fn storing(&mut self, from: NodeId, floor: Epoch) {
+        self.refused(from, floor);
+        let is_needed = self.settings.voters.pair() && self.is_peer(from);
+        let Some(campaign) = self.campaign.as_mut().filter(|_| is_needed) else {
+            return;
+        };
+        let again_at = self.now + STORED * (1 << campaign.storings);
+        let helps = campaign.authority.is_none() && again_at < campaign.ask_at;
+        if helps && campaign.storings < STORINGS {
+            campaign.storings += 1;
+            campaign.ask_at = again_at;
         }
     }
 
@@ -79,7 +95,7 @@ impl Lease {
         if answered {
             // A sign of life like any other: the gate was open then, and may be for as long as L, though
             // the host stands still when it is asked again.
-            self.hear();
+            self.wait_anew();
             if confirms {
                 self.lose(Loss::Answered, out);
             }
@@ -113,7 +129,7 @@ impl Lease {
         campaign.look_at = now + APART;
         let confirms = campaign.confirm.is_some();
         if !is_first {
-            self.hear();
+            self.wait_anew();
             if confirms {
                 self.lose(Loss::Answered, out);
             }

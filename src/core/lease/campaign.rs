@@ -46,6 +46,8 @@ pub(super) struct Campaign {
     /// A candidate of a pair was refused for the first time for the sake of its epoch: it asks again as
     /// soon as the one above is stored, and only later refusals have it wait for the beat.
     pub(super) again: bool,
+    /// So often it has asked sooner, since a voter was storing the epoch.
+    pub(super) storings: u8,
     pub(super) authority: Option<Authority>,
     pub(super) ask_at: Instant,
     /// In the order of their ends: each counts for the same L.
@@ -76,6 +78,7 @@ impl Campaign {
             epoch,
             asked_for: epoch,
             again: false,
+            storings: 0,
             authority: None,
             ask_at: now,
             asked: SmallVec::new(),

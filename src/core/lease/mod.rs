@@ -61,6 +61,11 @@ const HURRY: Duration = Duration::from_millis(2);
 /// ... and so often.
 const HURRIES: u8 = 4;
 
+/// A voter of a pair that is storing the epoch is asked again so soon, then after twice as long ...
+const STORED: Duration = Duration::from_millis(2);
+/// ... so often; then at the next beat.
+const STORINGS: u8 = 6;
+
 /// One of a pair that did nothing for more than so many intervals was deaf, perhaps together with the
 /// other: two hosts of one hypervisor stand still together.
 const DEAF: u32 = 2;
@@ -269,6 +274,7 @@ impl Lease {
             Event::Request(from, request) => self.asked(from, request, out),
             Event::Granted(from, boot, nonce) => self.granted(from, boot, nonce),
             Event::Refused(from, floor) => self.refused(from, floor),
+            Event::Storing(from, floor) => self.storing(from, floor),
             Event::Resign(from, resign) => self.peer_resigned(from, resign),
             Event::Persisted(mark) => self.epochs.persisted(mark),
             Event::Heard => self.hear(),

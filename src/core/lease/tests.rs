@@ -759,6 +759,37 @@ fn looking(node: u8) -> (Node, u64) {
     (node, ticket)
 }
 
+/// Story 903160: the other one was dead, came back just when this one stood, and stored its epoch first.
+#[test]
+fn a_voter_of_a_pair_that_is_storing_the_epoch_is_asked_again_soon() {
+    let (mut node, _) = Node::standing(1, With::Nobody);
+    let out = node.at(2001, Event::Storing(0, Epoch::default()));
+    assert!(
+        !out.iter().any(|e| matches!(e, Effect::Request(_))),
+        "a moment later"
+    );
+    let first = asked(&node.at(2003, Event::Time));
+    // By a second path.
+    node.at(2004, Event::Storing(0, Epoch::default()));
+    node.at(2004, Event::Storing(0, Epoch::default()));
+    assert_eq!(node.lease.deadline(), ms(2008));
+    let second = asked(&node.at(2008, Event::Time));
+    assert!(second.nonce > first.nonce);
+    // Not for ever, and never later than the beat.
+    for at in 2009..2200 {
+        node.at(at, Event::Storing(0, Epoch::default()));
+    }
+    assert!(node.lease.nonce < second.nonce + 6);
+    assert!(node.lease.deadline() <= ms(2200));
+}
+
+#[test]
+fn of_several_voters_none_is_asked_again_sooner() {
+    let (mut node, _) = Node::standing(1, With::Witness);
+    node.at(2001, Event::Storing(0, Epoch::default()));
+    assert_eq!(node.lease.deadline(), ms(2200));
+}
+
 #[test]
 fn of_two_that_look_at_the_same_time_one_looks_again_at_once_and_the_other_waits() {
     let looks = |out: &[Effect]| out.iter().any(|e| matches!(e, Effect::Look(_)));

@@ -117,6 +117,8 @@ pub enum Event {
     Granted(NodeId, BootId, Nonce),
     /// A voter refuses; it grants nothing below this epoch.
     Refused(NodeId, Epoch),
+    /// The same of one that is storing the epoch, and then would grant: [`Refusal::Storing`].
+    Storing(NodeId, Epoch),
     /// A holder resigned.
     Resign(NodeId, Resign),
     /// All epochs up to this one are stored.
@@ -168,6 +170,17 @@ pub enum Loss {
     Answered,
     /// Nobody acknowledges, and the reference does not answer: this node is cut off.
     Unproven,
+}
+
+impl Event {
+    /// What the one who asked makes of a refusal.
+    #[must_use]
+    pub const fn refused(by: NodeId, why: Refusal, floor: Epoch) -> Self {
+        match why {
+            Refusal::Storing => Event::Storing(by, floor),
+            _ => Event::Refused(by, floor),
+        }
+    }
 }
 
 /// What one step says: so few that nothing is fetched from elsewhere for it.

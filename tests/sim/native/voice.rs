@@ -295,8 +295,8 @@ fn word(us: BootId, entry: &Spoken, frame: &Frame) -> Option<lease::Event> {
             let granted = lease::Event::Granted(from, boot, nonce);
             return (boot == us).then_some(granted);
         }
-        Say::Refuse(_, boot, _, _, floor) => {
-            let refused = lease::Event::Refused(from, floor);
+        Say::Refuse(_, boot, _, why, floor) => {
+            let refused = lease::Event::refused(from, why, floor);
             return (boot == us).then_some(refused);
         }
         Say::Resign(resign) => lease::Event::Resign(from, resign),

@@ -138,8 +138,8 @@ impl World {
                     let granted = lease::Event::Granted(me, boot, nonce);
                     self.tell(at, to.into(), Some(Event::Vote(granted)));
                 }
-                Effect::Say(Say::Refuse(to, _, _, _, floor)) => {
-                    let refused = lease::Event::Refused(me, floor);
+                Effect::Say(Say::Refuse(to, _, _, why, floor)) => {
+                    let refused = lease::Event::refused(me, why, floor);
                     self.tell(at, to.into(), Some(Event::Vote(refused)));
                 }
                 Effect::Say(Say::Resign(resign)) => {

@@ -241,7 +241,7 @@ impl Prober {
 
     fn ask(&mut self) {
         for eye in self.faces.iter_mut().flat_map(|face| &mut face.sights) {
-            eye.sight.ask(clock::now());
+            eye.sight.ask(clock::now(), &mut self.datagrams);
             eye.report(self.pace.lease, &self.journal);
         }
         self.ask_at = next_beat(clock::now(), self.pace.interval);

@@ -34,6 +34,11 @@ pub(super) fn read(
         let message = "a disk lock without a gate: the vote would end, and the addresses answer on";
         return Err(out.error(section.at.clone(), message.to_owned()));
     }
+    if gate == GateChoice::Off && reference.is_some() {
+        let message =
+            "a reference without a gate: a node that is cut off and frozen would answer on";
+        return Err(out.error(section.at.clone(), message.to_owned()));
+    }
     Ok(Fencing {
         gate,
         disk_lock,

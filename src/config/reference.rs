@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::fencing::Voting;
 use super::problem::{Checked, Problem, Problems, Span};
@@ -12,6 +13,9 @@ use super::values;
 
 /// The most targets: each is asked in every interval.
 const MOST: usize = 16;
+
+/// Less is no wait: the other node may be starting as well.
+const SOLO_AFTER_LEAST: Duration = Duration::from_secs(1);
 
 /// `voting`: none without a `[cluster]`.
 pub(super) fn read(
@@ -23,6 +27,13 @@ pub(super) fn read(
     let need = section.integer("reference-need", out);
     let solo_after = section.duration("solo-after", out);
     let (targets, need, solo_after) = (targets?, need?, solo_after?);
+    if let Some(after) = solo_after
+        .as_ref()
+        .filter(|after| after.value < SOLO_AFTER_LEAST)
+    {
+        let message = "so soon the other node cannot have been heard: at least 1s";
+        return Err(out.error(after.span.clone(), message.to_owned()));
+    }
     let Some(targets) = targets else {
         let need = need.map(|need| ("reference-need", need.span));
         let alone = need.or(solo_after.map(|after| ("solo-after", after.span)));
@@ -99,6 +110,15 @@ pub(super) fn check_groups(
         return Err(out.error(at.clone(), message.to_owned()));
     }
     for group in groups {
+        let paths = group.paths.iter();
+        let mut nodes = paths.flat_map(|path| path.peers.iter().chain(&path.source));
+        if let Some(address) = nodes.find(|address| reference.targets.contains(address)) {
+            let message = format!(
+                "the reference {address} is an address of a node: with that node dead, the other one would \
+                 fall silent"
+            );
+            return Err(out.error(at.clone(), message));
+        }
         let mut moving = group.all_addresses().map(|address| address.net.addr());
         if let Some(address) = moving.find(|address| reference.targets.contains(address)) {
             let message = format!(

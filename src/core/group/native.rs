@@ -106,7 +106,7 @@ impl Native {
     }
 
     /// Whether so many others that may hold live that a majority of the nodes is here, and none of them
-    /// is fit, or holds.
+    /// is fit.
     pub(super) fn all_are_unfit(&self, now: Instant) -> bool {
         let nodes = self.voting.lease.voters.nodes;
         let may_hold = |peer: &PeerState| nodes >> peer.node & 1 == 1;
@@ -114,6 +114,10 @@ impl Native {
         let majority = nodes.count_ones() as usize / 2 + 1;
         let is_fit = |peer: PeerState| peer.fitness == Fitness::Fit;
         others().count() + 1 >= majority && !others().any(is_fit)
+    }
+
+    pub(super) fn is_another_fit(&self, now: Instant) -> bool {
+        self.living(now).any(|peer| peer.fitness == Fitness::Fit)
     }
 
     pub(super) fn has_company(&self) -> bool {
@@ -212,6 +216,7 @@ impl Group {
         let role = self.role.name();
         let holds = matches!(role, RoleName::Master | RoleName::Candidate);
         let fitness = match holds {
+            true if self.is_level() => Fitness::Level,
             true => Fitness::Fit,
             false => self.fitness(),
         };

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! A BACKUP that does not reach it does not stand; nor does one that has lost it lately, for a time that
-//! doubles with every loss. Neither delays the end of an authority.
+//! doubles with every loss, while another node is fit. Neither delays the end of an authority.
 
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -45,8 +45,10 @@ pub(super) struct Reach {
     is_reached: bool,
     /// It was, once.
     was_reached: bool,
-    /// While it is reached: when that counts.
+    /// While it is reached: when that counts, ...
     fit_at: Instant,
+    /// ... and when it does where nobody else is fit: damping saves moves, and there is nowhere to move to.
+    steady_at: Instant,
     /// The last loss, and the wait after it.
     lost_at: Option<Instant>,
     penalty: Duration,
@@ -70,6 +72,7 @@ impl Reach {
             is_reached: false,
             was_reached: false,
             fit_at: Instant::NEVER,
+            steady_at: Instant::NEVER,
             lost_at: None,
             penalty: STEADY,
             connected_at: now,
@@ -86,7 +89,9 @@ impl Reach {
         match (self.is_reached, self.until > now) {
             (false, true) => {
                 (self.is_reached, self.was_reached) = (true, true);
+                self.is_noted = true;
                 self.fit_at = now + self.penalty;
+                self.steady_at = now + STEADY;
             }
             (true, false) => {
                 let is_first = self.lost_at.is_none_or(|at| now.since(at) > FORGIVEN);
@@ -96,7 +101,7 @@ impl Reach {
                 };
                 (self.is_reached, self.lost_at) = (false, Some(now));
                 self.is_noted = false;
-                self.fit_at = Instant::NEVER;
+                (self.fit_at, self.steady_at) = (Instant::NEVER, Instant::NEVER);
             }
             _ => {}
         }
@@ -133,6 +138,10 @@ impl Group {
         let or_never = |waits: bool, at: Instant| if waits { at } else { Instant::NEVER };
         let ends_at = or_never(reach.is_reached, reach.until);
         let fit_at = or_never(!reach.is_fit, reach.fit_at);
+        let steady_at = or_never(
+            !reach.is_fit && !native.is_another_fit(self.now),
+            reach.steady_at,
+        );
         let solo_at = or_never(!reach.solo, self.solo_at());
         let level_at = reach.levels_at.map(|at| at + native.patience() + STEADY);
         let level_at = level_at.filter(|_| !reach.is_fit);
@@ -140,7 +149,7 @@ impl Group {
         let noted_at = reach.lost_at.map(|at| at + self.hesitation());
         let noted_at = noted_at.filter(|_| !reach.is_noted);
         let noted_at = noted_at.unwrap_or(Instant::NEVER);
-        let own = ends_at.min(fit_at).min(solo_at);
+        let own = ends_at.min(fit_at).min(steady_at).min(solo_at);
         own.min(level_at).min(noted_at)
     }
 
@@ -174,6 +183,10 @@ impl Group {
             return;
         };
         reach.judge(now);
+        if reach.steady_at <= now && !native.is_another_fit(now) {
+            // Until the next loss, whoever is fit by then.
+            reach.fit_at = reach.fit_at.min(now);
+        }
         let is_level = !reach.is_reached && native.all_are_unfit(now);
         reach.levels_at = is_level.then(|| reach.levels_at.unwrap_or(now));
         let wait = native.patience() + STEADY;

@@ -61,10 +61,14 @@ impl Line {
         self.echo.send_to(&message, to).map(drop)
     }
 
-    pub(super) fn ask_neighbour(&self, aim: &Aim) -> io::Result<()> {
-        let Some(Neighbour { socket, mac }) = &self.neighbour else {
+    pub(super) fn ask_neighbour(&mut self, aim: &Aim) -> io::Result<()> {
+        let Some(Neighbour { socket, mac }) = &mut self.neighbour else {
             return Ok(());
         };
+        // A bond may have changed it: a question that gave the old one would mislead the target.
+        if let Some(now) = socket.mac()? {
+            *mac = now;
+        }
         let sent = match (self.own, aim.target) {
             (IpAddr::V4(own), IpAddr::V4(target)) => {
                 socket.send_batch([&arp::question(*mac, own, target)[..]])?
@@ -113,8 +117,10 @@ impl Line {
             let Ok(count) = socket.receive(inbox) else {
                 return;
             };
-            if (0..count).any(|slot| is_answer(inbox.datagram(slot).bytes)) {
-                tell();
+            for slot in 0..count {
+                if is_answer(inbox.datagram(slot).bytes) {
+                    tell();
+                }
             }
         }
     }

@@ -78,8 +78,11 @@ pub struct Sight {
     opened_at: Instant,
     /// The echo requests that may still be answered, by their numbers.
     asked: VecDeque<(u64, Instant)>,
-    /// The first question to the neighbour since it answered one: an answer does not say which it is for.
-    neighbour_asked: Option<Instant>,
+    /// Questions to the neighbour that may still be answered. An answer does not say which it is for: it
+    /// counts for the oldest.
+    neighbour_asked: VecDeque<Instant>,
+    /// One was left out, so that what is answered late does not count for a later one.
+    has_rested: bool,
     echoed: Option<Instant>,
     proven: Option<(Instant, By)>,
     trouble: Option<String>,
@@ -98,7 +101,8 @@ impl Sight {
             chosen: 0,
             opened_at: Instant::default(),
             asked: VecDeque::new(),
-            neighbour_asked: None,
+            neighbour_asked: VecDeque::new(),
+            has_rested: false,
             echoed: None,
             proven: None,
             trouble: None,
@@ -129,7 +133,9 @@ impl Sight {
     }
 
     /// Asks; `now` is read by the caller, before.
-    pub fn ask(&mut self, now: Instant) {
+    pub fn ask(&mut self, now: Instant, inbox: &mut Inbox) {
+        // What waits is an answer to what was asked before.
+        self.hear(inbox);
         self.trouble = self.try_to_ask(now).err();
     }
 
@@ -155,13 +161,29 @@ impl Sight {
         let is_echoed = self
             .echoed
             .is_some_and(|at| now.since(at) < self.pace.interval * 3 / 2);
-        if !is_echoed && line.has_neighbours() {
-            // Before it leaves; and before an older one that is not answered yet.
-            self.neighbour_asked.get_or_insert(now);
-            line.ask_neighbour(&self.aim).map_err(|e| self.cannot(&e))?;
+        if is_echoed || !line.has_neighbours() {
+            return sent.map_err(|e| self.cannot(&e));
+        }
+        if self.leaves_one_out() {
             return Ok(());
         }
-        sent.map_err(|e| self.cannot(&e))
+        // Before it leaves.
+        self.neighbour_asked.push_back(now);
+        let asked = match &mut self.line {
+            Some(line) => line.ask_neighbour(&self.aim),
+            None => Ok(()),
+        };
+        asked.map_err(|e| self.cannot(&e))
+    }
+
+    /// Two that are not answered may both come late, or one of them was lost: then every later answer
+    /// would count for the one before. What has not come after another interval does not come.
+    fn leaves_one_out(&mut self) -> bool {
+        if std::mem::take(&mut self.has_rested) {
+            self.neighbour_asked.clear();
+        }
+        self.has_rested = self.neighbour_asked.len() >= 2;
+        self.has_rested
     }
 
     fn cannot(&self, error: &io::Error) -> String {
@@ -196,7 +218,8 @@ impl Sight {
         self.chosen = (self.chosen + 1) % self.aim.sources.len();
         let line = Line::open(&self.aim, *source, self.id());
         self.line = Some(line.map_err(|e| self.cannot(&e))?);
-        (self.neighbour_asked, self.echoed) = (None, None);
+        self.neighbour_asked.clear();
+        (self.has_rested, self.echoed) = (false, None);
         Ok(())
     }
 
@@ -222,14 +245,16 @@ impl Sight {
         let Some(line) = &self.line else {
             return false;
         };
-        let (mut echoes, mut is_neighbour) = (Vec::new(), false);
+        let (mut echoes, mut neighbours) = (Vec::new(), 0);
         line.hear(&self.aim, |echo| echoes.push(echo));
-        line.hear_neighbour(&self.aim, inbox, || is_neighbour = true);
+        line.hear_neighbour(&self.aim, inbox, || neighbours += 1);
         for echo in echoes {
             self.take(echo);
         }
-        if is_neighbour && let Some(at) = self.neighbour_asked.take() {
-            self.prove(at, By::Neighbour);
+        for _ in 0..neighbours {
+            if let Some(at) = self.neighbour_asked.pop_front() {
+                self.prove(at, By::Neighbour);
+            }
         }
         self.proven.map(|(at, _)| at) > before
     }

@@ -61,6 +61,10 @@ impl World {
             }
         }
         self.begins(node);
+        if self.scenario.reference && node < self.scenario.nodes {
+            let boots = self.hosts[node].boots;
+            self.after(self.scenario.interval, What::Ask { node, boots });
+        }
         self.saw("start");
         self.change(|| format!("n{node} starts"));
         for group in 0..self.scenario.groups {

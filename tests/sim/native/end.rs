@@ -5,6 +5,7 @@ use std::time::Duration;
 use floatlock::core::{Event, RoleName};
 
 use super::host::{Agent, Host, Slot};
+use super::reference::PENALTY;
 use super::scenario::{ADDRESSES, MILLI, VOTERS};
 use super::world::{Act, Passing, World};
 
@@ -49,6 +50,7 @@ impl World {
     fn heal(&mut self) {
         self.act = Act::Healed;
         self.wire.heal();
+        self.heal_reference();
         for node in 0..self.hosts.len() {
             self.heal_host(node);
         }
@@ -95,6 +97,10 @@ impl World {
         let delays = self.hosts.iter().map(of).max().unwrap_or_default();
         self.wire.last_arrival.since(self.now)
             + delays
+            + match self.scenario.reference {
+                true => PENALTY,
+                false => Duration::ZERO,
+            }
             + self.scenario.promise * 6
             + self.scenario.interval * 4
             + MILLI * 100

@@ -11,6 +11,7 @@ use floatlock::core::{Event, Group, Instant, Say, Settings, Term};
 
 use super::clock::Clock;
 use super::laws::Ledger;
+use super::reference::View;
 use super::scenario::{ADDRESSES, VOTERS};
 use super::wire::Frame;
 
@@ -141,6 +142,7 @@ pub(crate) struct Host {
     pub(crate) held: Vec<(usize, Rc<Frame>)>,
     /// Its clock stood still; until then it may answer by what it held before.
     pub(crate) residue_until: Instant,
+    pub(crate) reference: View,
 }
 
 impl Host {
@@ -169,6 +171,7 @@ impl Host {
             returns_after: None,
             held: Vec::new(),
             residue_until: Instant::default(),
+            reference: View::default(),
         }
     }
 

@@ -17,6 +17,8 @@ use super::world::{Act, World};
 pub(crate) struct Ledger {
     /// L after the last question was stamped.
     bound: Instant,
+    /// Until when others have granted.
+    granted: Instant,
 }
 
 /// What is known of one group in the whole cluster.
@@ -170,7 +172,9 @@ impl World {
         let lately = |at: Instant| self.now.since(at) <= self.scenario.promise;
         let is_parted = self.court[group].parted_at.is_some_and(lately);
         let is_unseen = (0..2).any(|node| self.is_unseen(group, node));
-        self.scenario.is_pair() && (is_parted || is_unseen)
+        // Who is cut off from everybody is silent.
+        let are_proven = who.iter().all(|node| self.may_be_alone(*node));
+        self.scenario.is_pair() && are_proven && (is_parted || is_unseen)
     }
 
     /// No word of a holder came to this node for a promise, lost or on the way for longer than that, or
@@ -340,10 +344,19 @@ impl World {
             return;
         };
         let slot = &agent.slots[group];
-        let (bound, own) = (slot.ledger.bound, slot.group.view().authority);
+        let (bound, granted) = (slot.ledger.bound, slot.ledger.granted);
+        let own = slot.group.view().authority;
         self.uphold(
             until <= bound,
             "law 2: a vote counts from before it was asked for",
+        );
+        let is_alone = own.is_some_and(|own| own.alone);
+        if let Some(agent) = self.hosts[node].agent.as_mut().filter(|_| !is_alone) {
+            agent.slots[group].ledger.granted = until.max(granted);
+        }
+        self.uphold(
+            !is_alone || until <= self.alone_until(node).max(granted),
+            "law 2: who goes on alone does so as long as the reference answers",
         );
         let court = &mut self.court[group];
         court.epoch = court
@@ -358,6 +371,11 @@ impl World {
                 false,
                 "L1: nobody changes its role any more once all is healed",
             );
+        }
+        match cause {
+            Cause::Unproven => self.saw("cut off"),
+            Cause::Unreached { .. } => self.saw("yielded to who reaches it"),
+            _ => {}
         }
         if let (RoleName::Candidate, Cause::Elected { epoch } | Cause::Alone { epoch }) =
             (to, cause)

@@ -9,6 +9,7 @@ mod end;
 mod host;
 mod laws;
 mod others;
+mod reference;
 pub(crate) mod scenario;
 pub(crate) mod score;
 mod voice;
@@ -17,6 +18,18 @@ mod wire;
 pub(crate) mod world;
 
 /// Everything that enough seeds must have seen: a simulator that never gets there checks nothing.
+pub(crate) const WITH_REFERENCE: [&str; 8] = [
+    "MASTER",
+    "alone",
+    "elected",
+    "two answer, as they may",
+    "reference lost",
+    "reference hidden",
+    "yielded to who reaches it",
+    "cut off",
+];
+
+/// The same without a reference.
 pub(crate) const ALL: [&str; 35] = [
     "start",
     "BACKUP",

@@ -7,6 +7,7 @@ use floatlock::core::election::Version;
 use floatlock::core::lease::{self, GRANULARITY, NodeId, Voters};
 use floatlock::core::{Instant, Settings, Voting};
 
+use super::reference;
 use super::wire::Line;
 use crate::dice::Dice;
 
@@ -59,6 +60,7 @@ pub(crate) enum Fault {
     Voters,
     Unauthentic,
     Replay,
+    Reference,
 }
 
 const CALM: [Fault; 7] = [
@@ -130,6 +132,10 @@ pub(crate) struct Scenario {
     pub(crate) gap: Duration,
     /// When the weather ends.
     pub(crate) length: Duration,
+    /// Something in the network must answer; ...
+    pub(crate) reference: bool,
+    /// ... or who has never heard anybody stands without.
+    pub(crate) solo: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -199,7 +205,23 @@ impl Scenario {
             faults,
             gap,
             length,
+            reference: false,
+            solo: false,
         };
+        (scenario, dice)
+    }
+
+    /// The same with a reference, which comes and goes: a calm cluster is none of these, nor one that is so
+    /// quick that the wait after a loss would be a thousand leases.
+    pub(crate) fn draw_with_reference(seed: u64) -> (Self, Dice) {
+        let seeds = (0..).map(|nth| seed ^ nth << 40);
+        let mut all = seeds.map(Self::draw);
+        let is_fit =
+            |story: &(Self, Dice)| story.0.mood != Mood::Calm && story.0.interval >= MILLI * 50;
+        let (mut scenario, mut dice) = all.find(is_fit).expect("most are");
+        scenario.seed = seed;
+        reference::add(&mut scenario, &mut dice);
+        scenario.faults.extend([Fault::Reference; 3]);
         (scenario, dice)
     }
 

@@ -83,6 +83,7 @@ impl World {
                 self.after(length, What::Over(node, Passing::Voters));
                 self.crash(node, MICRO * 100);
             }
+            Fault::Reference => self.hide_reference(node, until),
             Fault::Unauthentic => self.order(node, UNAUTHENTIC),
         }
     }
@@ -236,6 +237,7 @@ impl World {
         let new = Clock::new(now, Instant::default() + shows, drift);
         let old = std::mem::replace(&mut host.clock, new);
         host.is_up = true;
+        host.reference.proven = Instant::default();
         for court in &mut self.court {
             if let Some((_, _, until)) = &mut court.promised[node] {
                 *until = new.local(old.world(*until));

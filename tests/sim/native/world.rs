@@ -52,6 +52,11 @@ pub(crate) enum What {
         epoch: Epoch,
     },
     Probe(Probe),
+    /// The reference is asked.
+    Ask {
+        node: usize,
+        boots: u32,
+    },
     Thaw {
         node: usize,
         boots: u32,
@@ -145,7 +150,10 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn of(seed: u64, detail: Detail) -> Self {
-        let (scenario, dice) = Scenario::draw(seed);
+        Self::with(Scenario::draw(seed), detail)
+    }
+
+    pub(crate) fn with((scenario, dice): (Scenario, Dice), detail: Detail) -> Self {
         let hosts = scenario.hosts.iter().zip(&scenario.settings);
         let hosts = hosts.map(|(plan, settings)| {
             let clock = Clock::new(Instant::default(), plan.shows, plan.drift);
@@ -270,6 +278,7 @@ impl World {
                 epoch,
             } => self.stored(node, boots, group, epoch),
             What::Probe(probe) => self.probe(probe),
+            What::Ask { node, boots } => self.ask_reference(node, boots),
             What::Thaw { node, boots } => self.thaw(node, boots),
             What::Resume(node) => self.resume(node),
             What::PowerOn(node) => self.power_on(node),

@@ -140,6 +140,18 @@ fn whoever_has_lost_it_hands_over_to_the_one_that_reaches_it_and_gets_it_back() 
     world.until_master(0, SECOND * 4);
 }
 
+/// A deadline that is not needed any more goes, or time would stand still at it.
+#[test]
+fn a_reference_that_was_lost_for_a_moment_only_moves_nothing() {
+    let mut world = served();
+    world.nodes[0].reaches = false;
+    world.run(L + ms(100));
+    world.nodes[0].reaches = true;
+    world.run(SECOND * 30);
+    assert_eq!(world.master(), 0);
+    assert_eq!(world.nodes[0].group.view().promotions, 1);
+}
+
 #[test]
 fn without_preempt_it_hands_over_all_the_same() {
     let mut world = served();
@@ -247,6 +259,77 @@ fn a_reference_that_flaps_makes_a_node_wait_longer_each_time_and_is_forgiven() {
     assert_eq!(waits, [1, 5, 10, 20, 40, 60, 60]);
     assert_eq!(wait(&mut world, SECOND * 200).as_secs(), 1, "forgiven");
     assert_eq!(world.master(), 0, "and the holder has gone on");
+}
+
+#[test]
+fn damping_keeps_nobody_from_standing_where_nobody_else_is_fit() {
+    let mut world = served();
+    for _ in 0..5 {
+        world.nodes[1].reaches = false;
+        world.run(L + ms(300));
+        world.nodes[1].reaches = true;
+        world.run(SECOND * 2);
+    }
+    assert!(!world.nodes[1].group.is_ready());
+    let node = &mut world.nodes[0];
+    (node.dead, node.cut, node.open) = (true, true, false);
+    world.until_master(1, SECOND * 2);
+}
+
+#[test]
+fn a_holder_alone_whose_reference_flaps_is_back_a_second_after_it() {
+    let mut world = served();
+    world.nodes[1].dead = true;
+    world.run(SECOND * 5);
+    for _ in 0..5 {
+        world.nodes[0].reaches = false;
+        world.run(L + ms(300));
+        assert_eq!(world.answering().count(), 0);
+        world.nodes[0].reaches = true;
+        world.until_master(0, SECOND * 3);
+        world.run(SECOND * 2);
+    }
+}
+
+/// Two that are damped are fit at the same time, and stay so.
+#[test]
+fn of_two_that_were_damped_one_holds() {
+    let mut world = World::of(with(None));
+    for _ in 0..5 {
+        world.nodes.iter_mut().for_each(|node| node.reaches = false);
+        world.run(L + ms(300));
+        world.nodes.iter_mut().for_each(|node| node.reaches = true);
+        world.run(ms(500));
+    }
+    world.until_master(0, SECOND * 4);
+    world.run(SECOND * 30);
+    assert_eq!(world.master(), 0);
+    assert_eq!(world.nodes[0].group.view().promotions, 1);
+}
+
+#[test]
+fn a_planned_stop_hands_over_though_nobody_reaches_it() {
+    let mut world = served();
+    world.nodes.iter_mut().for_each(|node| node.reaches = false);
+    world.run(SECOND * 10);
+    assert_eq!(world.master(), 0);
+    world.step(0, Event::Stop);
+    let gap = world.until_master(1, ms(20));
+    assert!(gap <= ms(8), "{gap:?}");
+}
+
+/// Somebody answers its look once: it waits, and looks again.
+#[test]
+fn a_node_on_its_own_goes_on_looking() {
+    let mut world = World::of(with(Some(SECOND * 10)));
+    world.nodes[1].dead = true;
+    world.nodes[0].reaches = false;
+    // A host that is no node has the address for a while.
+    (world.nodes[1].open, world.nodes[1].until) = (true, Instant::NEVER);
+    world.run(SECOND * 30);
+    assert_eq!(world.role(0), RoleName::Backup);
+    world.nodes[1].open = false;
+    world.until_master(0, SECOND * 3);
 }
 
 #[test]

@@ -275,8 +275,10 @@ mutant "an epoch is never stored" $lease/epoch.rs \
 '
 mutant "who took long to answer does not look again" $lease/mod.rs \
     'is_stale && has_other' 'false && is_stale && has_other'
-mutant "a look counts from its answer" $lease/answers.rs \
-    'campaign.fresh_until = campaign.asked_until;' 'campaign.fresh_until = self.now + super::FRESH;'
+mutant "a look counts for longer than it is fresh" $lease/answers.rs \
+    'campaign.fresh_until = campaign.asked_until;' 'campaign.fresh_until = campaign.asked_until + super::LOOK;'
+mutant "a voter that is storing is asked again at the beat" $lease/answers.rs \
+    'campaign.ask_at = again_at;' 'let _ = again_at;'
 mutant "a look right before the gate opens may be old" $lease/candidate.rs \
     'Some(within) => std::mem::replace(within, (*within * 2).min(LOOK)),' 'Some(_) => self.settings.lease.max(LOOK),'
 mutant "who is answered right before opens all the same" $lease/answers.rs \

@@ -759,6 +759,27 @@ fn looking(node: u8) -> (Node, u64) {
     (node, ticket)
 }
 
+/// Nobody acknowledges what it asks now, so that it goes on by its own vote.
+#[test]
+fn law4_an_answer_of_long_ago_is_no_acknowledgement() {
+    let mut node = Node::holding(1, With::Nobody);
+    let (mut old, mut at) = (None, 2050);
+    while at < 3400 {
+        let out = node.at(at, Event::Time);
+        let request = out.iter().find_map(|effect| match effect {
+            Effect::Request(request) => Some(request.nonce),
+            _ => None,
+        });
+        old = old.or(request);
+        at += 50;
+    }
+    let is_alone = |node: &Node| node.lease.authority().is_some_and(|own| own.alone);
+    assert!(is_alone(&node));
+    let nonce = old.expect("it asked");
+    node.at(3400, Event::Granted(0, boot_id(1), nonce));
+    assert!(is_alone(&node));
+}
+
 /// Story 903160: the other one was dead, came back just when this one stood, and stored its epoch first.
 #[test]
 fn a_voter_of_a_pair_that_is_storing_the_epoch_is_asked_again_soon() {

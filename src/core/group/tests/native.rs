@@ -29,6 +29,10 @@ struct Node {
     dead: bool,
     /// The reference answers it.
     reaches: bool,
+    /// How long its addresses take to come off.
+    release_takes: Duration,
+    /// How often it has asked for votes.
+    asked: u64,
     reports: Vec<Report>,
 }
 
@@ -66,6 +70,8 @@ impl World {
                 cut: false,
                 dead: false,
                 reaches: true,
+                release_takes: TICK,
+                asked: 0,
                 reports: Vec::new(),
             });
             world.carry_out(me, out);
@@ -132,6 +138,7 @@ impl World {
         for effect in out {
             match effect {
                 Effect::Say(Say::Request(request)) => {
+                    self.nodes[at].asked += 1;
                     self.tell_all(at, Some(Event::Vote(lease::Event::Request(me, request))));
                 }
                 Effect::Say(Say::Grant(to, boot, nonce)) => {
@@ -158,7 +165,8 @@ impl World {
                 Effect::Release(term) => {
                     self.nodes[at].open = false;
                     self.nodes[at].until = Instant::default();
-                    self.send(TICK, at, Event::Released(term, Ok(())));
+                    let takes = self.nodes[at].release_takes;
+                    self.send(takes, at, Event::Released(term, Ok(())));
                 }
                 Effect::Extend(until) | Effect::Renew(until) => self.nodes[at].until = until,
                 Effect::Open => self.nodes[at].open = true,
@@ -346,6 +354,26 @@ fn after_a_power_loss_the_other_takes_over_within_the_bound() {
     let took = world.until_master(1, ms(1_400));
     assert!(took > ms(800), "{took:?}");
     assert!(world.epoch(1) > epoch, "S2");
+}
+
+/// It would hold anew without a look at who holds by then, while what it held is still on.
+#[test]
+fn whoever_takes_its_addresses_off_asks_for_no_votes_meanwhile() {
+    let mut world = World::new(&[150, 100, 50], 0b111, 0);
+    world.run(Duration::from_secs(4));
+    let node = &mut world.nodes[0];
+    (node.cut, node.release_takes) = (true, Duration::from_secs(5));
+    while world.role(0) != RoleName::Releasing {
+        world.run(TICK);
+    }
+    world.nodes[0].cut = false;
+    let asked = world.nodes[0].asked;
+    world.run(Duration::from_secs(4));
+    assert_eq!(world.role(0), RoleName::Releasing);
+    assert_eq!(world.nodes[0].asked, asked);
+    assert_eq!(world.master(), 1);
+    world.run(Duration::from_secs(4));
+    assert_eq!(world.master(), 0, "it is given them back");
 }
 
 #[test]

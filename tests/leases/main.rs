@@ -2,7 +2,8 @@
 //! host by its MAC, every 2 ms, by echo, ARP and neighbour discovery. Needs root.
 //!
 //! `FLOATLOCK_RUNS=50 cargo test --test leases -- --nocapture` plays each row so often, one at a
-//! time, and prints a table; with `FLOATLOCK_WAY="vrrp3 30 ms"` in that way of speaking only. See
+//! time, and prints a table; with `FLOATLOCK_WAY="vrrp3 30 ms"` in that way of speaking only, and with
+//! `FLOATLOCK_TELL=20` what everybody said in runs in which nobody answered for longer than that, in ms. See
 //! `docs/benchmark.md`.
 
 // Helpers of tests are tests too, which the lints do not know.

@@ -132,6 +132,23 @@ fn two_hosts_on_a_busy_machine() {
     .demand();
 }
 
+/// A planned move: how long nobody answers.
+#[test]
+fn a_holder_that_is_stopped() {
+    pair("SIGTERM", ALL, |stage| {
+        stage.settle();
+        if stage.beat.is_native() {
+            stage.is_ready(1);
+        }
+        let at = clock::now();
+        stage.stop(0);
+        stage.answers("lb-b", at);
+        stage.wait();
+        Deed::takeover(at)
+    })
+    .demand();
+}
+
 #[test]
 fn a_host_that_loses_its_power() {
     pair("power loss", ALL, |stage| {

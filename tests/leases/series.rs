@@ -13,7 +13,7 @@ const REPEATS: usize = 10;
 /// Rows play beside each other, unless one of them takes a processor, or figures are wanted.
 static FLOOR: RwLock<()> = RwLock::new(());
 /// Tests of `rows` and `gateway`.
-const ROWS: usize = 30;
+const ROWS: usize = 31;
 static TABLE: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 /// One row of the table, for each way of speaking.
@@ -38,6 +38,11 @@ struct Runs {
 /// Whether the figures are wanted, and of how many runs.
 pub(crate) fn wanted() -> Option<usize> {
     env::var("FLOATLOCK_RUNS").ok()?.parse().ok()
+}
+
+/// The runs in which nobody answered for longer than so many ms are told in full.
+fn told_above() -> Option<f64> {
+    env::var("FLOATLOCK_TELL").ok()?.parse().ok()
 }
 
 /// Whether this way of speaking is asked for: each, unless `FLOATLOCK_WAY` names one.
@@ -77,6 +82,9 @@ impl Row {
                 Some(_) if runs.repeated == REPEATS.max(count) => break,
                 Some(_) => runs.repeated += 1,
                 None => {
+                    if told_above().is_some_and(|most| outcome.gap > most) {
+                        println!("{}, {}: {outcome:#?}\n{told}", self.name, beat.name());
+                    }
                     if !outcome.is_good() && runs.bad.is_none() {
                         let (row, how) = (self.name, beat.name());
                         let late = &outcome.late_answers;

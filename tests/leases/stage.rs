@@ -200,8 +200,7 @@ impl Stage {
         adverts(&self.watch, said_by, 7);
         if self.cast == Cast::Reference {
             // It has answered for long enough.
-            let is_ready = || self.status(1)["groups"][0]["ready"] == true;
-            assert!(clock::wait_until(SOON, is_ready), "{}", self.logs());
+            self.is_ready(1);
         }
         // Not always at the same place between two heartbeats.
         let nanos = clock::now().as_nanos() % 1_000;
@@ -268,10 +267,15 @@ impl Stage {
 
     /// Stops the agent of that node, which leaves its slot of the disk as one that holds nothing.
     pub(crate) fn stop_clean(&self, number: usize) {
+        self.stop(number);
+        assert!(self.is_clean(number), "{}", self.logs());
+    }
+
+    /// As systemd does, and waits until it has ended.
+    pub(crate) fn stop(&self, number: usize) {
         let programs = self.programs.borrow();
         programs[number].signal(Signal::SIGTERM).unwrap();
         programs[number].wait(SOON).unwrap();
-        assert!(self.is_clean(number), "{}", self.logs());
     }
 
     /// Whether the slot of that node says that it holds nothing.
@@ -292,6 +296,12 @@ impl Stage {
     pub(crate) fn has_disk(&self, number: usize) {
         let vote = || self.status(number)["cluster"]["disk_lock"]["vote_ms"].is_u64();
         assert!(clock::wait_until(SOON, vote), "{}", self.logs());
+    }
+
+    /// Waits until that node could hold at once.
+    pub(crate) fn is_ready(&self, number: usize) {
+        let is_ready = || self.status(number)["groups"][0]["ready"] == true;
+        assert!(clock::wait_until(SOON, is_ready), "{}", self.logs());
     }
 
     pub(crate) fn status(&self, number: usize) -> Value {

@@ -21,6 +21,7 @@ mod native;
 mod native_keys;
 mod native_service;
 mod recordings;
+mod reference;
 mod reloads;
 mod renewal;
 mod returns;

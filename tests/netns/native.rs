@@ -250,6 +250,15 @@ fn another_interval_is_a_conflict() {
     });
 }
 
+/// Or the one without would go on where the other one falls silent.
+#[test]
+fn a_reference_on_one_side_only_is_a_conflict() {
+    demand_conflict(
+        "list of nodes and witnesses, disk or reference",
+        |config, _| config.fencing("reference = [\"10.77.0.9\"]\n"),
+    );
+}
+
 #[test]
 fn another_list_of_nodes_is_a_conflict() {
     demand_conflict("list of nodes and witnesses", |config, _| {

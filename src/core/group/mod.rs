@@ -49,6 +49,10 @@ use role::{Attempt, Role, Verdict, Vigil, Wait};
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// Between two attempts to change addresses.
 const ATTEMPT_PAUSE: Duration = Duration::from_millis(200);
+/// No deadline comes so often at one time, ...
+const FIRES: u32 = 1000;
+/// ... and after one that does, the next look is so much later.
+const FAULT_PAUSE: Duration = Duration::from_millis(1);
 /// After so many failed attempts the group gives way.
 const ATTEMPTS: u32 = 3;
 /// Between two attempts to clear what is in the way of everything else.
@@ -388,10 +392,16 @@ impl Group {
     }
 
     fn pass(&mut self, is_tick: bool, out: &mut Vec<Effect>) {
-        while self.next <= self.now && (is_tick || !self.listens()) {
+        for _ in 0..FIRES {
+            if self.next > self.now || !(is_tick || !self.listens()) {
+                return;
+            }
             self.fire(out);
             self.next = self.soonest();
         }
+        // A fault of ours, with which the heartbeats of all groups must not stand still.
+        debug_assert!(self.next > self.now, "a deadline does not move");
+        self.next = self.next.max(self.now + FAULT_PAUSE);
     }
 
     /// The deadline of the role has come; every arm moves it on.

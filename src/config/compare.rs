@@ -9,6 +9,7 @@ use toml::de::DeTable;
 use super::duration::shown;
 use super::load::Loaded;
 use super::problem::{Problem, Problems, Span};
+use super::survival;
 use super::types::{Config, GroupConfig, Keys, Protocol, VoterKind};
 
 /// How many addresses a message names.
@@ -78,6 +79,16 @@ impl Comparison<'_> {
         self.differ(at, "`interval`", shown(our.interval), shown(their.interval));
         let at = self.place(&["heartbeat", "misses"]);
         self.differ(at, "`misses`", our.misses, their.misses);
+        self.arbiter("disk-lock", "a disk lock", [ours, theirs], |config| {
+            config.fencing.disk_lock.is_some()
+        });
+        // Elsewhere it only says who is fit.
+        let is_vote = |config: &Config| !survival::is_exclusive(config);
+        if is_vote(ours) || is_vote(theirs) {
+            self.arbiter("reference", "a reference", [ours, theirs], |config| {
+                config.fencing.reference.is_some()
+            });
+        }
         if !accepts(&our.keys, &their.keys) || !accepts(&their.keys, &our.keys) {
             let (us, they) = (our.keys.current.id(), their.keys.current.id());
             let message = format!("signs with key {they}, and {} with key {us}", self.file);
@@ -86,6 +97,16 @@ impl Comparison<'_> {
                           `old-key-file`";
             self.error(at, message, advice);
         }
+    }
+
+    fn arbiter(&mut self, key: &str, what: &str, files: [&Config; 2], has: fn(&Config) -> bool) {
+        let at = self.place(&["fencing", key]);
+        let message = match files.map(has) {
+            [false, true] => format!("{what} here, and none in {}", self.file),
+            [true, false] => format!("no `{key}` here, and {what} in {}", self.file),
+            _ => return,
+        };
+        self.error(at, message, "write it on every node, or on none");
     }
 
     fn groups(&mut self, ours: &Config, theirs: &Config) {

@@ -5,6 +5,7 @@
 
 use std::net::IpAddr;
 
+use super::survival;
 use super::types::{Config, GroupConfig, Native, VoterKind};
 use crate::wire::native::{Configuration, Digest};
 
@@ -44,8 +45,9 @@ pub fn voters(config: &Config) -> Digest {
         [voter.name, kind]
     });
     let disk = config.fencing.disk_lock.as_ref().map(|_| ["", "disk"]);
-    // A weak voter, but whoever does not ask it goes on where the others fall silent.
+    // Of two nodes alone, a weak voter: the one that does not ask it goes on where the other falls silent.
     let reference = config.fencing.reference.as_ref();
+    let reference = reference.filter(|_| !survival::is_exclusive(config));
     let reference = reference.map(|_| ["", "reference"]);
     let others = disk.into_iter().chain(reference).flatten();
     Digest::of("voters", parts.chain(others))

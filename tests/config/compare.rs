@@ -51,6 +51,61 @@ fn theirs() -> String {
     OURS.replacen("name = \"lb-a\"", "name = \"lb-b\"", 1)
 }
 
+const PAIR: &str = r#"
+[cluster]
+name = "shop-front"
+nodes = ["lb-a", "lb-b"]
+
+[node]
+name = "lb-a"
+
+[fencing]
+#reference = ["192.0.2.1"]
+#disk-lock = ["/dev/sdb"]
+
+[[group]]
+name = "web"
+id = 51
+interface = "eth0"
+addresses = ["192.0.2.10/24"]
+"#;
+
+/// What the one says that has the arbiter, and the one that has not.
+fn of_one_side(line: &str) -> [Vec<String>; 2] {
+    let file = |node: &str, has: bool| {
+        let text = PAIR.replacen("name = \"lb-a\"", &format!("name = \"{node}\""), 1);
+        let commented = format!("#{line}");
+        assert!(text.contains(&commented), "{line}");
+        match has {
+            true => text.replacen(&commented, line, 1),
+            false => text,
+        }
+    };
+    [true, false].map(|has| {
+        let ours = read("lb-a.toml", &file("lb-a", !has));
+        let problems = config::compare(&ours, &read("lb-b.toml", &file("lb-b", has)));
+        problems.iter().map(|p| p.message.clone()).collect()
+    })
+}
+
+#[test]
+fn an_arbiter_on_one_side_only_is_said() {
+    assert_eq!(
+        of_one_side("reference = [\"192.0.2.1\"]"),
+        [
+            ["a reference here, and none in lb-a.toml"],
+            ["no `reference` here, and a reference in lb-a.toml"]
+        ]
+    );
+    assert_eq!(
+        of_one_side("disk-lock = [\"/dev/sdb\"]"),
+        [
+            ["a disk lock here, and none in lb-a.toml"],
+            ["no `disk-lock` here, and a disk lock in lb-a.toml"]
+        ]
+    );
+}
+
 /// What `lb-b` says after a change, but for the warning of each file.
 fn found(from: &str, to: &str) -> Vec<(Severity, String)> {
     let text = theirs();

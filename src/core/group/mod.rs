@@ -393,7 +393,7 @@ impl Group {
 
     fn pass(&mut self, is_tick: bool, out: &mut Vec<Effect>) {
         for _ in 0..FIRES {
-            if self.next > self.now || !(is_tick || !self.listens()) {
+            if self.next > self.now || !is_tick && self.listens() {
                 return;
             }
             self.fire(out);

@@ -186,6 +186,16 @@ mod tests {
         assert!(!lease.is_stuck(ends) && !lease.has_ended(ends));
     }
 
+    /// Law 6: the peers are told before the addresses are off.
+    #[test]
+    fn giving_up_shuts_the_gate_at_once_and_leaves_it_armed() {
+        let (mut lease, _) = open(START);
+        assert_eq!(lease.shutter.until(), START + LEASE);
+        lease.shut();
+        assert_eq!(lease.shutter.until(), Instant::default());
+        assert!(lease.shutter.is_armed());
+    }
+
     #[test]
     fn a_lease_that_never_reached_the_kernel_ends_with_the_first() {
         let (mut lease, _) = open(START);

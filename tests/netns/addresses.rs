@@ -61,7 +61,7 @@ fn more_addresses_than_an_advert_holds_are_held_all_the_same() {
         .collect();
     let [a, b] = site.pair(|p| Group::web(p).addresses(&addresses));
     a.said("one advert holds 255 IPv4 addresses");
-    assert_eq!(floating(&a.host).len(), 300);
+    await_floating(&a.host, 300);
     assert_eq!(b.roles("web"), ["BACKUP"]);
     let group = b.group("web");
     assert_eq!((group.addresses.len(), group.unadvertised), (255, 45));
@@ -91,8 +91,8 @@ fn a_thousand_addresses_move_and_none_is_on_both_hosts_at_once() {
         .sh("ip route add 10.77.4.0/22 dev eth0")
         .unwrap();
     let [a, b] = site.pair(group);
-    let count = floating(&a.host).len();
-    assert_eq!(count, 1001);
+    let count = 1001;
+    await_floating(&a.host, count);
     let watch = site.watch_all(&sample, &[&a.host, &b.host]);
     answers(&watch, "lb-a", sample[4], Instant::default());
     let asked = clock::now();

@@ -25,6 +25,8 @@ pub(crate) struct Row {
     pub(crate) target: Target,
     /// Of each pair of runs: keepalived's and floatlock's.
     pub(crate) pairs: Vec<(f64, f64)>,
+    /// Whose, and what, while a processor stood still for so long: left out of the pairs.
+    pub(crate) disturbed: Vec<(&'static str, f64, Duration)>,
 }
 
 impl Row {
@@ -35,6 +37,7 @@ impl Row {
             unit,
             target,
             pairs,
+            disturbed: Vec::new(),
         }
     }
 
@@ -92,12 +95,31 @@ impl Row {
         )
     }
 
+    /// Everybody may judge what else they would have said.
+    fn tell_left_out(&self) {
+        let longest = self.disturbed.iter().map(|(.., stop)| *stop).max();
+        let Some(longest) = longest else {
+            return;
+        };
+        let figures = self.disturbed.iter();
+        let figures = figures.map(|(program, figure, _)| format!("{program} {figure:.1}"));
+        let figures: Vec<String> = figures.collect();
+        println!(
+            "  left out, since a processor stood still for up to {:.0} ms: {}",
+            millis(longest),
+            figures.join(", ")
+        );
+    }
+
     fn json(&self) -> Value {
         json!({
             "case": self.name,
             "unit": self.unit,
             "keepalived": self.pairs.iter().map(|pair| pair.0).collect::<Vec<_>>(),
             "floatlock": self.pairs.iter().map(|pair| pair.1).collect::<Vec<_>>(),
+            "left_out": self.disturbed.iter().map(|(program, figure, stop)| {
+                json!({ "program": program, "figure": figure, "stood_still_ms": millis(*stop) })
+            }).collect::<Vec<_>>(),
             "target": self.target(),
             "verdict": self.verdict(),
         })
@@ -155,6 +177,7 @@ impl Report {
             }
             for row in &rows {
                 println!("{}", row.line());
+                row.tell_left_out();
             }
         }
         self.rows.extend(rows);

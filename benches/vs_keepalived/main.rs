@@ -14,6 +14,10 @@ mod stage;
 mod takeover;
 mod timeline;
 mod usage;
+// Threads that notice when a processor stands still.
+#[path = "../../tests/interop/pulse.rs"]
+#[allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
+mod pulse;
 
 use std::process::ExitCode;
 
@@ -42,6 +46,7 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut report = Report::new(arguments.json);
     let stage = Stage::new(&arguments.floatlock)?;
+    pulse::start_processors();
     for case in &arguments.cases {
         let runs = arguments.runs.unwrap_or(case.runs);
         let rows = case.pairs(&stage, runs)?;

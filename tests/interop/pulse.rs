@@ -4,7 +4,7 @@
 //! processors, with the agent that runs there, while the others go on.
 
 use std::fs;
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{LazyLock, Mutex, MutexGuard, Once, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -14,9 +14,12 @@ use floatlock::sys::realtime;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
-const EVERY: Duration = Duration::from_millis(20);
+/// Between two looks at each processor.
+const EVERY: Duration = Duration::from_millis(5);
+/// Between two changes of an address.
+const SWITCH_EVERY: Duration = Duration::from_millis(20);
 /// Less is not worth remembering.
-const WORTH: Duration = Duration::from_millis(50);
+const WORTH: Duration = Duration::from_millis(10);
 const CALM: Duration = Duration::from_secs(2);
 const CALM_WITHIN: Duration = Duration::from_secs(60);
 /// Takes that lock when its value changes, and changes nothing else on a host that has no routes.
@@ -34,44 +37,59 @@ struct Beats {
     stops: Vec<(Instant, Duration)>,
 }
 
+impl Beats {
+    /// A heart that begins to beat now.
+    fn one_more(&mut self) -> usize {
+        self.last.push(clock::now());
+        self.last.len() - 1
+    }
+}
+
 /// Above all agents: what keeps one of these from its processor keeps everybody from it.
 const PRIORITY: u8 = 70;
 
-/// They beat until the process ends.
-static HEART: LazyLock<(Host, Lab)> = LazyLock::new(|| {
+/// It beats until the process ends.
+static SWITCHES: LazyLock<(Host, Lab)> = LazyLock::new(|| {
     let lab = Lab::new().expect("a laboratory");
     let host = lab.host("pulse").unwrap();
-    let begin = |beat: Box<dyn FnOnce() + Send>| {
-        thread::Builder::new()
-            .name("pulse".to_owned())
-            .spawn(beat)
-            .unwrap();
-    };
     let switches = || {
+        let heart = beats().one_more();
         for value in ["1", "0"].iter().cycle() {
             let switch = || fs::write(SWITCH, value).expect("a switch in the host's own network");
-            beat(0, switch);
+            beat(heart, SWITCH_EVERY, switch);
         }
     };
-    let may = sched_getaffinity(Pid::from_raw(0)).expect("its processors");
-    let processors = (0..CpuSet::count()).filter(|at| may.is_set(*at) == Ok(true));
-    let processors: Vec<usize> = processors.collect();
-    beats().last = vec![clock::now(); 1 + processors.len()];
-    host.run(move || begin(Box::new(switches))).unwrap();
-    for (place, processor) in processors.into_iter().enumerate() {
-        begin(Box::new(move || {
-            stay_on(processor);
-            loop {
-                beat(1 + place, || ());
-            }
-        }));
-    }
+    host.run(move || begin(switches)).unwrap();
     (host, lab)
 });
 
 /// Starts to look; what was before is not known.
 pub(crate) fn start() {
-    LazyLock::force(&HEART);
+    start_processors();
+    LazyLock::force(&SWITCHES);
+}
+
+/// The same, at the processors alone.
+pub(crate) fn start_processors() {
+    static STARTED: Once = Once::new();
+    STARTED.call_once(|| {
+        let may = sched_getaffinity(Pid::from_raw(0)).expect("its processors");
+        let processors = (0..CpuSet::count()).filter(|at| may.is_set(*at) == Ok(true));
+        for processor in processors {
+            begin(move || {
+                stay_on(processor);
+                let heart = beats().one_more();
+                loop {
+                    beat(heart, EVERY, || ());
+                }
+            });
+        }
+    });
+}
+
+fn begin(heart: impl FnOnce() + Send + 'static) {
+    let named = thread::Builder::new().name("pulse".to_owned());
+    named.spawn(heart).unwrap();
 }
 
 /// The longest that the machine stood still since then.
@@ -109,9 +127,9 @@ fn stay_on(processor: usize) {
 }
 
 /// One beat of a heart, in which it does something.
-fn beat(heart: usize, act: impl FnOnce()) {
-    let due = clock::now() + EVERY;
-    clock::pause(EVERY);
+fn beat(heart: usize, every: Duration, act: impl FnOnce()) {
+    let due = clock::now() + every;
+    clock::pause(every);
     act();
     let (now, mut beats) = (clock::now(), beats());
     beats.last[heart] = now;

@@ -22,8 +22,8 @@ pub(crate) struct Deed {
     pub(crate) silent_from: Option<Instant>,
     /// Who takes over, if anybody must.
     pub(crate) to: Option<&'static str>,
-    /// A processor stood still for so long, with whatever ran there: what an agent did then shows nothing.
-    pub(crate) stopped: Option<Duration>,
+    /// Where no role may change: whether one has, since a processor stood still.
+    pub(crate) changed: Option<bool>,
 }
 
 impl Deed {
@@ -33,7 +33,7 @@ impl Deed {
             at,
             silent_from: None,
             to: Some("lb-b"),
-            stopped: None,
+            changed: None,
         }
     }
 
@@ -70,8 +70,13 @@ pub(crate) struct Outcome {
     pub(crate) first: Option<f64>,
     /// The longest that nobody answered for an address, in ms.
     pub(crate) gap: f64,
-    /// How late the asker was, or how long a processor stood still, if that spoils the run.
+    /// How late the asker was, if that spoils the run.
     pub(crate) late: Option<Duration>,
+    /// A processor stood still for so long that an agent there waits anew: two hosts must not answer then
+    /// either, but how long it took says nothing of them.
+    pub(crate) stopped: Option<Duration>,
+    /// See [`Deed::changed`]; also where the asker was late.
+    pub(crate) changed: Option<bool>,
 }
 
 impl Outcome {
@@ -109,9 +114,9 @@ impl Outcome {
             gap: gaps
                 .map(|gap| millis(gap.from, gap.until))
                 .fold(0.0, f64::max),
-            late: (late > LATE || seen.missed > 0)
-                .then_some(late)
-                .or(deed.stopped),
+            late: (late > LATE || seen.missed > 0).then_some(late),
+            stopped: stage.stood_still(),
+            changed: deed.changed,
         }
     }
 

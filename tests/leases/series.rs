@@ -7,7 +7,8 @@ use std::time::Duration;
 use crate::outcome::{Deed, Outcome};
 use crate::stage::{Beat, Cast, Stage};
 
-/// A run in which the asker was late is played again, so often at most, or as often as runs are wanted.
+/// A run in which the asker was late, or a processor stood still, is played again, so often at most, or as
+/// often as runs are wanted.
 const REPEATS: usize = 10;
 
 /// Rows play beside each other, unless one of them takes a processor, or figures are wanted.
@@ -30,7 +31,12 @@ pub(crate) struct Row {
 #[derive(Default)]
 struct Runs {
     outcomes: Vec<Outcome>,
-    repeated: usize,
+    /// A processor stood still: they count for who answered, not for how long it took.
+    stopped: Vec<Outcome>,
+    /// The asker was late: they count for nothing.
+    late: usize,
+    /// Of all of these that must change no role, who has.
+    changed: Vec<bool>,
     /// What the first bad run left behind.
     bad: Option<String>,
 }
@@ -77,32 +83,34 @@ impl Row {
         let quick = beat.every() < Duration::from_millis(100);
         let count = wanted().unwrap_or(if quick { 2 } else { 1 });
         while runs.outcomes.len() < count {
+            if runs.late + runs.stopped.len() > REPEATS.max(count) {
+                break;
+            }
             let (outcome, told) = self.run(beat);
-            match outcome.late {
-                Some(_) if runs.repeated == REPEATS.max(count) => break,
-                Some(_) => runs.repeated += 1,
-                None => {
-                    if told_above().is_some_and(|most| outcome.gap > most) {
-                        println!("{}, {}: {outcome:#?}\n{told}", self.name, beat.name());
-                    }
-                    if !outcome.is_good() && runs.bad.is_none() {
-                        let (row, how) = (self.name, beat.name());
-                        let late = &outcome.late_answers;
-                        runs.bad = Some(format!(
-                            "{row}, {how}: answers after the end: {late:?}; {outcome:#?}\n{told}"
-                        ));
-                    }
-                    runs.outcomes.push(outcome);
-                }
+            runs.changed.extend(outcome.changed);
+            if outcome.late.is_some() {
+                runs.late += 1;
+                continue;
+            }
+            let (row, how) = (self.name, beat.name());
+            if told_above().is_some_and(|most| outcome.gap > most) {
+                println!("{row}, {how}: {outcome:#?}\n{told}");
+            }
+            if !outcome.is_good() && runs.bad.is_none() {
+                let late = &outcome.late_answers;
+                runs.bad = Some(format!(
+                    "{row}, {how}: answers after the end: {late:?}; {outcome:#?}\n{told}"
+                ));
+            }
+            match outcome.stopped {
+                None => runs.outcomes.push(outcome),
+                Some(_) => runs.stopped.push(outcome),
             }
         }
-        if runs.outcomes.is_empty() {
+        if runs.outcomes.is_empty() && runs.stopped.is_empty() {
             // Nothing was shown.
-            let how = beat.name();
-            runs.bad = Some(format!(
-                "{}, {how}: the asker was late in every run",
-                self.name
-            ));
+            let (row, how) = (self.name, beat.name());
+            runs.bad = Some(format!("{row}, {how}: the asker was late in every run"));
         }
         runs
     }
@@ -125,13 +133,26 @@ impl Row {
             all.sort_by(f64::total_cmp);
             all
         };
-        let sum = |figure: fn(&Outcome) -> usize| runs.outcomes.iter().map(figure).sum::<usize>();
+        let changed = match runs.changed.len() {
+            0 => "-".to_owned(),
+            all => format!(
+                "{} of {all}",
+                runs.changed.iter().filter(|one| **one).count()
+            ),
+        };
+        let all = || runs.outcomes.iter().chain(&runs.stopped);
+        let sum = |figure: fn(&Outcome) -> usize| all().map(figure).sum::<usize>();
+        let stopped = runs.stopped.iter().map(|one| one.gap);
+        let stopped = match stopped.max_by(f64::total_cmp) {
+            None => "0".to_owned(),
+            Some(most) => format!("{} ({most:.1})", runs.stopped.len()),
+        };
         format!(
-            "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
+            "| {} | {} | {} | {} | {stopped} | {changed} | {} | {} | {} | {} | {} | {} |",
             self.name,
             beat.name(),
             runs.outcomes.len(),
-            runs.repeated,
+            runs.late,
             sum(|one| one.two),
             sum(|one| one.zombies),
             spread(&figures(|one| one.last)),
@@ -151,9 +172,9 @@ fn spread(sorted: &[f64]) -> String {
 }
 
 const HEADING: &str = "\
-| what | how | runs | played again | two answering | answers after the end | \
+| what | how | runs | asker late | stood still (nobody, ms) | role changed | two answering | answers after the end | \
 last of the old, ms | after its end, ms | first of the new, ms | nobody, ms |
-|---|---|---|---|---|---|---|---|---|---|";
+|---|---|---|---|---|---|---|---|---|---|---|---|";
 
 /// The whole table, when the last row has been played.
 fn tell(lines: &[String]) {

@@ -69,6 +69,12 @@ impl Beat {
         }
     }
 
+    /// Whoever stands still for so long waits anew, or has come too close to the end of its lease.
+    pub(crate) fn steady(self) -> Duration {
+        let lease = self.lease().unwrap_or(self.every() * 3);
+        (self.every() * 2).min(lease / 2)
+    }
+
     /// Longer than a standby waits before it stands.
     pub(crate) fn patience(self) -> Duration {
         self.every() * 6 + Duration::from_millis(30)
@@ -222,8 +228,15 @@ impl Stage {
         }
     }
 
+    /// How long a processor has stood still since the hosts are there, and whatever ran on it, if that is
+    /// too long.
+    pub(crate) fn stood_still(&self) -> Option<Duration> {
+        let stop = pulse::longest_stop_since(self.began);
+        (stop >= self.beat.steady()).then_some(stop)
+    }
+
     /// What a row has done that changes nothing: `lb-a` became MASTER once, and nobody else did. Unless a
-    /// processor has stood still for half a lease since the row began, and any agent with it.
+    /// processor stood still.
     pub(crate) fn nothing_changed(&self, at: Instant) -> Deed {
         let masters = |program: &Process| {
             let lines = program.lines();
@@ -235,15 +248,13 @@ impl Stage {
         let promoted: Vec<usize> = self.programs.borrow().iter().map(masters).collect();
         let total: usize = promoted.iter().sum();
         let is_as_before = (promoted[0], total) == (1, 1);
-        let stop = pulse::longest_stop_since(at);
-        let lease = self.beat.lease().expect("it ends");
         assert!(
-            is_as_before || stop >= lease / 2,
-            "promoted {promoted:?}, no processor stood still for more than {stop:?}: {}",
+            is_as_before || self.stood_still().is_some(),
+            "promoted {promoted:?}, and no processor stood still: {}",
             self.logs()
         );
         Deed {
-            stopped: (!is_as_before).then_some(stop),
+            changed: Some(!is_as_before),
             ..Deed::nothing(at)
         }
     }

@@ -8,7 +8,7 @@
 # Judges: `unit` tests of the library; the native simulator with all laws (`sim`), judged only by who
 # answers (`answers`), and the same as if no gate had a deadline, so that safety rests on the core alone
 # (`gateless`); the `model` checker; the kernel's `gate` in namespaces, and agents on
-# `hosts` behind it, as root. The simulator's frozen agents are the other way round: there the gate's
+# `hosts` behind it, and a stand-in for the watchdog (`dogs`), as root. The simulator's frozen agents are the other way round: there the gate's
 # deadline is all that ends an answer.
 #
 # The first judge that notices is named. To ask all of them, and print who notices as a table:
@@ -37,6 +37,7 @@ fresh() {
 judges_of() {
     case $1 in
     src/core/disk/*) echo unit model ;;
+    */watchdog.rs | src/agent/plan.rs) echo unit dogs ;;
     src/core/*) echo unit sim answers gateless model ;;
     src/gate/*) echo unit gate ;;
     *) echo unit hosts ;;
@@ -66,6 +67,7 @@ judged() (
         ;;
     model) timeout 300 cargo test -q --test model >"$log" 2>&1 || failed_test "$log" ;;
     gate) timeout 300 cargo test -q --test gate >"$log" 2>&1 || failed_test "$log" ;;
+    dogs) timeout 300 cargo test -q --test netns watchdog:: >"$log" 2>&1 || failed_test "$log" ;;
     hosts) timeout 300 cargo test -q --test netns gate:: >"$log" 2>&1 || failed_test "$log" ;;
     *) echo "no such judge: $1" ;;
     esac
@@ -74,6 +76,7 @@ judged() (
 compiles() (
     cd "$home"
     case $1 in
+    */watchdog.rs) cargo test -q --lib --test netns --no-run ;;
     src/core/*) cargo test -q --lib --test sim --test model --no-run ;;
     src/gate/*) cargo test -q --lib --test gate --no-run ;;
     *) cargo test -q --lib --test netns --no-run ;;
@@ -359,6 +362,28 @@ mutant "disk: an old epoch serves under a new vote" src/core/disk/desk/mod.rs \
     'if ticket.epoch <= vote.above {' 'if ticket.epoch < Epoch::default() {'
 mutant "disk: an epoch serves before the slot says it" src/core/disk/desk/mod.rs \
     'if ticket.epoch <= vote.floor && !ticket.voted {' 'if !ticket.voted {'
+
+dog=src/core/watchdog.rs
+mutant "watchdog: petted whenever the heartbeat turns" $dog \
+    'reading.harmless_until = reading.harmless_until.min(until);' ''
+mutant "watchdog: petted whether or not the heartbeat turns" $dog \
+    'harmless_until: now + plan.timeout / 2,' 'harmless_until: Instant::NEVER,'
+mutant "watchdog: the device is taken for an exact one" $dog \
+    'until - slow(plan.timeout) - RESET' 'until - plan.timeout'
+mutant "watchdog: petted though the gate is gone" $dog \
+    'Reach::BacksUp) if gate_is_whole =>' 'Reach::BacksUp) =>'
+mutant "watchdog: petted while addresses do not come off" $dog \
+    'since + OFF_WITHIN,' 'Instant::NEVER,'
+mutant "watchdog: armed while nothing is at stake" $dog \
+    'armed: false,' 'armed: true,'
+mutant "watchdog: petted blindly" src/agent/watchdog.rs \
+    'if reading.harmless_until <= now {' 'if reading.harmless_until < Instant::default() {'
+mutant "watchdog: closed without a word" src/agent/watchdog.rs \
+    'match device.disarm() {' 'match Ok::<(), io::Error>(drop(device)) {'
+mutant "watchdog: what was left running runs on" src/agent/watchdog.rs \
+    'if facts.runs {' 'if false {'
+mutant "watchdog: nobody gives up early" src/agent/plan.rs \
+    'Some(_) => self.early,' 'Some(_) => Duration::ZERO,'
 
 [ "$survivors" -eq 0 ] || {
     echo "$survivors survive" >&2

@@ -24,6 +24,7 @@ use crate::wire::vrrp::{self, Received};
 use super::arbiter::ToDisk;
 use super::board::{Board, GroupRow, LineRow, Rows};
 use super::due::Dues;
+use super::errand::Errand;
 use super::herald::{self, Herald, PlannedHerald};
 use super::line::Line;
 use super::message::{Ask, Command, Entry, Job, Key, Level, Outbox};
@@ -31,6 +32,7 @@ use super::plan::{Ear, Plan, Planned};
 use super::recorder::Item;
 use super::slot::{Out, Slot};
 use super::store::Task;
+use super::watchdog::Handler;
 
 /// Datagrams that are taken from one socket before the timers are looked at again.
 const BUDGET: usize = 128;
@@ -66,6 +68,8 @@ pub(crate) struct Heartbeat {
     maintenance: bool,
     /// The arbiter was told that no other node is heard.
     silence: bool,
+    /// The way to the watchdog, if there is one.
+    handler: Option<Handler>,
     inbox: Inbox<Command>,
     wake: Wake,
     waker: Waker,
@@ -97,6 +101,8 @@ impl Heartbeat {
             pleas: None,
             unheard: Vec::new(),
             record: None,
+            has_stakes: true,
+            rebooter: None,
             dues: Dues::default(),
             effects: Vec::with_capacity(64),
         };
@@ -113,6 +119,7 @@ impl Heartbeat {
             unsaid: Vec::new(),
             maintenance,
             silence: false,
+            handler: None,
             inbox,
             wake,
             waker,
@@ -135,6 +142,12 @@ impl Heartbeat {
         self.out.pleas = Some(pleas);
     }
 
+    /// Has a watchdog that is petted while it turns, and somebody who reboots the host where a lost lease
+    /// demands it.
+    pub(crate) fn be_watched(&mut self, handler: Option<Handler>, rebooter: Option<Errand>) {
+        (self.handler, self.out.rebooter) = (handler, rebooter);
+    }
+
     /// Turns until every group has ended after [`Command::Stop`].
     ///
     /// # Errors
@@ -143,6 +156,7 @@ impl Heartbeat {
         while !(self.stopping && self.slots.iter().all(Slot::has_ended)) {
             self.turn()?;
         }
+        self.watch_over();
         self.publish();
         Ok(())
     }
@@ -186,6 +200,7 @@ impl Heartbeat {
             self.pass(heard_until);
         }
         self.flush();
+        self.watch_over();
         self.note_silence();
         self.offer_again();
         self.show();
@@ -199,7 +214,9 @@ impl Heartbeat {
             .herald
             .as_ref()
             .map_or(Instant::NEVER, Herald::deadline);
-        groups.min(beat).min(self.publish_at())
+        let handler = self.handler.as_ref();
+        let read = handler.map_or(Instant::NEVER, Handler::deadline);
+        groups.min(beat).min(self.publish_at()).min(read)
     }
 
     fn note_lateness(&self, deadline: Instant) {
@@ -256,7 +273,12 @@ impl Heartbeat {
             Command::Maintenance(on, force, answer) => {
                 return self.maintain(on, force, &answer);
             }
-            Command::GateLost => return self.tell_all(Event::GateLost),
+            Command::GateLost => {
+                if let Some(handler) = &mut self.handler {
+                    handler.lose_gate();
+                }
+                return self.tell_all(Event::GateLost);
+            }
             Command::Stop => return self.stop(clock::now()),
             Command::Rewire(plan) => return self.rewire(*plan, clock::now()),
         };
@@ -515,6 +537,15 @@ impl Heartbeat {
         let of_group = |group: &Planned| (group.key, Arc::clone(&group.withdrawn));
         self.unsaid.extend(groups.iter().map(of_group));
         self.unsaid.retain(|(_, placed)| !placed.is_empty());
+    }
+
+    /// Whether the watchdog may be petted follows from what is at stake now.
+    fn watch_over(&mut self) {
+        let has_news = std::mem::take(&mut self.out.has_stakes);
+        if let Some(handler) = &mut self.handler {
+            let stakes = self.slots.iter().map(Slot::at_stake);
+            handler.read(clock::now(), has_news, stakes);
+        }
     }
 
     /// The arbiter looks who holds from when no other node is heard, so as to know it when it is asked.

@@ -7,8 +7,9 @@
 //! | gate | tells nftables until when groups may answer, where it is the gate; real-time | the kernel |
 //! | actuator | addresses and announcements, one after the other | the kernel |
 //! | look | whether another host answers for addresses; real-time | neighbours, milliseconds |
+//! | watchdog | pets the device that resets a host that hangs, while the heartbeat turns; real-time | its time |
 //! | watch | links and addresses changed by others | netlink |
-//! | service | control socket, watchdog, reload (tokio) | clients |
+//! | service | control socket, systemd's watchdog, reload (tokio) | clients |
 //! | reload | a reload by signal | the disk, if need be |
 //! | dump | the status into the log | a plan that is being made |
 //! | journal | the log | the disk, if need be |
@@ -22,6 +23,7 @@ mod heartbeat;
 mod herald;
 mod install;
 mod journal;
+mod ladder;
 mod lease;
 mod line;
 mod links;
@@ -43,6 +45,7 @@ mod trial;
 mod voting;
 mod warden;
 mod watch;
+mod watchdog;
 mod withdraw;
 
 use std::io;
@@ -55,7 +58,7 @@ use std::time::Duration;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 
-use crate::config::{Config, Loaded, Paint, summary};
+use crate::config::{Config, GateChoice, Loaded, OnLeaseLost, Paint, summary};
 use crate::control::SOCKET;
 use crate::control::server::Server;
 use crate::core::words::Length;
@@ -86,6 +89,7 @@ use threads::{act, beat, end_journal, join, look, record, spawn, wait_for, write
 pub use trial::{Trial, try_gate};
 use voting::Elector;
 use watch::Watcher;
+use watchdog::Dog;
 
 /// How long the start waits for the first snapshot of the groups ...
 const READY_WITHIN: Duration = Duration::from_secs(2);
@@ -202,6 +206,7 @@ struct Agent {
     store_thread: JoinHandle<()>,
     record_thread: Option<JoinHandle<()>>,
     disk: Option<Disk>,
+    dog: Option<Dog>,
     gate: Option<Arc<Gate>>,
     gate_thread: Option<JoinHandle<()>>,
     heartbeat_thread: JoinHandle<()>,
@@ -269,6 +274,13 @@ impl Agent {
             heartbeat.plead_to(disk.pleas.clone());
         }
         let reference = reference::start(&config, (&heart, &journal))?;
+        let dog = watchdog::start(&as_it_is(&config, gate.gate.is_some()), &journal)?;
+        let leash = dog.as_ref().map(|dog| Arc::clone(&dog.leash));
+        let rebooter = match config.fencing.on_lease_lost {
+            OnLeaseLost::Silence => None,
+            OnLeaseLost::Reboot => Some(ladder::rebooter(leash, &journal)?),
+        };
+        heartbeat.be_watched(dog.as_ref().map(Dog::handler), rebooter);
         let mut record_thread = None;
         if let Some(path) = start.record {
             let (record, thread) = record(path, &journal)?;
@@ -311,6 +323,7 @@ impl Agent {
             service: Mutex::default(),
             one_way: Mutex::default(),
             disk: disk.as_ref().map(|disk| disk.watched.clone()),
+            watchdog: dog.as_ref().map(|dog| dog.watched.clone()),
             reference,
             jobs: jobs.clone(),
             journal: journal.clone(),
@@ -334,6 +347,7 @@ impl Agent {
             ending,
             watcher_waker: watch_wake.0,
             disk,
+            dog,
             gate: closing,
             gate_thread,
             journal_thread: spawn("journal", {
@@ -392,6 +406,10 @@ impl Agent {
             self.note(Level::Info, mode);
         }
         self.note(Level::Warning, summary(&self.config).not_survived);
+        let actual = as_it_is(&self.config, self.gate.is_some());
+        if let Some(watchdog) = summary(&actual).watchdog {
+            self.note(Level::Info, watchdog.text);
+        }
         if is_out_of_service(&self.observer.store) {
             let text = "out of service: `floatlock maintenance off` ends that".to_owned();
             self.note(Level::Warning, text);
@@ -450,6 +468,9 @@ impl Agent {
         self.watcher_waker.wake();
         join(self.watch_thread);
         let left = sweep_all().and_then(|()| remove_gate());
+        if let Some(dog) = self.dog {
+            dog.end(left.is_ok());
+        }
         self.journal
             .offer(Entry::Note(Level::Info, "stopped".to_owned()));
         end_journal(&self.journal, &self.journal_thread);
@@ -461,6 +482,15 @@ impl Agent {
     fn note(&self, level: Level, text: String) {
         self.journal.offer(Entry::Note(level, text));
     }
+}
+
+/// The configuration with the gate that this host has.
+fn as_it_is(config: &Config, has_gate: bool) -> Config {
+    let mut config = config.clone();
+    if !has_gate {
+        config.fencing.gate = GateChoice::Off;
+    }
+    config
 }
 
 /// How the cluster decides who holds, where it votes.

@@ -25,6 +25,7 @@ use super::reference;
 use super::rig::Rig;
 use super::store::Store;
 use super::voting::Elector;
+use super::watchdog;
 
 /// Answers what can be asked of a running agent.
 pub(crate) struct Observer {
@@ -41,6 +42,7 @@ pub(crate) struct Observer {
     pub(crate) one_way: Mutex<OneWay>,
     /// The disk lock, where there is one.
     pub(crate) disk: Option<Watched>,
+    pub(crate) watchdog: Option<watchdog::Watched>,
     pub(crate) reference: Option<reference::Watched>,
     pub(crate) jobs: Outbox<Job>,
     pub(crate) journal: Outbox<Entry>,
@@ -139,6 +141,7 @@ impl Observer {
             config: path_text(&self.rig.file),
             uptime_ms: millis(now.since(self.started)),
             gate: self.gate.clone(),
+            watchdog: self.watchdog.as_ref().map(|watched| watched.status()),
             heartbeat: self.heartbeat(),
             maintenance: self.maintenance(),
             cluster: cluster_status(&self.rig.config(), &rows, arbiters, now),

@@ -9,7 +9,7 @@ use std::num::NonZeroU8;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{Config, Family, GroupConfig, PathConfig, digest};
+use crate::config::{self, Config, Family, GroupConfig, PathConfig, digest};
 use crate::core::election::OWNER;
 use crate::core::lease::Boot;
 use crate::core::{Facts, Instant, Reference, Settings, Voting};
@@ -55,6 +55,8 @@ pub(crate) struct Planned {
     pub(crate) holding: Holding,
     /// What ends the group's right to answer; none where nothing does.
     pub(crate) shutter: Option<Shutter>,
+    /// So much before its right ends it gives it up.
+    pub(crate) early: Duration,
     /// Of a native group: how it is spoken of, and what a new one starts with.
     pub(crate) spoken: Option<Spoken>,
     pub(crate) boot: Option<Boot>,
@@ -123,6 +125,7 @@ pub(crate) fn plan(
         reference: config.fencing.reference.as_ref().map(|it| Reference {
             solo_after: it.solo_after,
         }),
+        early: config::watchdog(config).map_or(Duration::ZERO, |plan| plan.early),
         senders: Vec::new(),
         sender_of: HashMap::new(),
         ears: BTreeMap::new(),
@@ -169,6 +172,7 @@ struct Planner<'a> {
     floating: Vec<IpAddr>,
     pair: bool,
     reference: Option<Reference>,
+    early: Duration,
     senders: Vec<Sender>,
     sender_of: HashMap<(u32, IpAddr, bool), usize>,
     ears: BTreeMap<(u32, Family), WantedEar>,
@@ -220,6 +224,10 @@ impl Planner<'_> {
             addresses: wanted.addresses,
             withdrawn: wanted.withdrawn,
             holding: wanted.holding,
+            early: match wanted.shutter {
+                Some(_) => self.early,
+                None => Duration::ZERO,
+            },
             shutter: wanted.shutter,
             spoken: spoken(config),
             boot: wanted.native.map(|(_, boot)| boot),

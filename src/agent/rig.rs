@@ -362,6 +362,15 @@ impl State {
                 self.config.fencing.reference.is_some() != config.fencing.reference.is_some(),
             ),
             (
+                "fencing.watchdog, or the times that it follows from",
+                self.config.fencing.watchdog != config.fencing.watchdog
+                    || config::watchdog(&self.config) != config::watchdog(config),
+            ),
+            (
+                "fencing.on-lease-lost",
+                self.config.fencing.on_lease_lost != config.fencing.on_lease_lost,
+            ),
+            (
                 "heartbeat.protocol",
                 self.config.native.is_some() != config.native.is_some(),
             ),

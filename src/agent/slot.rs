@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
+use crate::core::election::OWNER;
 use crate::core::lease::{self, Epoch};
 use crate::core::record::What;
 use crate::core::{Effect, Event, Group, Instant, Report, RoleName, Say};
@@ -12,9 +14,14 @@ use crate::net::heartbeat::Sender;
 use crate::wire::native::GroupId;
 use crate::wire::vrrp::Received;
 
+use crate::core::watchdog;
+use crate::sys::clock;
+
 use super::arbiter::ToDisk;
 use super::board::{Holding, LeaseRow};
 use super::due::{Due, Dues};
+use super::errand::Errand;
+use super::ladder::Fall;
 use super::lease::Lease;
 use super::line::Line;
 use super::message::{Addresses, Ask, Before, Entry, Job, Key, Level, Outbox, Question};
@@ -40,6 +47,10 @@ pub(crate) struct Out {
     pub(crate) unheard: Vec<Plea>,
     /// Where everything is written down, if somebody wants it.
     pub(crate) record: Option<Outbox<Item>>,
+    /// Something may have changed that a watchdog has to do with.
+    pub(crate) has_stakes: bool,
+    /// Who reboots the host, where a lost lease demands it.
+    pub(crate) rebooter: Option<Errand>,
     /// When the slots are due.
     pub(crate) dues: Dues,
     /// Reused, so that a step allocates nothing.
@@ -90,6 +101,10 @@ pub(crate) struct Slot {
     /// The look thread was told to guard the addresses.
     guards: bool,
     stake: Stake,
+    /// So much before its right ends it gives it up.
+    early: Duration,
+    /// It has lost its lease, and the addresses may still be on.
+    fall: Option<Fall>,
 }
 
 /// What a group has to do with the arbiter's vote.
@@ -102,6 +117,8 @@ struct Stake {
     owes: bool,
     /// The addresses may be on this host.
     may_be_on: bool,
+    /// They are coming off since then.
+    released_at: Option<Instant>,
 }
 
 impl Slot {
@@ -139,7 +156,10 @@ impl Slot {
                 asks: None,
                 owes: true,
                 may_be_on: true,
+                released_at: None,
             },
+            early: planned.early,
+            fall: None,
         };
         out.plead(Plea::Owes(slot.key.into()));
         slot.carry_out(out);
@@ -165,6 +185,7 @@ impl Slot {
         self.addresses = planned.addresses;
         self.holding = planned.holding;
         self.spoken = planned.spoken;
+        self.early = planned.early;
         if *self.group.settings() != planned.settings {
             self.step(now, Event::Settings(planned.settings), out);
         }
@@ -218,8 +239,9 @@ impl Slot {
     pub(crate) fn due(&self) -> Due {
         let ends = self.lease.as_ref().map_or(Instant::NEVER, Lease::ends);
         let wait = self.group.deadline();
+        let falls = self.fall.as_ref().map_or(Instant::NEVER, Fall::deadline);
         Due {
-            at: wait.min(ends),
+            at: wait.min(ends).min(falls),
             silence_ends: match self.group.listens() {
                 true => wait,
                 false => Instant::NEVER,
@@ -238,6 +260,12 @@ impl Slot {
         let steps = self.group.deadline() <= self.time(now, heard_until);
         if steps {
             self.step(now, Event::Tick, out);
+        }
+        if let Some(fall) = self.fall.as_mut().filter(|fall| fall.deadline() <= now) {
+            out.journal.offer(fall.late(&self.name));
+            if let Some(rebooter) = &out.rebooter {
+                rebooter.ask();
+            }
         }
         if !self.lapse(now, out) && !steps {
             out.dues.set(self.place, self.due());
@@ -316,6 +344,35 @@ impl Slot {
         }
     }
 
+    /// The addresses are off after the lease was lost.
+    fn land(&mut self, out: &Out) {
+        let Some(fall) = self.fall.take() else {
+            return;
+        };
+        out.journal.offer(fall.done(&self.name, clock::now()));
+        if let Some(rebooter) = &out.rebooter {
+            rebooter.ask();
+        }
+    }
+
+    /// What freezing this host now would do, as far as this group goes.
+    pub(crate) fn at_stake(&self) -> watchdog::Stake {
+        let view = self.group.view();
+        let owns = self.group.settings().priority == OWNER;
+        match view.role {
+            // Left by an agent that died, and coming off.
+            RoleName::Init | RoleName::Witness => watchdog::Stake::Nothing,
+            _ if owns => watchdog::Stake::Nothing,
+            RoleName::Master => {
+                let ends = self.lease.as_ref().and_then(|lease| lease.row().until);
+                watchdog::Stake::Answers(ends.map_or(Instant::NEVER, |at| at + self.early))
+            }
+            _ if !self.stake.may_be_on => watchdog::Stake::Nothing,
+            RoleName::Candidate => watchdog::Stake::Contends,
+            _ => watchdog::Stake::Lingers(self.stake.released_at.unwrap_or_default()),
+        }
+    }
+
     /// What the arbiter says to a ticket.
     pub(crate) fn hear_arbiter(&mut self, now: Instant, event: lease::Event, out: &mut Out) {
         if let lease::Event::ArbiterFloor(ticket, _) = event
@@ -383,7 +440,8 @@ impl Slot {
             }
             Effect::Extend(until) => {
                 if let Some(lease) = &mut self.lease {
-                    lease.extend(until);
+                    lease.extend(until - self.early);
+                    out.has_stakes = true;
                 }
             }
             Effect::Persist(epoch) => {
@@ -392,7 +450,7 @@ impl Slot {
             }
             Effect::Renew(until) => {
                 if let Some(lease) = &mut self.lease {
-                    lease.asked = Some(until);
+                    lease.asked = Some(until - self.early);
                     out.dues.renewal = true;
                 }
                 // It counts only with a heartbeat, which need not be due in this turn.
@@ -402,6 +460,7 @@ impl Slot {
                 if let Some(lease) = &mut self.lease {
                     lease.open();
                 }
+                out.has_stakes = true;
                 out.has_news |= self.spoken.is_some();
             }
             Effect::Contend(ticket, epoch) => {
@@ -417,10 +476,15 @@ impl Slot {
                     lease.shutter.disarm();
                 }
                 self.stake.may_be_on = false;
+                self.stake.released_at = None;
+                out.has_stakes = true;
+                self.land(out);
                 self.settle_with_arbiter(out);
             }
             Effect::Acquire(term) => {
                 self.stake.may_be_on = true;
+                self.stake.released_at = None;
+                out.has_stakes = true;
                 if let Some(lease) = &self.lease {
                     lease.shutter.arm();
                 }
@@ -434,12 +498,18 @@ impl Slot {
                     lease.shut();
                 }
                 self.holding.store(false, Ordering::Release);
+                self.stake.released_at.get_or_insert_with(clock::now);
+                out.has_stakes = true;
                 out.jobs.offer(Job::Release(self.key, term, addresses()));
             }
             Effect::Announce(term) => out.jobs.offer(Job::Announce(self.key, term, addresses())),
             Effect::Hush => out.jobs.offer(Job::Hush(self.key)),
             Effect::Look(ticket) => self.look(Question::Look(ticket), out),
             Effect::Report(report) => {
+                if let Some(fall) = Fall::of(&report, clock::now()) {
+                    self.fall = Some(fall);
+                }
+                out.has_stakes = true;
                 // The last word: nobody should take it for ready until it is silent long enough.
                 let ends = matches!(report, Report::Role { to, .. } if to == RoleName::Stopped);
                 out.has_news |= ends && self.spoken.is_some();

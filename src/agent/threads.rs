@@ -14,7 +14,9 @@ use super::look::Looker;
 use super::message::{Entry, Job, Level, Outbox};
 use super::recorder::{self, Item, Recorder};
 use super::reference::Prober;
+use super::watchdog::{Keeper, Kennel};
 use crate::gate::Writer;
+use crate::sys::wake::Wake;
 use crate::sys::{clock, realtime};
 
 /// Above everything that does not say why it must come first; below the kernel's own threads.
@@ -63,6 +65,15 @@ pub(super) fn ask_reference(prober: Prober, realtime: bool) {
         let _ = realtime::schedule_fifo(PRIORITY - 1);
     }
     prober.run();
+}
+
+/// A pet that is late resets the host.
+pub(super) fn pet<K: Kennel>(keeper: Keeper<K>, wake: Wake, realtime: bool) {
+    if realtime {
+        // Not permitted: the heartbeat says so.
+        let _ = realtime::schedule_fifo(PRIORITY - 1);
+    }
+    keeper.run(&wake);
 }
 
 pub(super) fn beat(heartbeat: Heartbeat, realtime: bool, board: &Board, journal: &Outbox<Entry>) {

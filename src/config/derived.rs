@@ -7,6 +7,7 @@ use serde::{Serialize, Serializer};
 
 use super::survival;
 use super::types::{Config, GateChoice, GroupConfig};
+use super::watchdog::{self, Watchdog};
 use crate::core::election::{master_down, skew};
 use crate::core::lease::{self, GRANULARITY};
 
@@ -55,7 +56,10 @@ fn maybe_seconds<S: Serializer>(
     duration.map(|d| d.as_secs_f64()).serialize(serializer)
 }
 
-fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn seconds<S: Serializer>(
+    duration: &Duration,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64(duration.as_secs_f64())
 }
 
@@ -90,7 +94,7 @@ fn native(config: &Config, group: &GroupConfig) -> Derived {
         detection_max: promise,
         takeover_max: promise + asks_again + ASKING,
         planned_max: HANDOVER,
-        lease: gated(config, Some(length)),
+        lease: gated(config, Some(length)).map(|lease| lease.saturating_sub(early(config))),
         promise: Some(promise),
     }
 }
@@ -114,9 +118,14 @@ fn vrrp(config: &Config, group: &GroupConfig) -> Derived {
         } else {
             skew
         },
-        lease: gated(config, group.lease()),
+        lease: gated(config, group.lease()).map(|lease| lease.saturating_sub(early(config))),
         promise: None,
     }
+}
+
+/// Whoever is fenced by a watchdog gives up sooner.
+fn early(config: &Config) -> Duration {
+    watchdog::watchdog(config).map_or(Duration::ZERO, |plan| plan.early)
 }
 
 /// What ends, where something ends it.
@@ -139,6 +148,8 @@ pub struct Summary {
     pub exclusive: bool,
     /// What leaves two MASTERs, or none, in one sentence.
     pub not_survived: String,
+    /// What the watchdog is good for, if there is one.
+    pub watchdog: Option<Watchdog>,
 }
 
 /// The times of every group, and what the configuration does not survive.
@@ -149,6 +160,7 @@ pub fn summary(config: &Config) -> Summary {
         groups: groups.collect(),
         exclusive: survival::is_exclusive(config),
         not_survived: survival::not_survived(config),
+        watchdog: watchdog::described(config),
     }
 }
 
@@ -157,7 +169,11 @@ impl Summary {
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         let groups = self.groups.iter().map(Derived::line);
-        groups.chain([self.not_survived.clone()]).collect()
+        let watchdog = self.watchdog.iter().map(|watchdog| watchdog.text.clone());
+        groups
+            .chain([self.not_survived.clone()])
+            .chain(watchdog)
+            .collect()
     }
 }
 
@@ -188,7 +204,7 @@ impl Derived {
 }
 
 /// In milliseconds, never less than it is: a bound.
-fn rounded_up(duration: Duration) -> String {
+pub(super) fn rounded_up(duration: Duration) -> String {
     let millis = duration.as_nanos().div_ceil(1_000_000);
     match millis {
         0..1000 => format!("{millis} ms"),

@@ -7,6 +7,7 @@ use super::reader::{At, Section};
 use super::reference;
 use super::suggest;
 use super::types::{Fencing, GateChoice};
+use super::watchdog;
 use super::wording::quoted;
 
 /// How many vote: nodes and witnesses.
@@ -25,6 +26,8 @@ pub(super) fn read(
     let mode = mode(section, out);
     let disk_lock = disk_lock(section, voting, out);
     let reference = reference::read(section, voting, out);
+    let watchdog = watchdog::device(section, out);
+    let on_lease_lost = watchdog::on_lease_lost(section, out);
     let (gate, disk_lock, reference) = (gate?, disk_lock?, reference?);
     if let (Some(span), None) = (mode?, &disk_lock) {
         let message = "`disk-lock-mode` means nothing without `disk-lock`";
@@ -43,6 +46,8 @@ pub(super) fn read(
         gate,
         disk_lock,
         reference,
+        watchdog: watchdog?,
+        on_lease_lost: on_lease_lost?,
     })
 }
 

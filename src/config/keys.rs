@@ -175,8 +175,8 @@ pub const KEYS: &[Key] = &[
     key("fencing", "solo-after", UP_TO_A_DAY, Absent::Otherwise("never"), "After so long a node that has heard neither a reference nor another node since it began stands all the same"),
     not_yet("fencing", "etcd", Kind::Texts, "A lease engine"),
     not_yet("fencing", "zookeeper", Kind::Texts, "A lease engine"),
-    not_yet("fencing", "watchdog", Kind::Text, "The device that resets a host that hangs"),
-    not_yet("fencing", "on-lease-lost", Kind::Text, "What else a lost lease does"),
+    key("fencing", "watchdog", Kind::Text, Absent::Otherwise("not used"), "The device that resets a host that hangs, `/dev/watchdog`; see [watchdog](watchdog.md)"),
+    default("fencing", "on-lease-lost", Kind::Text, "\"silence\"", "What a MASTER does that has lost its lease: `silence`, or `reboot` as well"),
     //
     required("group", "name", Kind::Text, "The group's name, unique in the file"),
     required("group", "id", Kind::Integer { min: 1, max: 255 }, "The VRID, unique on its lines"),

@@ -39,6 +39,7 @@ mod syntax;
 pub mod types;
 mod values;
 mod vrrp;
+mod watchdog;
 mod wording;
 
 pub use compare::compare;
@@ -49,5 +50,6 @@ pub use problem::{Also, Problem, Problems, Related, Row, Severity, Span};
 pub use render::Paint;
 pub use types::{
     Announce, Checksum, Cluster, Config, Family, Fencing, GateChoice, GroupConfig, Keys, Native,
-    Node, PathConfig, Protocol, Reference, Version, VirtualAddress, Voter, VoterKind,
+    Node, OnLeaseLost, PathConfig, Protocol, Reference, Version, VirtualAddress, Voter, VoterKind,
 };
+pub use watchdog::{Watchdog, watchdog};

@@ -172,6 +172,20 @@ pub struct Fencing {
     pub disk_lock: Option<PathBuf>,
     /// What in the network must answer this node.
     pub reference: Option<Reference>,
+    /// The device that resets a host that hangs.
+    pub watchdog: Option<PathBuf>,
+    /// What else a MASTER does that loses its lease.
+    pub on_lease_lost: OnLeaseLost,
+}
+
+/// What a node does that was MASTER and has lost its lease, besides falling silent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum OnLeaseLost {
+    /// Nothing.
+    #[default]
+    Silence,
+    /// It reboots.
+    Reboot,
 }
 
 /// What in the network must answer a node that is to hold.

@@ -25,6 +25,9 @@ pub struct Status {
     /// What ends the right to answer of a dead or frozen agent: `bpf`; `nftables`, and why not
     /// `bpf`; or `off` and why.
     pub gate: String,
+    /// The device that resets this host if it hangs, if there is one.
+    #[serde(default)]
+    pub watchdog: Option<WatchdogStatus>,
     /// How the heartbeat thread does.
     pub heartbeat: HeartbeatStatus,
     /// An operator took this node out of service.
@@ -33,6 +36,51 @@ pub struct Status {
     pub cluster: Option<ClusterStatus>,
     /// The groups in the order of the file.
     pub groups: Vec<GroupStatus>,
+}
+
+/// The device that resets a host that hangs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WatchdogStatus {
+    /// Its path.
+    pub device: String,
+    /// As its driver calls it.
+    pub identity: Option<String>,
+    /// It runs, since this node holds addresses or is about to.
+    pub armed: bool,
+    /// T, in milliseconds, while it runs.
+    pub timeout_ms: Option<u64>,
+    /// While it runs: a host that hangs is reset before another node answers, also without its gate.
+    pub fences: Option<bool>,
+    /// Once open it cannot be stopped any more.
+    pub nowayout: bool,
+    /// It has reset this host the last time.
+    pub has_reset: bool,
+    /// What is wrong with it.
+    pub trouble: Option<String>,
+}
+
+impl WatchdogStatus {
+    fn text(&self) -> String {
+        let Self { device, .. } = self;
+        let state = match (&self.trouble, self.timeout_ms) {
+            (Some(trouble), _) => format!("NOT USED: {trouble}"),
+            (None, None) => "idle, since nothing is held here".to_owned(),
+            (None, Some(timeout)) => {
+                let timeout = Length(Duration::from_millis(timeout));
+                let reach = match self.fences {
+                    Some(true) => "resets this host before another node answers",
+                    _ => "backs up the gate only",
+                };
+                format!("armed, {timeout}; {reach}")
+            }
+        };
+        let nowayout = if self.nowayout { ", nowayout" } else { "" };
+        let reset = match self.has_reset {
+            true => "; it has reset this host the last time",
+            false => "",
+        };
+        format!("watchdog {device}: {state}{nowayout}{reset}\n")
+    }
 }
 
 /// Out of service.
@@ -184,6 +232,9 @@ impl Status {
             ),
             level => writeln!(text, "gate: {level}"),
         };
+        if let Some(watchdog) = &self.watchdog {
+            text.push_str(&watchdog.text());
+        }
         if let Some(maintenance) = self.maintenance {
             maintenance.write(&mut text);
         }

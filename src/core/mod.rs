@@ -11,6 +11,7 @@ pub mod lease;
 pub mod mesh;
 pub mod record;
 pub mod time;
+pub mod watchdog;
 pub mod words;
 
 pub use event::{

@@ -15,3 +15,4 @@ pub mod realtime;
 pub mod sockopt;
 pub mod timer;
 pub mod wake;
+pub mod watchdog;

@@ -218,6 +218,42 @@ fn a_third_voter_may_refuse_once_more() {
     assert_eq!(derived.takeover_max, Duration::from_millis(1261));
 }
 
+const WATCHED: &str = "[fencing]\nwatchdog = \"/dev/watchdog\"\n";
+
+/// 200 ms + 1.01 s + 100 ms + 125 ms + 100 ms.
+#[test]
+fn a_watchdog_is_a_fence_for_leases_that_are_long_enough() {
+    let text = |misses: u32| {
+        let beat = format!("[heartbeat]\ninterval = \"200ms\"\nmisses = {misses}\n{WATCHED}");
+        PAIR.replace("[[group]]", &format!("{beat}[[group]]"))
+    };
+    let summary = |misses| config::summary(&good(&text(misses)).config);
+    let fence = summary(8);
+    let watchdog = fence.watchdog.clone().unwrap();
+    assert!(watchdog.fences, "{watchdog:?}");
+    assert_eq!(watchdog.timeout, Duration::from_secs(1));
+    assert_eq!(
+        lines(&text(8)).last().unwrap(),
+        "watchdog, set to 1.000 s: needs leases of 1.535 s at heartbeats of 200 ms, and they last 1.600 s: a \
+         host that hangs is reset before another node answers, also without its gate; for that, a MASTER gives \
+         up 395 ms before its lease ends"
+    );
+    assert_eq!(fence.groups[0].lease, Some(Duration::from_millis(1205)));
+    assert_eq!(
+        lines(&text(5)).last().unwrap(),
+        "watchdog, set to 5.000 s: the watchdog backs up the gate only: to reset a host that hangs before \
+         another node answers, it needs leases of 1.535 s at heartbeats of 200 ms, and they last 1.000 s; it \
+         resets a host whose agent hangs while it holds, or whose gate is lost and whose addresses will not come \
+         off"
+    );
+    let off = text(8).replace(WATCHED, &format!("{WATCHED}gate = \"off\"\n"));
+    let said = lines(&off).pop().unwrap();
+    assert!(
+        said.contains("without a gate the watchdog fences nothing in time"),
+        "{said}"
+    );
+}
+
 #[test]
 fn the_summary_of_a_pair_says_its_times_and_that_it_is_not_exclusive() {
     let expected = [

@@ -28,6 +28,7 @@ mod returns;
 mod site;
 mod stops;
 mod systemd;
+mod watchdog;
 mod wire;
 
 // The generator of broken frames, as it is used on the decoder.

@@ -62,6 +62,7 @@ fn plan(key: Key, has: &[IpAddr], lost: &[IpAddr]) -> Plan {
         withdrawn: placed(lost),
         holding: Arc::new(AtomicBool::new(false)),
         shutter: None,
+        early: Duration::ZERO,
         spoken: None,
         boot: None,
     };
@@ -178,6 +179,8 @@ fn out(looks: Outbox<Ask>) -> Out {
         pleas: None,
         unheard: Vec::new(),
         record: None,
+        has_stakes: false,
+        rebooter: None,
         dues: Dues::default(),
         effects: Vec::new(),
     }

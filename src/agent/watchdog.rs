@@ -1,0 +1,499 @@
+//! The thread that pets the watchdog, for as long as the heartbeat thread says that it may.
+//!
+//! It knows nothing itself: whether the device is armed and until when it may be petted is said by the
+//! heartbeat in each of its turns ([`Leash`]). A heartbeat that hangs says nothing more, and the device is not
+//! petted for longer than half of its time.
+
+use std::io;
+use std::os::fd::AsFd as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::time::TimeSpec;
+
+use crate::config::{self, Config};
+use crate::control::status::WatchdogStatus;
+use crate::core::Instant;
+use crate::core::watchdog::{Plan, Reach, Reading, Stake, read};
+use crate::core::words::Length;
+use crate::sys::clock;
+use crate::sys::wake::{self, Wake, Waker};
+use crate::sys::watchdog::{Device, Facts, facts};
+
+use super::AgentError;
+use super::message::{Entry, Level, Outbox};
+use super::observe::millis;
+use super::threads::{pet, spawn};
+
+/// Between two attempts to open it.
+const RETRY: Duration = Duration::from_secs(5);
+/// The heartbeat thread looks at all groups so often at least, as a part of T.
+const READS: u32 = 16;
+/// A device that is to fire does so within this, where it can.
+const AT_ONCE: Duration = Duration::from_secs(1);
+/// A device that cannot be stopped gives a restart of the agent this long.
+const FAREWELL: Duration = Duration::from_secs(60);
+
+/// What the heartbeat thread tells the one that pets.
+#[derive(Debug)]
+pub(crate) struct Leash {
+    armed: AtomicBool,
+    harmless_until: AtomicU64,
+    /// What the device has taken, in nanoseconds; 0: nothing is known.
+    timeout: AtomicU64,
+    /// The host is to be reset.
+    forsaken: AtomicBool,
+    ending: AtomicBool,
+    waker: Waker,
+}
+
+impl Leash {
+    fn reading(&self) -> Reading {
+        Reading {
+            armed: self.armed.load(Ordering::Acquire),
+            harmless_until: Instant::from_nanos(self.harmless_until.load(Ordering::Acquire)),
+        }
+    }
+
+    /// From now on it is not petted any more.
+    pub(crate) fn forsake(&self) {
+        self.forsaken.store(true, Ordering::Release);
+        self.waker.wake();
+    }
+}
+
+/// The heartbeat thread's end of the leash.
+pub(crate) struct Handler {
+    leash: Arc<Leash>,
+    plan: Plan,
+    read_at: Instant,
+    /// Somebody took the gate away, and addresses have been on since.
+    gate_lost: bool,
+}
+
+impl Handler {
+    pub(crate) fn lose_gate(&mut self) {
+        self.gate_lost = true;
+    }
+
+    /// When to read again, if nothing changes before.
+    pub(crate) fn deadline(&self) -> Instant {
+        match self.leash.armed.load(Ordering::Relaxed) {
+            true => self.read_at + self.plan.timeout / READS,
+            false => Instant::NEVER,
+        }
+    }
+
+    /// What all groups have at stake; `has_news` if that may have changed.
+    pub(crate) fn read(
+        &mut self,
+        now: Instant,
+        has_news: bool,
+        stakes: impl Iterator<Item = Stake>,
+    ) {
+        if !has_news && now < self.deadline() {
+            return;
+        }
+        self.read_at = now;
+        let plan = match self.leash.timeout.load(Ordering::Relaxed) {
+            0 => self.plan,
+            nanos => self.plan.with_timeout(Duration::from_nanos(nanos)),
+        };
+        let reading = read(&plan, now, !self.gate_lost, stakes);
+        // With nothing on, there is nothing that the gate would have to end.
+        self.gate_lost &= reading.armed;
+        let until = reading.harmless_until.as_nanos();
+        self.leash.harmless_until.store(until, Ordering::Release);
+        if self.leash.armed.swap(reading.armed, Ordering::AcqRel) != reading.armed {
+            self.leash.waker.wake();
+        }
+    }
+}
+
+/// What an observer may know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct DogRow {
+    pub(crate) path: PathBuf,
+    pub(crate) facts: Facts,
+    /// What it runs with, while it runs.
+    pub(crate) armed: Option<Plan>,
+    pub(crate) trouble: Option<String>,
+}
+
+type DogBoard = Arc<Mutex<DogRow>>;
+
+fn lock(board: &Mutex<DogRow>) -> MutexGuard<'_, DogRow> {
+    board.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A thread that was started.
+pub(super) struct Dog {
+    pub(super) leash: Arc<Leash>,
+    pub(super) watched: Watched,
+    plan: Plan,
+    thread: JoinHandle<()>,
+}
+
+/// Where observers look.
+#[derive(Clone)]
+pub(crate) struct Watched(DogBoard);
+
+impl Watched {
+    pub(crate) fn status(&self) -> WatchdogStatus {
+        let row = lock(&self.0);
+        WatchdogStatus {
+            device: row.path.display().to_string(),
+            identity: row.facts.identity.clone(),
+            armed: row.armed.is_some(),
+            timeout_ms: row.armed.map(|plan| millis(plan.timeout)),
+            fences: row.armed.map(|plan| plan.reach == Reach::Fences),
+            nowayout: row.facts.nowayout,
+            has_reset: row.facts.has_reset,
+            trouble: row.trouble.clone(),
+        }
+    }
+}
+
+impl Dog {
+    pub(super) fn handler(&self) -> Handler {
+        Handler {
+            leash: Arc::clone(&self.leash),
+            plan: self.plan,
+            read_at: Instant::default(),
+            gate_lost: false,
+        }
+    }
+
+    /// Every group has ended. `clean`: nothing of theirs is left on this host; else the device runs on.
+    pub(super) fn end(self, clean: bool) {
+        if !clean {
+            return self.leash.forsake();
+        }
+        self.leash.armed.store(false, Ordering::Release);
+        self.leash.ending.store(true, Ordering::Release);
+        self.leash.waker.wake();
+        super::threads::wait_for(&self.thread);
+    }
+}
+
+/// Starts the thread, where there is a device. What an agent that died has left running is stopped: its
+/// addresses are off by now.
+pub(super) fn start(config: &Config, journal: &Outbox<Entry>) -> Result<Option<Dog>, AgentError> {
+    let device = config.fencing.watchdog.clone();
+    let Some((path, plan)) = device.zip(config::watchdog(config)) else {
+        return Ok(None);
+    };
+    let (waker, wake) = wake::pair().map_err(AgentError::system("opening an eventfd"))?;
+    let leash = Arc::new(Leash {
+        armed: AtomicBool::new(false),
+        harmless_until: AtomicU64::new(0),
+        timeout: AtomicU64::new(0),
+        forsaken: AtomicBool::new(false),
+        ending: AtomicBool::new(false),
+        waker,
+    });
+    let row = DogRow {
+        facts: facts(&path),
+        path: path.clone(),
+        armed: None,
+        trouble: None,
+    };
+    let board = Arc::new(Mutex::new(row));
+    let keeper = Keeper {
+        leash: Arc::clone(&leash),
+        plan,
+        kennel: File(path),
+        journal: journal.clone(),
+        board: Arc::clone(&board),
+        state: State::Closed,
+        retry_at: Instant::default(),
+    };
+    keeper.begin();
+    let realtime = config.node.realtime;
+    let thread = spawn("watchdog", move || pet(keeper, wake, realtime))?;
+    Ok(Some(Dog {
+        leash,
+        watched: Watched(board),
+        plan,
+        thread,
+    }))
+}
+
+/// Where devices come from.
+pub(super) trait Kennel {
+    type Dog: Leashed;
+
+    fn open(&self) -> io::Result<Self::Dog>;
+    fn path(&self) -> &Path;
+}
+
+/// A device that runs.
+pub(super) trait Leashed {
+    fn set_timeout(&self, wanted: Duration) -> io::Result<Duration>;
+    fn pet(&self) -> io::Result<()>;
+    fn disarm(self) -> io::Result<()>;
+    fn is_stand_in(&self) -> bool;
+}
+
+pub(super) struct File(PathBuf);
+
+impl Kennel for File {
+    type Dog = Device;
+
+    fn open(&self) -> io::Result<Device> {
+        Device::open(&self.0)
+    }
+
+    fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Leashed for Device {
+    fn set_timeout(&self, wanted: Duration) -> io::Result<Duration> {
+        Device::set_timeout(self, wanted)
+    }
+
+    fn pet(&self) -> io::Result<()> {
+        Device::pet(self)
+    }
+
+    fn disarm(self) -> io::Result<()> {
+        Device::disarm(self)
+    }
+
+    fn is_stand_in(&self) -> bool {
+        Device::is_stand_in(self)
+    }
+}
+
+/// What is known of the device.
+enum State<D> {
+    Closed,
+    Runs {
+        device: D,
+        plan: Plan,
+        petted_at: Instant,
+        /// It was said that it is not petted.
+        denied: bool,
+    },
+    /// It is to fire.
+    Forsaken(#[allow(dead_code, reason = "closing it is nobody's business any more")] Option<D>),
+}
+
+pub(super) struct Keeper<K: Kennel> {
+    leash: Arc<Leash>,
+    plan: Plan,
+    kennel: K,
+    journal: Outbox<Entry>,
+    board: DogBoard,
+    state: State<K::Dog>,
+    retry_at: Instant,
+}
+
+impl<K: Kennel> Keeper<K> {
+    /// Says what there is, and stops what runs already.
+    fn begin(&self) {
+        let facts = lock(&self.board).facts.clone();
+        let path = self.kennel.path().display();
+        if facts.has_reset {
+            self.note(
+                Level::Warning,
+                format!("watchdog {path}: it has reset this host the last time"),
+            );
+        }
+        if facts.nowayout {
+            let text = format!(
+                "watchdog {path}: its driver has `nowayout`: once this node has held addresses, it cannot be \
+                 stopped, and an agent that ends without a restart within {} resets this host",
+                Length(FAREWELL)
+            );
+            self.note(Level::Warning, text);
+        }
+        if facts.runs {
+            let stopped = self.kennel.open().and_then(Leashed::disarm);
+            let (level, text) = match stopped {
+                Ok(()) => (
+                    Level::Warning,
+                    "an earlier agent left it running: stopped".to_owned(),
+                ),
+                Err(error) => (
+                    Level::Error,
+                    format!("it runs and cannot be stopped: {error}"),
+                ),
+            };
+            self.note(level, format!("watchdog {path}: {text}"));
+        }
+    }
+
+    /// Until the agent ends.
+    pub(super) fn run(mut self, wake: &Wake) {
+        loop {
+            wake.clear();
+            let next = self.turn(clock::now());
+            if self.leash.ending.load(Ordering::Acquire) {
+                return self.farewell();
+            }
+            let wait = next.since(clock::now()).min(Duration::from_secs(3600));
+            let mut fds = [PollFd::new(wake.as_fd(), PollFlags::POLLIN)];
+            match ppoll(&mut fds, Some(TimeSpec::from(wait)), None) {
+                Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+                Err(error) => {
+                    eprintln!("floatlock: the watchdog thread cannot wait: {error}");
+                    std::process::abort();
+                }
+            }
+        }
+    }
+
+    /// Does what is due at `now`; returns when it wants to be called next.
+    fn turn(&mut self, now: Instant) -> Instant {
+        if self.leash.forsaken.load(Ordering::Acquire) {
+            return self.forsake();
+        }
+        let reading = self.leash.reading();
+        let nowayout = lock(&self.board).facts.nowayout;
+        match &mut self.state {
+            State::Forsaken(_) => Instant::NEVER,
+            State::Closed if reading.armed && self.retry_at <= now => self.open(now),
+            State::Closed if reading.armed => self.retry_at,
+            State::Closed => Instant::NEVER,
+            State::Runs { .. } if !reading.armed && !nowayout => self.disarm(),
+            State::Runs {
+                device,
+                plan,
+                petted_at,
+                denied,
+            } => {
+                let due = *petted_at + plan.every();
+                if now < due {
+                    return due;
+                }
+                if reading.harmless_until <= now {
+                    if !std::mem::replace(denied, true) {
+                        let left = (*petted_at + plan.timeout).since(now);
+                        let text = format!(
+                            "the watchdog is not petted, since a host that freezes now could answer too long: it \
+                             resets this host in {}, unless that changes",
+                            Length(left)
+                        );
+                        self.journal.offer(Entry::Note(Level::Error, text));
+                    }
+                    return now + plan.every() / 4;
+                }
+                match device.pet() {
+                    Ok(()) => {
+                        *petted_at = now;
+                        let every = plan.every();
+                        if std::mem::take(denied) {
+                            let text = "the watchdog is petted again".to_owned();
+                            self.journal.offer(Entry::Note(Level::Info, text));
+                        }
+                        now + every
+                    }
+                    Err(error) => self.fail("petting it", &error, now),
+                }
+            }
+        }
+    }
+
+    fn open(&mut self, now: Instant) -> Instant {
+        let opened = self.kennel.open().and_then(|device| {
+            let taken = device.set_timeout(self.plan.timeout)?;
+            Ok((device, taken))
+        });
+        let (device, taken) = match opened {
+            Ok(opened) => opened,
+            Err(error) => return self.fail("opening it", &error, now),
+        };
+        let plan = self.plan.with_timeout(taken);
+        let nanos = u64::try_from(taken.as_nanos()).unwrap_or(u64::MAX);
+        self.leash.timeout.store(nanos, Ordering::Relaxed);
+        let path = self.kennel.path().display();
+        let kind = match device.is_stand_in() {
+            true => " (a file for trials: nothing resets this host)",
+            false => "",
+        };
+        let mut level = Level::Info;
+        let mut text = format!("watchdog {path}: armed{kind}, set to {}", Length(taken));
+        if plan.reach == Reach::BacksUp && self.plan.reach == Reach::Fences {
+            level = Level::Warning;
+            text += &format!(
+                " instead of {}: it backs up the gate only",
+                Length(self.plan.timeout)
+            );
+        }
+        self.note(level, text);
+        let mut board = lock(&self.board);
+        (board.armed, board.trouble) = (Some(plan), None);
+        drop(board);
+        self.state = State::Runs {
+            device,
+            plan,
+            petted_at: now,
+            denied: false,
+        };
+        now + plan.every()
+    }
+
+    fn disarm(&mut self) -> Instant {
+        let path = self.kennel.path().display();
+        if let State::Runs { device, .. } = std::mem::replace(&mut self.state, State::Closed) {
+            let (level, text) = match device.disarm() {
+                Ok(()) => (Level::Info, "stopped".to_owned()),
+                Err(error) => (Level::Error, format!("it cannot be stopped: {error}")),
+            };
+            self.note(level, format!("watchdog {path}: {text}"));
+        }
+        lock(&self.board).armed = None;
+        Instant::NEVER
+    }
+
+    /// It may still run: nobody knows.
+    fn fail(&mut self, doing: &str, error: &io::Error, now: Instant) -> Instant {
+        let text = format!("{doing}: {error}");
+        let path = self.kennel.path().display();
+        let is_news = lock(&self.board).trouble.as_ref() != Some(&text);
+        if is_news {
+            let text = format!("watchdog {path}: {text}; nothing resets this host if it hangs");
+            self.note(Level::Error, text);
+        }
+        let mut board = lock(&self.board);
+        (board.armed, board.trouble) = (None, Some(text));
+        drop(board);
+        self.state = State::Closed;
+        self.retry_at = now + RETRY;
+        self.retry_at
+    }
+
+    fn forsake(&mut self) -> Instant {
+        if let State::Runs { device, .. } =
+            std::mem::replace(&mut self.state, State::Forsaken(None))
+        {
+            // One that takes no shorter time fires all the same.
+            let _ = device.set_timeout(AT_ONCE);
+            self.state = State::Forsaken(Some(device));
+        }
+        Instant::NEVER
+    }
+
+    /// One that cannot be stopped waits for the next start of the agent as long as it can.
+    fn farewell(self) {
+        if let State::Runs { device, .. } = self.state {
+            // What it takes instead is as good as it gets.
+            let _ = device.set_timeout(FAREWELL);
+            let _ = device.pet();
+        }
+    }
+
+    fn note(&self, level: Level, text: String) {
+        self.journal.offer(Entry::Note(level, text));
+    }
+}
+
+#[cfg(test)]
+mod tests;

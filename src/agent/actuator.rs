@@ -51,6 +51,8 @@ pub(crate) struct Actuator {
     warden: Option<Warden>,
     told_at: Instant,
     complained_at: Option<Instant>,
+    /// It could not be put back.
+    gate_is_broken: bool,
     heart: Heart,
     journal: Outbox<Entry>,
     board: Arc<Board>,
@@ -98,6 +100,7 @@ impl Actuator {
             warden,
             told_at: clock::now(),
             complained_at: None,
+            gate_is_broken: false,
             heart,
             journal,
             board,
@@ -225,10 +228,18 @@ impl Actuator {
             return;
         };
         match warden.check(&mut self.rtnl, clock::now()) {
-            Ok(found) => self.tell_loss(&found.lost),
+            Ok(found) => {
+                self.tell_loss(&found.lost);
+                if std::mem::take(&mut self.gate_is_broken) {
+                    self.heart.send(Command::GateWhole(true));
+                }
+            }
             Err(error) => {
                 self.complain(&format!("the gate cannot be put back: {error}"));
                 self.heart.send(Command::GateLost);
+                if !std::mem::replace(&mut self.gate_is_broken, true) {
+                    self.heart.send(Command::GateWhole(false));
+                }
             }
         }
     }

@@ -24,8 +24,8 @@ use crate::wire::vrrp::{self, Received};
 use super::arbiter::ToDisk;
 use super::board::{Board, GroupRow, LineRow, Rows};
 use super::due::Dues;
-use super::errand::Errand;
 use super::herald::{self, Herald, PlannedHerald};
+use super::ladder::Rebooter;
 use super::line::Line;
 use super::message::{Ask, Command, Entry, Job, Key, Level, Outbox};
 use super::plan::{Ear, Plan, Planned};
@@ -144,7 +144,7 @@ impl Heartbeat {
 
     /// Has a watchdog that is petted while it turns, and somebody who reboots the host where a lost lease
     /// demands it.
-    pub(crate) fn be_watched(&mut self, handler: Option<Handler>, rebooter: Option<Errand>) {
+    pub(crate) fn be_watched(&mut self, handler: Option<Handler>, rebooter: Option<Rebooter>) {
         (self.handler, self.out.rebooter) = (handler, rebooter);
     }
 
@@ -273,11 +273,11 @@ impl Heartbeat {
             Command::Maintenance(on, force, answer) => {
                 return self.maintain(on, force, &answer);
             }
-            Command::GateLost => {
-                if let Some(handler) = &mut self.handler {
-                    handler.lose_gate();
-                }
-                return self.tell_all(Event::GateLost);
+            Command::GateLost => return self.tell_all(Event::GateLost),
+            Command::GateWhole(whole) => {
+                self.out.has_stakes = true;
+                let handler = self.handler.iter_mut();
+                return handler.for_each(|handler| handler.gate_is_whole(whole));
             }
             Command::Stop => return self.stop(clock::now()),
             Command::Rewire(plan) => return self.rewire(*plan, clock::now()),

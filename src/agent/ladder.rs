@@ -9,6 +9,7 @@ use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use nix::sys::reboot::{RebootMode, reboot};
+use rustix::thread::{CapabilitySet, capabilities};
 
 use crate::core::watchdog::OFF_WITHIN;
 use crate::core::words::Length;
@@ -92,29 +93,50 @@ impl std::fmt::Display for Precise {
     }
 }
 
-/// What reboots this host when it is asked, by a thread of its own.
-pub(super) fn rebooter(
+/// What reboots this host when it is asked.
+pub(crate) struct Rebooter {
+    errand: Errand,
     leash: Option<Arc<Leash>>,
-    journal: &Outbox<Entry>,
-) -> Result<Errand, AgentError> {
-    let journal = journal.clone();
-    Errand::new("reboot", move || {
-        let note = |text: &str| {
-            let text = format!("on-lease-lost: {text}");
-            journal.offer(Entry::Note(Level::Error, text));
-        };
-        // From here on this host is reset, whatever hangs below.
-        if let Some(leash) = &leash {
+}
+
+impl Rebooter {
+    /// Does it by a thread of its own.
+    pub(super) fn start(
+        leash: Option<Arc<Leash>>,
+        journal: &Outbox<Entry>,
+    ) -> Result<Self, AgentError> {
+        let capabilities = capabilities(None).map(|sets| sets.effective);
+        if !capabilities.is_ok_and(|all| all.contains(CapabilitySet::SYS_BOOT)) {
+            let text = "on-lease-lost: this agent may not reboot the host: it needs CAP_SYS_BOOT";
+            journal.offer(Entry::Note(Level::Error, text.to_owned()));
+        }
+        let (journal, recalled) = (journal.clone(), leash.clone());
+        let errand = Errand::new("reboot", move || {
+            let note = |text: &str| {
+                let text = format!("on-lease-lost: {text}");
+                journal.offer(Entry::Note(Level::Error, text));
+            };
+            note("rebooting this host");
+            sync_disks();
+            clock::sleep(LAST_WORDS);
+            let Err(error) = reboot(RebootMode::RB_AUTOBOOT);
+            note(&format!(
+                "this host cannot be rebooted: {error}; it goes on as without a reboot"
+            ));
+            if let Some(leash) = &recalled {
+                leash.recall();
+            }
+        })?;
+        Ok(Self { errand, leash })
+    }
+
+    /// From here on this host is reset, whatever hangs: the watchdog is not petted any more.
+    pub(crate) fn ask(&self) {
+        if let Some(leash) = &self.leash {
             leash.forsake();
         }
-        note("rebooting this host");
-        sync_disks();
-        clock::sleep(LAST_WORDS);
-        let Err(error) = reboot(RebootMode::RB_AUTOBOOT);
-        note(&format!(
-            "this host cannot be rebooted: {error} (needs CAP_SYS_BOOT); it stays silent"
-        ));
-    })
+        self.errand.ask();
+    }
 }
 
 /// A disk that hangs keeps nobody from it.

@@ -43,6 +43,8 @@ pub(crate) enum Command {
     Maintenance(bool, bool, SyncSender<Result<(), (Key, Immovable)>>),
     /// Somebody took the gate away: this is about every group.
     GateLost,
+    /// It cannot be put back, or is back.
+    GateWhole(bool),
     Rewire(Box<Plan>),
     Stop,
 }

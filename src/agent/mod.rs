@@ -76,6 +76,7 @@ use arbiter::{Disk, ToDisk};
 use board::Board;
 use errand::Errand;
 use heartbeat::Heartbeat;
+use ladder::Rebooter;
 use look::Looker;
 use message::{Command, Entry, Heart, Job, Level, Outbox};
 use observe::Observer;
@@ -278,7 +279,7 @@ impl Agent {
         let leash = dog.as_ref().map(|dog| Arc::clone(&dog.leash));
         let rebooter = match config.fencing.on_lease_lost {
             OnLeaseLost::Silence => None,
-            OnLeaseLost::Reboot => Some(ladder::rebooter(leash, &journal)?),
+            OnLeaseLost::Reboot => Some(Rebooter::start(leash, &journal)?),
         };
         heartbeat.be_watched(dog.as_ref().map(Dog::handler), rebooter);
         let mut record_thread = None;
@@ -467,10 +468,11 @@ impl Agent {
         self.ending.store(true, Ordering::Release);
         self.watcher_waker.wake();
         join(self.watch_thread);
-        let left = sweep_all().and_then(|()| remove_gate());
+        let swept = sweep_all();
         if let Some(dog) = self.dog {
-            dog.end(left.is_ok());
+            dog.end(swept.is_ok());
         }
+        let left = swept.and_then(|()| remove_gate());
         self.journal
             .offer(Entry::Note(Level::Info, "stopped".to_owned()));
         end_journal(&self.journal, &self.journal_thread);

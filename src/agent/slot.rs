@@ -20,8 +20,7 @@ use crate::sys::clock;
 use super::arbiter::ToDisk;
 use super::board::{Holding, LeaseRow};
 use super::due::{Due, Dues};
-use super::errand::Errand;
-use super::ladder::Fall;
+use super::ladder::{Fall, Rebooter};
 use super::lease::Lease;
 use super::line::Line;
 use super::message::{Addresses, Ask, Before, Entry, Job, Key, Level, Outbox, Question};
@@ -50,7 +49,7 @@ pub(crate) struct Out {
     /// Something may have changed that a watchdog has to do with.
     pub(crate) has_stakes: bool,
     /// Who reboots the host, where a lost lease demands it.
-    pub(crate) rebooter: Option<Errand>,
+    pub(crate) rebooter: Option<Rebooter>,
     /// When the slots are due.
     pub(crate) dues: Dues,
     /// Reused, so that a step allocates nothing.
@@ -117,6 +116,8 @@ struct Stake {
     owes: bool,
     /// The addresses may be on this host.
     may_be_on: bool,
+    /// This agent has put them on.
+    acquired: bool,
     /// They are coming off since then.
     released_at: Option<Instant>,
 }
@@ -156,6 +157,7 @@ impl Slot {
                 asks: None,
                 owes: true,
                 may_be_on: true,
+                acquired: false,
                 released_at: None,
             },
             early: planned.early,
@@ -357,18 +359,18 @@ impl Slot {
 
     /// What freezing this host now would do, as far as this group goes.
     pub(crate) fn at_stake(&self) -> watchdog::Stake {
-        let view = self.group.view();
-        let owns = self.group.settings().priority == OWNER;
-        match view.role {
-            // Left by an agent that died, and coming off.
-            RoleName::Init | RoleName::Witness => watchdog::Stake::Nothing,
-            _ if owns => watchdog::Stake::Nothing,
-            RoleName::Master => {
-                let ends = self.lease.as_ref().and_then(|lease| lease.row().until);
-                watchdog::Stake::Answers(ends.map_or(Instant::NEVER, |at| at + self.early))
+        let role = self.group.role();
+        if self.group.settings().priority == OWNER || !self.stake.acquired {
+            // The host's own, or nothing of this agent's.
+            return watchdog::Stake::Nothing;
+        }
+        match (role, &self.lease) {
+            (RoleName::Master, Some(lease)) => {
+                let ends = lease.row().until.unwrap_or_default();
+                watchdog::Stake::Answers(ends + self.early)
             }
-            _ if !self.stake.may_be_on => watchdog::Stake::Nothing,
-            RoleName::Candidate => watchdog::Stake::Contends,
+            (RoleName::Master, None) => watchdog::Stake::Endless,
+            (RoleName::Candidate, _) => watchdog::Stake::Contends,
             _ => watchdog::Stake::Lingers(self.stake.released_at.unwrap_or_default()),
         }
     }
@@ -475,14 +477,14 @@ impl Slot {
                 if let Some(lease) = &self.lease {
                     lease.shutter.disarm();
                 }
-                self.stake.may_be_on = false;
+                (self.stake.may_be_on, self.stake.acquired) = (false, false);
                 self.stake.released_at = None;
                 out.has_stakes = true;
                 self.land(out);
                 self.settle_with_arbiter(out);
             }
             Effect::Acquire(term) => {
-                self.stake.may_be_on = true;
+                (self.stake.may_be_on, self.stake.acquired) = (true, true);
                 self.stake.released_at = None;
                 out.has_stakes = true;
                 if let Some(lease) = &self.lease {

@@ -33,15 +33,19 @@ use super::threads::{pet, spawn};
 const RETRY: Duration = Duration::from_secs(5);
 /// The heartbeat thread looks at all groups so often at least, as a part of T.
 const READS: u32 = 16;
-/// A device that is to fire does so within this, where it can.
-const AT_ONCE: Duration = Duration::from_secs(1);
-/// A device that cannot be stopped gives a restart of the agent this long.
-const FAREWELL: Duration = Duration::from_secs(60);
+/// What a reboot may take before the device ends it, where it takes so long a time.
+const REBOOT_WITHIN: Duration = Duration::from_secs(10);
+/// A device that cannot be stopped gives a restart of the agent the longest of these that it takes.
+const REST: [u64; 4] = [60, 30, 15, 10];
+/// No device is asked for a longer time.
+const SECONDS_MOST: u64 = 60;
 
 /// What the heartbeat thread tells the one that pets.
 #[derive(Debug)]
 pub(crate) struct Leash {
     armed: AtomicBool,
+    /// By the one that pets: the device runs, armed or not.
+    runs: AtomicBool,
     harmless_until: AtomicU64,
     /// What the device has taken, in nanoseconds; 0: nothing is known.
     timeout: AtomicU64,
@@ -64,6 +68,12 @@ impl Leash {
         self.forsaken.store(true, Ordering::Release);
         self.waker.wake();
     }
+
+    /// It is again.
+    pub(crate) fn recall(&self) {
+        self.forsaken.store(false, Ordering::Release);
+        self.waker.wake();
+    }
 }
 
 /// The heartbeat thread's end of the leash.
@@ -71,18 +81,20 @@ pub(crate) struct Handler {
     leash: Arc<Leash>,
     plan: Plan,
     read_at: Instant,
-    /// Somebody took the gate away, and addresses have been on since.
-    gate_lost: bool,
+    /// The gate is where it must be.
+    gate_is_whole: bool,
 }
 
 impl Handler {
-    pub(crate) fn lose_gate(&mut self) {
-        self.gate_lost = true;
+    pub(crate) fn gate_is_whole(&mut self, whole: bool) {
+        self.gate_is_whole = whole;
     }
 
     /// When to read again, if nothing changes before.
     pub(crate) fn deadline(&self) -> Instant {
-        match self.leash.armed.load(Ordering::Relaxed) {
+        let leash = &self.leash;
+        let needed = leash.armed.load(Ordering::Relaxed) || leash.runs.load(Ordering::Relaxed);
+        match needed {
             true => self.read_at + self.plan.timeout / READS,
             false => Instant::NEVER,
         }
@@ -103,12 +115,12 @@ impl Handler {
             0 => self.plan,
             nanos => self.plan.with_timeout(Duration::from_nanos(nanos)),
         };
-        let reading = read(&plan, now, !self.gate_lost, stakes);
-        // With nothing on, there is nothing that the gate would have to end.
-        self.gate_lost &= reading.armed;
-        let until = reading.harmless_until.as_nanos();
-        self.leash.harmless_until.store(until, Ordering::Release);
-        if self.leash.armed.swap(reading.armed, Ordering::AcqRel) != reading.armed {
+        let reading = read(&plan, now, self.gate_is_whole, stakes);
+        let (until, now) = (reading.harmless_until.as_nanos(), now.as_nanos());
+        let before = self.leash.harmless_until.swap(until, Ordering::AcqRel);
+        let armed = self.leash.armed.swap(reading.armed, Ordering::AcqRel);
+        // A device that was not petted for a while may have no time for the next look.
+        if armed != reading.armed || (before <= now && now < until) {
             self.leash.waker.wake();
         }
     }
@@ -119,6 +131,8 @@ impl Handler {
 pub(crate) struct DogRow {
     pub(crate) path: PathBuf,
     pub(crate) facts: Facts,
+    /// It is a file.
+    pub(crate) stand_in: bool,
     /// What it runs with, while it runs.
     pub(crate) armed: Option<Plan>,
     pub(crate) trouble: Option<String>,
@@ -153,6 +167,7 @@ impl Watched {
             fences: row.armed.map(|plan| plan.reach == Reach::Fences),
             nowayout: row.facts.nowayout,
             has_reset: row.facts.has_reset,
+            stand_in: row.stand_in,
             trouble: row.trouble.clone(),
         }
     }
@@ -164,7 +179,7 @@ impl Dog {
             leash: Arc::clone(&self.leash),
             plan: self.plan,
             read_at: Instant::default(),
-            gate_lost: false,
+            gate_is_whole: true,
         }
     }
 
@@ -190,29 +205,33 @@ pub(super) fn start(config: &Config, journal: &Outbox<Entry>) -> Result<Option<D
     let (waker, wake) = wake::pair().map_err(AgentError::system("opening an eventfd"))?;
     let leash = Arc::new(Leash {
         armed: AtomicBool::new(false),
+        runs: AtomicBool::new(false),
         harmless_until: AtomicU64::new(0),
         timeout: AtomicU64::new(0),
         forsaken: AtomicBool::new(false),
         ending: AtomicBool::new(false),
         waker,
     });
+    let facts = facts(&path);
     let row = DogRow {
-        facts: facts(&path),
+        facts: facts.clone(),
         path: path.clone(),
+        stand_in: false,
         armed: None,
         trouble: None,
     };
     let board = Arc::new(Mutex::new(row));
-    let keeper = Keeper {
+    let mut keeper = Keeper {
         leash: Arc::clone(&leash),
         plan,
         kennel: File(path),
         journal: journal.clone(),
         board: Arc::clone(&board),
         state: State::Closed,
+        nowayout: facts.nowayout,
         retry_at: Instant::default(),
     };
-    keeper.begin();
+    keeper.begin(&facts, clock::now());
     let realtime = config.node.realtime;
     let thread = spawn("watchdog", move || pet(keeper, wake, realtime))?;
     Ok(Some(Dog {
@@ -228,12 +247,14 @@ pub(super) trait Kennel {
     type Dog: Leashed;
 
     fn open(&self) -> io::Result<Self::Dog>;
+    fn facts(&self) -> Facts;
     fn path(&self) -> &Path;
 }
 
 /// A device that runs.
 pub(super) trait Leashed {
     fn set_timeout(&self, wanted: Duration) -> io::Result<Duration>;
+    fn timeout(&self) -> io::Result<Duration>;
     fn pet(&self) -> io::Result<()>;
     fn disarm(self) -> io::Result<()>;
     fn is_stand_in(&self) -> bool;
@@ -248,6 +269,10 @@ impl Kennel for File {
         Device::open(&self.0)
     }
 
+    fn facts(&self) -> Facts {
+        facts(&self.0)
+    }
+
     fn path(&self) -> &Path {
         &self.0
     }
@@ -256,6 +281,10 @@ impl Kennel for File {
 impl Leashed for Device {
     fn set_timeout(&self, wanted: Duration) -> io::Result<Duration> {
         Device::set_timeout(self, wanted)
+    }
+
+    fn timeout(&self) -> io::Result<Duration> {
+        Device::timeout(self)
     }
 
     fn pet(&self) -> io::Result<()> {
@@ -280,9 +309,11 @@ enum State<D> {
         petted_at: Instant,
         /// It was said that it is not petted.
         denied: bool,
+        /// It cannot be stopped, and waits as long as it can.
+        rests: bool,
     },
     /// It is to fire.
-    Forsaken(#[allow(dead_code, reason = "closing it is nobody's business any more")] Option<D>),
+    Forsaken(Option<D>),
 }
 
 pub(super) struct Keeper<K: Kennel> {
@@ -292,41 +323,41 @@ pub(super) struct Keeper<K: Kennel> {
     journal: Outbox<Entry>,
     board: DogBoard,
     state: State<K::Dog>,
+    /// Its driver does not let it be stopped.
+    nowayout: bool,
     retry_at: Instant,
 }
 
 impl<K: Kennel> Keeper<K> {
     /// Says what there is, and stops what runs already.
-    fn begin(&self) {
-        let facts = lock(&self.board).facts.clone();
-        let path = self.kennel.path().display();
+    fn begin(&mut self, facts: &Facts, now: Instant) {
+        let path = self.kennel.path().display().to_string();
         if facts.has_reset {
             self.note(
                 Level::Warning,
                 format!("watchdog {path}: it has reset this host the last time"),
             );
         }
+        if facts.identity.as_deref() == Some("Software Watchdog") {
+            let text = format!(
+                "watchdog {path}: it is a program in the kernel (softdog), which hangs when the kernel does"
+            );
+            self.note(Level::Warning, text);
+        }
         if facts.nowayout {
             let text = format!(
-                "watchdog {path}: its driver has `nowayout`: once this node has held addresses, it cannot be \
-                 stopped, and an agent that ends without a restart within {} resets this host",
-                Length(FAREWELL)
+                "watchdog {path}: its driver has `nowayout`: once this node has held addresses it cannot be \
+                 stopped, and an agent that ends and is not started again soon resets this host"
             );
             self.note(Level::Warning, text);
         }
         if facts.runs {
-            let stopped = self.kennel.open().and_then(Leashed::disarm);
-            let (level, text) = match stopped {
-                Ok(()) => (
-                    Level::Warning,
-                    "an earlier agent left it running: stopped".to_owned(),
-                ),
-                Err(error) => (
-                    Level::Error,
-                    format!("it runs and cannot be stopped: {error}"),
-                ),
-            };
-            self.note(level, format!("watchdog {path}: {text}"));
+            let text = format!("watchdog {path}: an earlier agent left it running");
+            self.note(Level::Warning, text);
+            self.open(now);
+            if !facts.nowayout {
+                self.disarm(now);
+            }
         }
     }
 
@@ -356,63 +387,86 @@ impl<K: Kennel> Keeper<K> {
             return self.forsake();
         }
         let reading = self.leash.reading();
-        let nowayout = lock(&self.board).facts.nowayout;
-        match &mut self.state {
-            State::Forsaken(_) => Instant::NEVER,
+        match &self.state {
+            State::Forsaken(_) => self.be_recalled(now),
             State::Closed if reading.armed && self.retry_at <= now => self.open(now),
             State::Closed if reading.armed => self.retry_at,
             State::Closed => Instant::NEVER,
-            State::Runs { .. } if !reading.armed && !nowayout => self.disarm(),
-            State::Runs {
-                device,
-                plan,
-                petted_at,
-                denied,
-            } => {
-                let due = *petted_at + plan.every();
-                if now < due {
-                    return due;
-                }
-                if reading.harmless_until <= now {
-                    if !std::mem::replace(denied, true) {
-                        let left = (*petted_at + plan.timeout).since(now);
-                        let text = format!(
-                            "the watchdog is not petted, since a host that freezes now could answer too long: it \
-                             resets this host in {}, unless that changes",
-                            Length(left)
-                        );
-                        self.journal.offer(Entry::Note(Level::Error, text));
-                    }
-                    return now + plan.every() / 4;
-                }
-                match device.pet() {
-                    Ok(()) => {
-                        *petted_at = now;
-                        let every = plan.every();
-                        if std::mem::take(denied) {
-                            let text = "the watchdog is petted again".to_owned();
-                            self.journal.offer(Entry::Note(Level::Info, text));
-                        }
-                        now + every
-                    }
-                    Err(error) => self.fail("petting it", &error, now),
-                }
-            }
+            State::Runs { .. } if !reading.armed && !self.nowayout => self.disarm(now),
+            State::Runs { .. } => self.pet(reading, now),
         }
     }
 
+    fn pet(&mut self, reading: Reading, now: Instant) -> Instant {
+        let State::Runs {
+            device,
+            plan,
+            petted_at,
+            denied,
+            rests,
+        } = &mut self.state
+        else {
+            return Instant::NEVER;
+        };
+        if *rests == reading.armed {
+            *rests = !reading.armed;
+            match reading.armed {
+                // What it refuses now it has taken before.
+                true => drop(device.set_timeout(plan.timeout)),
+                false => rest(device),
+            }
+        }
+        let due = *petted_at + plan.every();
+        if now < due {
+            return due;
+        }
+        if reading.harmless_until <= now {
+            if !std::mem::replace(denied, true) {
+                let left = (*petted_at + plan.timeout).since(now);
+                let text = format!(
+                    "the watchdog is not petted, since a host that freezes now could answer too long: it resets \
+                     this host in {}, unless that changes",
+                    Length(left)
+                );
+                self.journal.offer(Entry::Note(Level::Error, text));
+            }
+            return now + plan.every() / 4;
+        }
+        let every = plan.every();
+        if let Err(error) = device.pet() {
+            // It runs, and closing it would not stop it.
+            self.trouble("petting it", &error);
+            return now + every;
+        }
+        *petted_at = now;
+        if std::mem::take(denied) {
+            let text = "the watchdog is petted again".to_owned();
+            self.journal.offer(Entry::Note(Level::Info, text));
+        }
+        now + every
+    }
+
     fn open(&mut self, now: Instant) -> Instant {
+        // A driver that came later, or with other parameters.
+        let facts = self.kennel.facts();
+        self.nowayout |= facts.nowayout;
+        lock(&self.board).facts.nowayout = self.nowayout;
         let opened = self.kennel.open().and_then(|device| {
-            let taken = device.set_timeout(self.plan.timeout)?;
+            let taken = set(&device, self.plan.timeout)?;
             Ok((device, taken))
         });
         let (device, taken) = match opened {
             Ok(opened) => opened,
-            Err(error) => return self.fail("opening it", &error, now),
+            Err(error) => {
+                self.trouble("opening it", &error);
+                self.retry_at = now + RETRY;
+                return self.retry_at;
+            }
         };
         let plan = self.plan.with_timeout(taken);
         let nanos = u64::try_from(taken.as_nanos()).unwrap_or(u64::MAX);
         self.leash.timeout.store(nanos, Ordering::Relaxed);
+        self.leash.runs.store(true, Ordering::Release);
         let path = self.kennel.path().display();
         let kind = match device.is_stand_in() {
             true => " (a file for trials: nothing resets this host)",
@@ -430,62 +484,84 @@ impl<K: Kennel> Keeper<K> {
         self.note(level, text);
         let mut board = lock(&self.board);
         (board.armed, board.trouble) = (Some(plan), None);
+        board.stand_in = device.is_stand_in();
         drop(board);
         self.state = State::Runs {
             device,
             plan,
             petted_at: now,
             denied: false,
+            rests: false,
         };
         now + plan.every()
     }
 
-    fn disarm(&mut self) -> Instant {
-        let path = self.kennel.path().display();
-        if let State::Runs { device, .. } = std::mem::replace(&mut self.state, State::Closed) {
-            let (level, text) = match device.disarm() {
-                Ok(()) => (Level::Info, "stopped".to_owned()),
-                Err(error) => (Level::Error, format!("it cannot be stopped: {error}")),
-            };
-            self.note(level, format!("watchdog {path}: {text}"));
-        }
+    fn disarm(&mut self, now: Instant) -> Instant {
+        let path = self.kennel.path().display().to_string();
+        let State::Runs { device, .. } = std::mem::replace(&mut self.state, State::Closed) else {
+            return Instant::NEVER;
+        };
+        let written = device.disarm();
         lock(&self.board).armed = None;
-        Instant::NEVER
+        self.leash.runs.store(false, Ordering::Release);
+        if written.is_ok() && !self.kennel.facts().runs {
+            self.note(Level::Info, format!("watchdog {path}: stopped"));
+            return Instant::NEVER;
+        }
+        let text = format!(
+            "watchdog {path}: it cannot be stopped, and is petted on; an agent that ends and is not started \
+             again soon resets this host"
+        );
+        self.note(Level::Error, text);
+        self.nowayout = true;
+        self.open(now)
     }
 
-    /// It may still run: nobody knows.
-    fn fail(&mut self, doing: &str, error: &io::Error, now: Instant) -> Instant {
+    /// Said once, while it lasts.
+    fn trouble(&self, doing: &str, error: &io::Error) {
         let text = format!("{doing}: {error}");
         let path = self.kennel.path().display();
-        let is_news = lock(&self.board).trouble.as_ref() != Some(&text);
-        if is_news {
+        let mut board = lock(&self.board);
+        if board.trouble.as_ref() != Some(&text) {
             let text = format!("watchdog {path}: {text}; nothing resets this host if it hangs");
             self.note(Level::Error, text);
         }
-        let mut board = lock(&self.board);
-        (board.armed, board.trouble) = (None, Some(text));
-        drop(board);
-        self.state = State::Closed;
-        self.retry_at = now + RETRY;
-        self.retry_at
+        board.trouble = Some(text);
     }
 
     fn forsake(&mut self) -> Instant {
-        if let State::Runs { device, .. } =
-            std::mem::replace(&mut self.state, State::Forsaken(None))
-        {
-            // One that takes no shorter time fires all the same.
-            let _ = device.set_timeout(AT_ONCE);
-            self.state = State::Forsaken(Some(device));
+        match std::mem::replace(&mut self.state, State::Forsaken(None)) {
+            State::Runs { device, .. } => {
+                // One that takes no such time fires all the same.
+                let _ = device.set_timeout(REBOOT_WITHIN);
+                self.state = State::Forsaken(Some(device));
+            }
+            before @ State::Forsaken(_) => self.state = before,
+            State::Closed => {}
         }
         Instant::NEVER
+    }
+
+    /// The reboot has failed.
+    fn be_recalled(&mut self, now: Instant) -> Instant {
+        self.state = match std::mem::replace(&mut self.state, State::Closed) {
+            State::Forsaken(Some(device)) => State::Runs {
+                device,
+                plan: self.plan,
+                petted_at: Instant::default(),
+                denied: false,
+                // Its time is set anew.
+                rests: true,
+            },
+            _ => State::Closed,
+        };
+        now
     }
 
     /// One that cannot be stopped waits for the next start of the agent as long as it can.
     fn farewell(self) {
         if let State::Runs { device, .. } = self.state {
-            // What it takes instead is as good as it gets.
-            let _ = device.set_timeout(FAREWELL);
+            rest(&device);
             let _ = device.pet();
         }
     }
@@ -493,6 +569,24 @@ impl<K: Kennel> Keeper<K> {
     fn note(&self, level: Level, text: String) {
         self.journal.offer(Entry::Note(level, text));
     }
+}
+
+/// This time, or the next longer one that the device takes, or what it has.
+fn set(device: &impl Leashed, wanted: Duration) -> io::Result<Duration> {
+    for seconds in wanted.as_secs()..=SECONDS_MOST.max(wanted.as_secs()) {
+        if let Ok(taken) = device.set_timeout(Duration::from_secs(seconds)) {
+            return Ok(taken);
+        }
+    }
+    device.timeout()
+}
+
+/// The longest time that it takes.
+fn rest(device: &impl Leashed) {
+    let _taken = REST
+        .into_iter()
+        .map(Duration::from_secs)
+        .find(|wanted| device.set_timeout(*wanted).is_ok());
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use crate::gate::{self, Gate, Level, Want};
 use crate::net::addresses::{Change, OURS, Placed, Progress, sweep};
 use crate::net::rtnl::{AddressState, Rtnl};
 use crate::sys::lock::{self, LockError};
+use crate::sys::watchdog;
 
 use super::args::ReleaseArgs;
 use super::fail;
@@ -50,9 +51,28 @@ fn clear(file: &Path) -> io::Result<Outcome> {
     // One that will not come off does not keep the others on.
     let outcome = release_all(&mut rtnl, file);
     if swept.is_ok() && outcome.is_ok() {
+        stop_watchdog(file);
         gate::remove(&mut rtnl)?;
     }
     swept.map(|_| outcome)
+}
+
+/// One that a dead agent left running would reset a host that holds nothing any more.
+fn stop_watchdog(file: &Path) {
+    let loaded = config::load_keyless(file, &hostname());
+    let device = loaded
+        .ok()
+        .and_then(|loaded| loaded.config.fencing.watchdog);
+    let Some(device) = device.filter(|device| watchdog::facts(device).runs) else {
+        return;
+    };
+    match watchdog::Device::open(&device).and_then(watchdog::Device::disarm) {
+        Ok(()) => println!("stopped {}", device.display()),
+        Err(error) => eprintln!(
+            "warning: {} runs and cannot be stopped: {error}",
+            device.display()
+        ),
+    }
 }
 
 /// A gate of our own around every address with our tag, shut; none where there can be none.

@@ -45,11 +45,14 @@ pub(super) fn on_lease_lost(section: &Section<'_>, out: &mut Problems) -> Checke
 #[must_use]
 pub fn watchdog(config: &Config) -> Option<Plan> {
     config.fencing.watchdog.as_ref()?;
-    // A group whose adverts are too fast for a gate has no end.
-    let endless = |group: &GroupConfig| group.lease().is_none() && group.priority != OWNER;
-    let gated = config.fencing.gate != GateChoice::Off;
-    let gated = gated && !config.groups.iter().any(|group| endless(group));
+    let gated = config.fencing.gate != GateChoice::Off && endless(config).is_none();
     Some(Plan::of(&times(config), gated))
+}
+
+/// A group whose adverts are too fast for a gate has no end.
+fn endless(config: &Config) -> Option<&GroupConfig> {
+    let is_endless = |group: &&GroupConfig| group.lease().is_none() && group.priority != OWNER;
+    config.groups.iter().map(AsRef::as_ref).find(is_endless)
 }
 
 fn times(config: &Config) -> Vec<Times> {
@@ -89,8 +92,10 @@ pub(super) fn described(config: &Config) -> Option<Watchdog> {
             .saturating_sub(needs(of.interval, second).as_nanos())
     });
     let set = format!("watchdog, set to {}: ", rounded_up(plan.timeout));
-    let text = match (plan.reach, shortest) {
-        (Reach::Fences, Some(of)) => format!(
+    const HANGS: &str = "it resets a host whose agent hangs while it holds";
+    let gated = config.fencing.gate != GateChoice::Off;
+    let text = match (plan.reach, shortest, endless(config)) {
+        (Reach::Fences, Some(of), _) => format!(
             "{set}needs leases of {} at heartbeats of {}, and they last {}: a host that hangs is reset before \
              another node answers, also without its gate; for that, a MASTER gives up {} before its lease ends",
             rounded_up(needs(of.interval, plan.timeout)),
@@ -98,18 +103,22 @@ pub(super) fn described(config: &Config) -> Option<Watchdog> {
             rounded_up(of.lease),
             rounded_up(plan.early),
         ),
-        (_, Some(of)) if config.fencing.gate != GateChoice::Off => format!(
+        (_, _, Some(group)) if gated => format!(
+            "{set}the watchdog backs up the gate only, since nothing ends the right of group `{}` to answer; \
+             {HANGS}, or whose gate is lost for good",
+            group.name
+        ),
+        (_, Some(of), _) if gated => format!(
             "{set}the watchdog backs up the gate only: to reset a host that hangs before another node answers, \
-             it needs leases of {} at heartbeats of {}, and they last {}; it resets a host whose agent hangs \
-             while it holds, or whose gate is lost and whose addresses will not come off",
+             it needs leases of {} at heartbeats of {}, and they last {}; {HANGS}, or whose gate is lost for good",
             rounded_up(needs(of.interval, second)),
             rounded_up(of.interval),
             rounded_up(of.lease),
         ),
-        _ => format!(
-            "{set}without a gate the watchdog fences nothing in time: it resets a host whose agent hangs while \
-             it holds"
-        ),
+        (_, None, _) if gated => {
+            format!("{set}never needed: the addresses of every group are this host's own")
+        }
+        _ => format!("{set}without a gate the watchdog fences nothing in time; {HANGS}"),
     };
     Some(Watchdog {
         timeout: plan.timeout,

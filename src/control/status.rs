@@ -55,6 +55,8 @@ pub struct WatchdogStatus {
     pub nowayout: bool,
     /// It has reset this host the last time.
     pub has_reset: bool,
+    /// It is a file for trials, and resets nothing.
+    pub stand_in: bool,
     /// What is wrong with it.
     pub trouble: Option<String>,
 }
@@ -68,6 +70,7 @@ impl WatchdogStatus {
             (None, Some(timeout)) => {
                 let timeout = Length(Duration::from_millis(timeout));
                 let reach = match self.fences {
+                    _ if self.stand_in => "a file for trials, RESETS NOTHING",
                     Some(true) => "resets this host before another node answers",
                     _ => "backs up the gate only",
                 };

@@ -144,8 +144,10 @@ pub enum Stake {
     Nothing,
     /// It is about to hold, behind a shut gate.
     Contends,
-    /// It may answer until then.
+    /// It may answer until then, and the gate ends that.
     Answers(Instant),
+    /// It answers, and nothing ends that (`gate = "off"`, adverts too fast for a gate).
+    Endless,
     /// Its right has ended at that time, and addresses may still be on, behind a shut gate.
     Lingers(Instant),
 }
@@ -159,7 +161,7 @@ pub struct Reading {
     pub harmless_until: Instant,
 }
 
-/// What all groups together have at stake at `now`, said by the heartbeat itself in its own turn: until the
+/// What all groups together have at stake at `now`, and whether the gate is where it must be, said by the heartbeat itself in its own turn: until the
 /// next one whoever pets knows no better, and not for longer than half of T.
 #[must_use]
 pub fn read(
@@ -175,7 +177,7 @@ pub fn read(
     for stake in stakes {
         let until = match (stake, plan.reach) {
             (Stake::Nothing, _) => continue,
-            (Stake::Contends, _) => Instant::NEVER,
+            (Stake::Contends | Stake::Endless, _) => Instant::NEVER,
             (Stake::Answers(until), Reach::Fences) => until - slow(plan.timeout) - RESET,
             (Stake::Answers(_), Reach::BacksUp) if gate_is_whole => Instant::NEVER,
             (Stake::Lingers(since), _) if gate_is_whole => since + OFF_WITHIN,

@@ -46,15 +46,18 @@ impl Device {
             file: OpenOptions::new().write(true).open(path)?,
             is_stand_in: kind.is_file(),
         };
-        // Anything else that can be written to is none.
-        device
-            .timeout()
-            .map_err(|error| match error.raw_os_error() {
-                Some(libc::ENOTTY) => io::Error::other("it is no watchdog"),
-                _ => error,
-            })?;
-        device.pet()?;
-        Ok(device)
+        match device.timeout().and_then(|_| device.pet()) {
+            Ok(()) => Ok(device),
+            // Anything else that can be written to.
+            Err(error) if error.raw_os_error() == Some(libc::ENOTTY) => {
+                Err(io::Error::other("it is no watchdog"))
+            }
+            Err(error) => {
+                // It runs by now, and nobody will pet it.
+                let _ = device.disarm();
+                Err(error)
+            }
+        }
     }
 
     /// Asks for this time, in seconds, rounded up; returns what the device has taken instead, if it has.
@@ -73,7 +76,10 @@ impl Device {
     }
 
     /// What it runs with.
-    fn timeout(&self) -> io::Result<Duration> {
+    ///
+    /// # Errors
+    /// The driver does not say.
+    pub fn timeout(&self) -> io::Result<Duration> {
         if self.is_stand_in {
             return Ok(Duration::ZERO);
         }
@@ -141,12 +147,13 @@ pub fn facts(path: &Path) -> Facts {
     }
     let (major, minor) = (libc::major(found.rdev()), libc::minor(found.rdev()));
     let by_number = PathBuf::from(format!("/sys/dev/char/{major}:{minor}"));
-    // `/dev/watchdog` is the first one by another number.
+    // `/dev/watchdog`, 10:130, is the first one by another number.
     let first = PathBuf::from("/sys/class/watchdog/watchdog0");
-    let places = [by_number, first];
-    let place = places.iter().find(|place| place.join("nowayout").exists());
+    let first = Some(first).filter(|_| (major, minor) == (10, 130));
+    let mut places = [Some(by_number), first].into_iter().flatten();
+    let place = places.find(|place| place.join("nowayout").exists());
     let read = |name: &str| {
-        let text = fs::read_to_string(place?.join(name)).ok()?;
+        let text = fs::read_to_string(place.as_ref()?.join(name)).ok()?;
         Some(text.trim().to_owned())
     };
     let status = read("bootstatus").and_then(|text| text.parse::<u32>().ok());

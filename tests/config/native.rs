@@ -243,8 +243,7 @@ fn a_watchdog_is_a_fence_for_leases_that_are_long_enough() {
         lines(&text(5)).last().unwrap(),
         "watchdog, set to 5.000 s: the watchdog backs up the gate only: to reset a host that hangs before \
          another node answers, it needs leases of 1.535 s at heartbeats of 200 ms, and they last 1.000 s; it \
-         resets a host whose agent hangs while it holds, or whose gate is lost and whose addresses will not come \
-         off"
+         resets a host whose agent hangs while it holds, or whose gate is lost for good"
     );
     let off = text(8).replace(WATCHED, &format!("{WATCHED}gate = \"off\"\n"));
     let said = lines(&off).pop().unwrap();

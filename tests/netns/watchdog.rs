@@ -7,7 +7,7 @@ use std::time::Duration;
 use floatlock::lab::{Host, Process, clock};
 use nix::sys::signal::Signal;
 
-use crate::agent::Agent;
+use crate::agent::{Agent, floatlock};
 use crate::config::{Config, Group};
 use crate::site::{SOON, Site, answers};
 
@@ -94,9 +94,27 @@ fn an_agent_that_is_killed_leaves_it_running_and_the_next_one_stops_it() {
     a.signal(Signal::SIGKILL);
     says(&device, "RESET");
     let again = site.start_with(0, &watched("lb-a", 150));
-    again.said("an earlier agent left it running: stopped");
+    again.said("an earlier agent left it running");
+    again.said("watchdog /run/lab/watchdog: stopped");
     again.becomes("MASTER");
     again.said("watchdog /run/lab/watchdog: armed");
+}
+
+/// As the unit does after a crash.
+#[test]
+fn release_stops_what_a_dead_agent_left_running() {
+    let site = Site::keyed();
+    let device = device(&site.hosts[0]);
+    let a = site.start_with(0, &watched("lb-a", 150));
+    a.becomes("MASTER");
+    says(&device, "runs");
+    a.signal(Signal::SIGKILL);
+    assert!(clock::wait_until(SOON, || !a.is_running()));
+    let ran = floatlock(&a.host, &["release", "-c", "/run/lab/floatlock.toml"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.output.contains("stopped /run/lab/watchdog"), "{ran:?}");
+    says(&device, "stopped");
+    demand_no_reset(&device, &a);
 }
 
 #[test]

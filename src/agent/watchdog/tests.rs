@@ -12,6 +12,10 @@ struct Fake {
     /// It takes this instead of what it is asked for.
     takes: Option<Duration>,
     broken: Arc<AtomicBool>,
+    /// It takes no shorter time.
+    least: Duration,
+    /// It says that it runs though it was stopped.
+    runs_on: bool,
 }
 
 impl Fake {
@@ -35,6 +39,13 @@ impl Kennel for Fake {
         self.tell("open").map(|()| self.clone())
     }
 
+    fn facts(&self) -> Facts {
+        Facts {
+            runs: self.runs_on,
+            ..Facts::default()
+        }
+    }
+
     fn path(&self) -> &Path {
         Path::new("/dev/fake")
     }
@@ -42,8 +53,15 @@ impl Kennel for Fake {
 
 impl Leashed for Fake {
     fn set_timeout(&self, wanted: Duration) -> io::Result<Duration> {
+        if wanted < self.least {
+            return Err(io::Error::from_raw_os_error(libc::EINVAL));
+        }
         let taken = self.takes.unwrap_or(wanted);
         self.tell(format!("{wanted:?}")).map(|()| taken)
+    }
+
+    fn timeout(&self) -> io::Result<Duration> {
+        Ok(Duration::from_secs(30))
     }
 
     fn pet(&self) -> io::Result<()> {
@@ -76,6 +94,7 @@ fn scene(device: Fake, facts: Facts) -> Scene {
     let (waker, _) = wake::pair().unwrap();
     let leash = Arc::new(Leash {
         armed: AtomicBool::new(false),
+        runs: AtomicBool::new(false),
         harmless_until: AtomicU64::new(0),
         timeout: AtomicU64::new(0),
         forsaken: AtomicBool::new(false),
@@ -85,7 +104,8 @@ fn scene(device: Fake, facts: Facts) -> Scene {
     let (journal, said) = Outbox::new(64, None);
     let row = DogRow {
         path: "/dev/fake".into(),
-        facts,
+        facts: facts.clone(),
+        stand_in: false,
         armed: None,
         trouble: None,
     };
@@ -93,7 +113,7 @@ fn scene(device: Fake, facts: Facts) -> Scene {
         leash: Arc::clone(&leash),
         plan,
         read_at: Instant::default(),
-        gate_lost: false,
+        gate_is_whole: true,
     };
     let keeper = Keeper {
         leash,
@@ -102,6 +122,7 @@ fn scene(device: Fake, facts: Facts) -> Scene {
         journal,
         board: Arc::new(Mutex::new(row)),
         state: State::Closed,
+        nowayout: facts.nowayout,
         retry_at: Instant::default(),
     };
     Scene {
@@ -189,7 +210,7 @@ fn without_its_gate_a_fenced_holder_is_petted_and_its_leftovers_are_not() {
     let mut scene = scene(Fake::default(), Facts::default());
     let answers = Stake::Answers(NOW + millis(5000));
     scene.turn(millis(0), answers);
-    scene.handler.lose_gate();
+    scene.handler.gate_is_whole(false);
     assert_eq!(
         scene.turn(millis(400), answers),
         ["pet"],
@@ -197,10 +218,23 @@ fn without_its_gate_a_fenced_holder_is_petted_and_its_leftovers_are_not() {
     );
     let lingers = Stake::Lingers(NOW + millis(500));
     assert!(scene.turn(millis(900), lingers).is_empty());
-    // What comes next begins with the gate that was put back.
-    assert_eq!(scene.turn(millis(1000), Stake::Nothing), ["disarm"]);
-    scene.turn(millis(1100), answers);
-    assert_eq!(scene.turn(millis(1600), lingers), ["pet"]);
+    scene.handler.gate_is_whole(true);
+    assert_eq!(scene.turn(millis(1000), lingers), ["pet"]);
+    // What never had a gate misses none.
+    scene.handler.gate_is_whole(false);
+    assert_eq!(scene.turn(millis(1400), Stake::Endless), ["pet"]);
+}
+
+/// A loss that is noticed and mended while nothing is held is nobody's concern later.
+#[test]
+fn a_gate_that_was_lost_on_a_standby_does_not_matter_when_it_takes_over() {
+    let mut scene = scene(Fake::default(), Facts::default());
+    scene.turn(millis(0), Stake::Nothing);
+    scene.handler.gate_is_whole(false);
+    scene.handler.gate_is_whole(true);
+    let answers = Stake::Answers(NOW + Duration::from_secs(3600));
+    scene.turn(millis(100), answers);
+    assert_eq!(scene.turn(millis(600), answers), ["pet"]);
 }
 
 #[test]
@@ -219,7 +253,7 @@ fn a_device_that_takes_a_longer_time_backs_up_the_gate_only() {
     );
     // Petted where 5 s without 16 s would be long over, and as long as the gate is whole.
     assert_eq!(scene.turn(millis(2500), answers), ["pet"]);
-    scene.handler.lose_gate();
+    scene.handler.gate_is_whole(false);
     assert!(scene.turn(millis(5000), answers).is_empty());
     let status = Watched(Arc::clone(&scene.keeper.board)).status();
     assert_eq!(
@@ -247,6 +281,7 @@ fn one_that_cannot_be_opened_is_an_error_that_is_said_once_and_tried_again() {
     assert_eq!(scene.turn(millis(10_000), Stake::Contends), ["open", "3s"]);
 }
 
+/// Also while nothing is held, and nobody but the time makes the heartbeat look.
 #[test]
 fn one_that_cannot_be_stopped_is_petted_on_and_waits_for_a_restart() {
     let facts = Facts {
@@ -255,9 +290,108 @@ fn one_that_cannot_be_stopped_is_petted_on_and_waits_for_a_restart() {
     };
     let mut scene = scene(Fake::default(), facts);
     scene.turn(millis(0), Stake::Contends);
-    assert_eq!(scene.turn(millis(400), Stake::Nothing), ["pet"]);
+    assert_eq!(scene.turn(millis(400), Stake::Nothing), ["60s", "pet"]);
+    let mut pets = 0;
+    for at in (500..60_000).step_by(25).map(millis) {
+        let now = NOW + at;
+        scene.handler.read(now, false, [Stake::Nothing].into_iter());
+        scene.keeper.turn(now);
+        pets += scene.device.told().len();
+    }
+    assert!((140..170).contains(&pets), "{pets}");
+    let contends = scene.turn(millis(61_000), Stake::Contends);
+    assert_eq!(contends[0], "3s", "its time again: {contends:?}");
     scene.keeper.farewell();
     assert_eq!(scene.device.told(), ["60s", "pet"]);
+}
+
+#[test]
+fn one_that_runs_on_though_it_was_stopped_is_petted_on() {
+    let device = Fake {
+        runs_on: true,
+        ..Fake::default()
+    };
+    let mut scene = scene(device, Facts::default());
+    scene.turn(millis(0), Stake::Contends);
+    assert_eq!(
+        scene.turn(millis(10), Stake::Nothing),
+        ["disarm", "open", "3s"]
+    );
+    assert_eq!(scene.turn(millis(500), Stake::Nothing), ["60s", "pet"]);
+    let said = scene.said().join("\n");
+    assert!(
+        said.contains("cannot be stopped, and is petted on"),
+        "{said}"
+    );
+}
+
+/// As iTCO_wdt does with less than 3 s.
+#[test]
+fn a_device_that_refuses_a_short_time_gets_the_next_longer_one() {
+    let device = Fake {
+        least: Duration::from_secs(5),
+        ..Fake::default()
+    };
+    let mut scene = scene(device, Facts::default());
+    assert_eq!(scene.turn(millis(0), Stake::Contends), ["open", "5s"]);
+    let stubborn = Fake {
+        least: Duration::from_secs(3600),
+        ..Fake::default()
+    };
+    let mut scene = self::scene(stubborn, Facts::default());
+    assert_eq!(scene.turn(millis(0), Stake::Contends), ["open"]);
+    let status = Watched(Arc::clone(&scene.keeper.board)).status();
+    assert_eq!(
+        (status.timeout_ms, status.fences),
+        (Some(30_000), Some(false))
+    );
+}
+
+/// Closing it would not stop it.
+#[test]
+fn one_that_cannot_be_petted_is_kept_and_tried_again() {
+    let mut scene = scene(Fake::default(), Facts::default());
+    let answers = Stake::Answers(NOW + Duration::from_secs(3600));
+    scene.turn(millis(0), answers);
+    scene.device.broken.store(true, Ordering::Relaxed);
+    scene.turn(millis(400), answers);
+    scene.turn(millis(800), answers);
+    scene.device.broken.store(false, Ordering::Relaxed);
+    assert_eq!(scene.turn(millis(1200), answers), ["pet"]);
+    let said = scene.said();
+    let troubles = said
+        .iter()
+        .filter(|text| text.contains("petting it: broken"));
+    assert_eq!(troubles.count(), 1, "{said:?}");
+}
+
+/// Its next look may be too late otherwise.
+#[test]
+fn who_pets_is_woken_when_it_may_again() {
+    let mut scene = scene(Fake::default(), Facts::default());
+    let (waker, wake) = wake::pair().unwrap();
+    let leash = Arc::get_mut(&mut scene.keeper.leash);
+    assert!(leash.is_none(), "shared");
+    let handler = &mut scene.handler;
+    handler.leash = Arc::new(Leash {
+        armed: AtomicBool::new(true),
+        runs: AtomicBool::new(true),
+        harmless_until: AtomicU64::new(0),
+        timeout: AtomicU64::new(0),
+        forsaken: AtomicBool::new(false),
+        ending: AtomicBool::new(false),
+        waker,
+    });
+    let ended = [Stake::Answers(NOW)];
+    handler.read(NOW, true, ended.into_iter());
+    assert!(!is_awake(&wake));
+    handler.read(NOW, true, [Stake::Lingers(NOW)].into_iter());
+    assert!(is_awake(&wake));
+}
+
+fn is_awake(wake: &Wake) -> bool {
+    let mut fds = [PollFd::new(wake.as_fd(), PollFlags::POLLIN)];
+    ppoll(&mut fds, Some(TimeSpec::from(Duration::ZERO)), None).unwrap() == 1
 }
 
 #[test]
@@ -267,28 +401,43 @@ fn what_an_earlier_agent_left_running_is_stopped() {
         has_reset: true,
         ..Facts::default()
     };
-    let scene = scene(Fake::default(), facts);
-    scene.keeper.begin();
-    assert_eq!(scene.device.told(), ["open", "disarm"]);
+    let mut scene = scene(Fake::default(), facts.clone());
+    scene.keeper.begin(&facts, NOW);
+    assert_eq!(scene.device.told(), ["open", "3s", "disarm"]);
     let said = scene.said().join("\n");
     assert!(
         said.contains("it has reset this host the last time"),
         "{said}"
     );
-    assert!(
-        said.contains("an earlier agent left it running: stopped"),
-        "{said}"
-    );
+    assert!(said.contains("an earlier agent left it running"), "{said}");
+    assert!(said.contains("/dev/fake: stopped"), "{said}");
+}
+
+/// The kernel takes the word, and the device runs on.
+#[test]
+fn what_an_earlier_agent_left_running_and_cannot_be_stopped_is_petted() {
+    let facts = Facts {
+        runs: true,
+        nowayout: true,
+        ..Facts::default()
+    };
+    let mut scene = scene(Fake::default(), facts.clone());
+    scene.keeper.begin(&facts, NOW);
+    assert_eq!(scene.device.told(), ["open", "3s"]);
+    assert_eq!(scene.turn(millis(400), Stake::Nothing), ["60s", "pet"]);
 }
 
 #[test]
-fn a_host_that_is_to_be_reset_is_not_petted_again() {
+fn a_host_that_is_to_be_reset_is_not_petted_until_the_reboot_has_failed() {
     let mut scene = scene(Fake::default(), Facts::default());
     let answers = Stake::Answers(NOW + Duration::from_secs(3600));
     scene.turn(millis(0), answers);
     scene.handler.leash.forsake();
-    assert_eq!(scene.turn(millis(400), answers), ["1s"]);
+    assert_eq!(scene.turn(millis(400), Stake::Nothing), ["10s"]);
     for at in (800..5000).step_by(400) {
         assert!(scene.turn(millis(at), Stake::Nothing).is_empty());
     }
+    scene.handler.leash.recall();
+    scene.turn(millis(5000), answers);
+    assert_eq!(scene.turn(millis(5001), answers), ["3s", "pet"]);
 }

@@ -352,6 +352,12 @@ impl Group {
         }
     }
 
+    /// What it is; a part of [`Group::view`].
+    #[must_use]
+    pub const fn role(&self) -> RoleName {
+        self.role.name()
+    }
+
     /// The settings in force.
     #[must_use]
     pub const fn settings(&self) -> &Settings {

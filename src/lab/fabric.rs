@@ -90,6 +90,19 @@ pub enum Traffic {
     Vrrp,
 }
 
+impl Traffic {
+    /// As `nft` says it.
+    fn kinds(self) -> &'static [&'static str] {
+        match self {
+            Traffic::All => &[""],
+            Traffic::Vrrp => &[
+                "ether type ip ip protocol 112",
+                "ether type ip6 ip6 nexthdr 112",
+            ],
+        }
+    }
+}
+
 /// A network: hosts attach to it, and its faults are made through it.
 #[derive(Clone)]
 pub struct Lan {
@@ -222,13 +235,6 @@ impl Lan {
     pub fn drop_one_way(&self, from: &Host, to: &Host, what: Traffic) -> Result<(), LabError> {
         let (from, to) = (from.port_on(self)?, to.port_on(self)?);
         let way = format!("iifname \"{from}\" oifname \"{to}\"");
-        let kinds: &[&str] = match what {
-            Traffic::All => &[""],
-            Traffic::Vrrp => &[
-                "ether type ip ip protocol 112",
-                "ether type ip6 ip6 nexthdr 112",
-            ],
-        };
         let table = self.table();
         let hook = "{ type filter hook forward priority 0; }";
         let mut lines = vec![
@@ -236,7 +242,7 @@ impl Lan {
             format!("add chain bridge {table} drops {hook}"),
         ];
         let rule = |kind: &&str| format!("add rule bridge {table} drops {way} {kind} drop");
-        lines.extend(kinds.iter().map(rule));
+        lines.extend(what.kinds().iter().map(rule));
         self.inner.fabric.tool(tool::nft, lines)
     }
 
@@ -254,8 +260,104 @@ impl Lan {
         self.inner.fabric.tool(tool::nft, lines)
     }
 
+    /// Makes one network of two, as between two racks; needs `nft` for its faults.
+    ///
+    /// # Errors
+    /// What `ip` refused.
+    pub fn join(&self, other: &Lan) -> Result<Trunk, LabError> {
+        let fabric = &self.inner.fabric;
+        let ends = [fabric.next_port(), fabric.next_port()];
+        let [one, two] = &ends;
+        let mut lines = vec![format!("link add {one} type veth peer name {two}")];
+        for (end, lan) in ends.iter().zip([self, other]) {
+            let bridge = bridge_name(lan.inner.number);
+            lines.push(format!("link set {end} master {bridge}"));
+            lines.push(format!("link set {end} up"));
+        }
+        fabric.tool(tool::ip, lines)?;
+        for (end, lan) in ends.iter().zip([self, other]) {
+            lan.forward(end)?;
+        }
+        Ok(Trunk {
+            ends,
+            fabric: Arc::clone(fabric),
+        })
+    }
+
     fn table(&self) -> String {
         bridge_name(self.inner.number)
+    }
+}
+
+/// The line between two networks.
+#[derive(Debug)]
+pub struct Trunk {
+    ends: [String; 2],
+    fabric: Arc<Fabric>,
+}
+
+/// Which way along a trunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// From the network that was joined to the other one.
+    There,
+    /// To it.
+    Back,
+}
+
+impl Trunk {
+    /// Nothing goes through any more; the hosts see no sign of it.
+    ///
+    /// # Errors
+    /// What `nft` refused.
+    pub fn cut(&self) -> Result<(), LabError> {
+        self.lose(Way::There, Traffic::All, 100)?;
+        self.lose(Way::Back, Traffic::All, 100)
+    }
+
+    /// So many of a hundred frames are lost one way, at random.
+    ///
+    /// # Errors
+    /// What `nft` refused.
+    pub fn lose(&self, way: Way, what: Traffic, percent: u8) -> Result<(), LabError> {
+        // Where they come out.
+        let end = match way {
+            Way::There => &self.ends[1],
+            Way::Back => &self.ends[0],
+        };
+        let table = self.table();
+        let hook = "{ type filter hook forward priority 0; }";
+        let mut lines = vec![
+            format!("add table bridge {table}"),
+            format!("add chain bridge {table} drops {hook}"),
+        ];
+        let chance = match percent {
+            100.. => String::new(),
+            _ => format!("numgen random mod 100 < {percent}"),
+        };
+        let rule = |kind: &&str| {
+            format!("add rule bridge {table} drops iifname \"{end}\" {kind} {chance} drop")
+        };
+        lines.extend(what.kinds().iter().map(rule));
+        self.fabric.tool(tool::nft, lines)
+    }
+
+    /// Undoes all of it.
+    ///
+    /// # Errors
+    /// What `nft` refused.
+    pub fn heal(&self) -> Result<(), LabError> {
+        let table = self.table();
+        // Added first, since only what is there can be deleted.
+        let lines = vec![
+            format!("add table bridge {table}"),
+            format!("delete table bridge {table}"),
+        ];
+        self.fabric.tool(tool::nft, lines)
+    }
+
+    fn table(&self) -> String {
+        format!("trunk_{}", self.ends[0])
     }
 }
 

@@ -41,7 +41,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 pub use error::LabError;
-pub use fabric::{Lan, Traffic};
+pub use fabric::{Lan, Traffic, Trunk, Way};
 pub use fetcher::{Fetch, FetchOptions, Fetcher};
 pub use frame::{Advert, Announcement, Mac};
 pub use host::Host;

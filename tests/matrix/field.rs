@@ -1,0 +1,334 @@
+//! On what is a fault played? Two racks, a host and a client in each, and whatever decides between the hosts.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use floatlock::core::Instant;
+use floatlock::lab::agent::{AgentKind, GroupSetup, Setup};
+use floatlock::lab::{
+    Ask, Host, Lab, Lan, Observation, Process, Traffic, Trunk, Watch, WatchOptions, Way, clock,
+};
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+use crate::agent::{PROGRAM, floatlock};
+use crate::config::{Config, Group};
+use crate::disk::Disk;
+use crate::pulse;
+use crate::site::{NODES, SOON, write_key};
+
+const VIP: &str = "10.77.0.100";
+const GATEWAY: &str = "10.77.0.254";
+/// Between two heartbeats or adverts; a lease is five of them.
+pub(crate) const BEAT: Duration = Duration::from_millis(100);
+pub(crate) const LEASE: Duration = Duration::from_millis(500);
+/// How long the disk's vote counts.
+pub(crate) const DISK_LEASE: Duration = Duration::from_secs(2);
+/// Above the agents.
+const ASKER: u8 = 70;
+const EVERY: Duration = Duration::from_millis(5);
+/// Whoever has answered within this is a holder.
+const LATELY: Duration = Duration::from_millis(200);
+
+/// What decides between the two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Keepalived,
+    None,
+    Reference,
+    Disk,
+    Witness,
+}
+
+impl Mode {
+    pub(crate) const ALL: [Self; 5] = [
+        Mode::Keepalived,
+        Mode::None,
+        Mode::Reference,
+        Mode::Disk,
+        Mode::Witness,
+    ];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Mode::Keepalived => "keepalived",
+            Mode::None => "no fencing",
+            Mode::Reference => "reference",
+            Mode::Disk => "disk lock",
+            Mode::Witness => "witness",
+        }
+    }
+}
+
+pub(crate) struct Field {
+    pub(crate) mode: Mode,
+    pub(crate) lan: Lan,
+    pub(crate) trunk: Trunk,
+    /// `lb-a` in the first rack, `lb-b` in the second one, with the witness if there is one.
+    pub(crate) hosts: Vec<Host>,
+    /// One in each rack; the second one has no power until it is needed.
+    pub(crate) gateways: [Host; 2],
+    pub(crate) disk: Option<Disk>,
+    /// Between the hosts alone.
+    pub(crate) inside: Option<Lan>,
+    programs: RefCell<Vec<Process>>,
+    watches: [Watch; 2],
+    _clients: [Host; 2],
+    began: Instant,
+    // Last: hosts go before what connects them.
+    _lab: Lab,
+}
+
+impl Field {
+    /// Nothing runs yet.
+    pub(crate) fn new(mode: Mode, two_lines: bool) -> Self {
+        pulse::start_processors();
+        let lab = Lab::new().expect("a laboratory");
+        let racks = ["rack-a", "rack-b"].map(|name| lab.lan(name).unwrap());
+        let trunk = racks[0].join(&racks[1]).unwrap();
+        let host = |name: &str, rack: usize, last: u8| {
+            let host = lab.host(name).unwrap();
+            let address = format!("10.77.0.{last}/24");
+            racks[rack].attach(&host, "eth0", &[&address]).unwrap();
+            host
+        };
+        let mut hosts = vec![host("lb-a", 0, 1), host("lb-b", 1, 2)];
+        if mode == Mode::Witness {
+            hosts.push(host("lb-c", 1, 3));
+        }
+        let gateways = [host("gateway", 0, 254), host("gateway-b", 1, 254)];
+        gateways[1].power_off().unwrap();
+        let inside = two_lines.then(|| {
+            let lan = lab.lan("inside").unwrap();
+            for (number, host) in hosts.iter().enumerate() {
+                let address = format!("10.78.0.{}/24", number + 1);
+                lan.attach(host, "eth1", &[&address]).unwrap();
+            }
+            lan
+        });
+        let clients = [host("client-a", 0, 8), host("client-b", 1, 9)];
+        let pair = [(0, &racks[0]), (1, &racks[1])];
+        let macs = pair.map(|(number, rack)| hosts[number].mac_on(rack).unwrap());
+        let watches = clients.each_ref().map(|client| {
+            let options = WatchOptions {
+                ask: Ask::Hosts(macs.to_vec()),
+                neighbours: true,
+                priority: ASKER,
+                every: EVERY,
+                ..WatchOptions::new(&[vip()])
+            };
+            Watch::start(client, options).unwrap()
+        });
+        let [lan, _] = racks;
+        Self {
+            mode,
+            lan,
+            trunk,
+            hosts,
+            gateways,
+            disk: (mode == Mode::Disk).then(|| Disk::new("2s")),
+            inside,
+            programs: RefCell::default(),
+            watches,
+            _clients: clients,
+            began: clock::now(),
+            _lab: lab,
+        }
+    }
+
+    /// All agents run, `lb-a` is MASTER, and `lb-b` could take over at once.
+    pub(crate) fn settle(&self) {
+        self.start(0);
+        if self.mode == Mode::Witness {
+            self.start(2);
+        }
+        let answers = |watch: &Watch| {
+            let first =
+                |seen: &Observation| seen.first_reply_from("lb-a", vip(), self.began).map(drop);
+            watch.wait_for(SOON, first)
+        };
+        let came = answers(&self.watches[0]);
+        assert!(came.is_some(), "lb-a does not answer: {}", self.logs());
+        self.start(1);
+        match self.mode {
+            Mode::Keepalived => clock::pause(BEAT * 8),
+            _ => self.until("lb-b is ready", || {
+                let [a, b] = [0, 1].map(|number| self.status(number));
+                let (a, b) = (&a["groups"][0], &b["groups"][0]);
+                b["ready"] == true && b["holder"] == "lb-a" && a["successor"] == "lb-b"
+            }),
+        }
+        if self.mode == Mode::Disk {
+            // An agent that starts lays down what an earlier one may have held.
+            self.until("nobody asks the disk", || {
+                (0..2)
+                    .all(|number| self.status(number)["cluster"]["disk_lock"]["vote_ms"].is_null())
+            });
+        }
+        // Not always at the same place between two heartbeats.
+        let nanos = clock::now().as_nanos() % 1_000;
+        clock::pause(BEAT * u32::try_from(nanos).unwrap() / 1_000);
+    }
+
+    pub(crate) fn until(&self, what: &str, is_so: impl FnMut() -> bool) {
+        assert!(
+            clock::wait_until(SOON, is_so),
+            "not {what}: {}",
+            self.logs()
+        );
+    }
+
+    /// Waits until this node has the disk's vote, where there is a disk.
+    pub(crate) fn has_disk(&self, number: usize) {
+        if self.mode == Mode::Disk {
+            self.until("the disk's vote is taken", || {
+                self.status(number)["cluster"]["disk_lock"]["vote_ms"].is_u64()
+            });
+        }
+    }
+
+    pub(crate) fn status(&self, number: usize) -> Value {
+        let words = ["status", "--json", "--runtime-dir", "/run/floatlock"];
+        let ran = floatlock(&self.hosts[number], &words);
+        serde_json::from_str(&ran.output).unwrap_or(Value::Null)
+    }
+
+    pub(crate) fn start(&self, number: usize) {
+        let host = &self.hosts[number];
+        let started = match self.mode {
+            Mode::Keepalived => AgentKind::Keepalived.start(host, &self.setup(number)),
+            _ => {
+                write_key(host, "cluster", 7);
+                let program = AgentKind::Floatlock(PathBuf::from(PROGRAM));
+                program.start_with(host, &self.config(number).text())
+            }
+        };
+        self.programs.borrow_mut().push(started.unwrap());
+    }
+
+    fn config(&self, number: usize) -> Config {
+        let group = Group::web(if number == 0 { 150 } else { 100 })
+            .key("preempt", "false")
+            .addresses(&["10.77.0.100/24"]);
+        let config = Config::native(NODES[number], &[group]);
+        let config = match (&self.inside, self.mode) {
+            (Some(_), _) => config
+                .path("interface = \"eth0\"")
+                .path("interface = \"eth1\""),
+            (None, _) => config,
+        };
+        match self.mode {
+            Mode::Keepalived | Mode::None => config,
+            Mode::Reference => config.fencing(&format!("reference = [\"{GATEWAY}\"]\n")),
+            Mode::Disk => {
+                let device = &self.disk.as_ref().expect("of this mode").device;
+                config.fencing(&format!("disk-lock = [\"{device}\"]\n"))
+            }
+            Mode::Witness => config.cluster("witnesses = [\"lb-c\"]"),
+        }
+    }
+
+    fn setup(&self, number: usize) -> Setup {
+        let group = GroupSetup {
+            preempt: false,
+            interval: BEAT,
+            ..GroupSetup::new(
+                if number == 0 { 150 } else { 100 },
+                &["10.77.0.100/24".parse().unwrap()],
+            )
+        };
+        Setup {
+            node: NODES[number].to_owned(),
+            nodes: Vec::new(),
+            groups: vec![group],
+        }
+    }
+
+    pub(crate) fn a(&self) -> &Host {
+        &self.hosts[0]
+    }
+
+    /// To the agent of that host alone, or to keepalived and its child.
+    pub(crate) fn signal(&self, number: usize, signal: Signal) {
+        let host = &self.hosts[number];
+        // In a process namespace of its own -1 is everybody but its init.
+        host.sh(&format!(
+            "kill -{} -1",
+            signal.as_str().trim_start_matches("SIG")
+        ))
+        .unwrap();
+    }
+
+    pub(crate) fn lose_heartbeats(&self, way: Way, percent: u8) {
+        self.trunk.lose(way, Traffic::Vrrp, percent).unwrap();
+    }
+
+    pub(crate) fn logs(&self) -> String {
+        let programs = self.programs.borrow();
+        let logs = programs.iter().map(|program| {
+            let lines = program.last_lines(30);
+            format!("--- {}\n{lines}\n", program.name())
+        });
+        logs.collect()
+    }
+
+    /// What both clients have seen, as if they were one.
+    fn seen(&self) -> Observation {
+        let mut all = Observation {
+            every: EVERY,
+            ..Observation::default()
+        };
+        for watch in &self.watches {
+            let seen = watch.observation();
+            all.replies.extend(seen.replies);
+        }
+        all.replies.sort_by_key(|reply| reply.at);
+        all
+    }
+
+    /// What has come of a fault that began at `at`.
+    pub(crate) fn outcome(&self, at: Instant) -> Outcome {
+        let (seen, end) = (self.seen(), clock::now());
+        let lately = seen.replies_for(vip(), end - LATELY);
+        let holders: BTreeSet<String> = lately.map(|reply| reply.from.to_string()).collect();
+        let stop = pulse::longest_stop_since(self.began);
+        Outcome {
+            two: seen.overlap(vip()),
+            silence: seen.longest_silence(vip(), at, end),
+            holders: holders.into_iter().collect(),
+            stood_still: (stop >= BEAT * 2).then_some(stop),
+        }
+    }
+}
+
+impl Drop for Field {
+    fn drop(&mut self) {
+        // A disk that hangs would keep its readers.
+        if let Some(disk) = &self.disk {
+            disk.hang(false);
+        }
+        for program in self.programs.borrow().iter() {
+            program.kill();
+        }
+    }
+}
+
+/// One cell of the table, once.
+#[derive(Clone, Debug)]
+pub(crate) struct Outcome {
+    /// How long two hosts answered, each to whichever client.
+    pub(crate) two: Duration,
+    /// The longest that no client was answered by anybody.
+    pub(crate) silence: Duration,
+    /// Who answers at the end.
+    pub(crate) holders: Vec<String>,
+    /// A processor stood still for so long that an agent there may have lost its lease by that.
+    pub(crate) stood_still: Option<Duration>,
+}
+
+fn vip() -> IpAddr {
+    VIP.parse().expect("an address")
+}

@@ -1,0 +1,442 @@
+//! What happens, and who should hold in the end?
+
+use std::time::Duration;
+
+use floatlock::core::Instant;
+use floatlock::lab::{Traffic, Way, clock};
+use nix::sys::signal::Signal;
+
+use crate::disk::can_hang;
+use crate::field::{DISK_LEASE, Field, LEASE, Mode};
+use crate::table::{Holds, Row, wanted};
+
+use Holds::{A, B, Both, Nobody, One, OneAfterBoth};
+
+/// Longer than whoever takes over without the disk needs.
+const WHILE: Duration = Duration::from_millis(2500);
+/// Longer than whoever waits for a slot of a dead holder needs.
+const AT_DISK: Duration = Duration::from_millis(4500);
+
+fn row(name: &'static str, holds: [Holds; 5], play: fn(&Field) -> Instant) -> Row {
+    Row {
+        name,
+        holds: holds.map(Some),
+        settled: true,
+        two_lines: false,
+        play,
+    }
+}
+
+/// With some modes alone.
+fn some(name: &'static str, holds: [Option<Holds>; 5], play: fn(&Field) -> Instant) -> Row {
+    Row {
+        holds,
+        ..row(name, [One; 5], play)
+    }
+}
+
+/// A second of a series is a tenth of one where time is short.
+fn long(seconds: u64) -> Duration {
+    match wanted() {
+        Some(_) => Duration::from_secs(seconds),
+        None => Duration::from_millis(seconds * 200),
+    }
+}
+
+#[test]
+fn an_agent_that_is_killed() {
+    row(
+        "kill -9 of the MASTER's agent",
+        [Both, B, B, B, B],
+        |field| {
+            let at = clock::now();
+            field.signal(0, Signal::SIGKILL);
+            clock::pause(WHILE);
+            at
+        },
+    )
+    .demand();
+}
+
+#[test]
+fn an_agent_that_is_stopped_and_goes_on() {
+    row(
+        "SIGSTOP of the MASTER's agent for 10 s, SIGCONT",
+        [One, B, B, B, B],
+        |field| {
+            let at = clock::now();
+            field.a().freeze().unwrap();
+            clock::pause(long(10));
+            field.a().thaw().unwrap();
+            clock::pause(WHILE);
+            at
+        },
+    )
+    .demand();
+}
+
+#[test]
+fn a_host_that_loses_its_power() {
+    row("the MASTER loses its power", [B; 5], |field| {
+        let at = clock::now();
+        field.a().power_off().unwrap();
+        clock::pause(WHILE);
+        at
+    })
+    .demand();
+}
+
+#[test]
+fn one_line_of_two() {
+    Row {
+        two_lines: true,
+        ..some(
+            "one heartbeat line of two is cut",
+            [None, Some(A), Some(A), Some(A), Some(A)],
+            |field| {
+                let at = clock::now();
+                let inside = field.inside.as_ref().expect("two lines");
+                inside.cut_silently(field.a()).unwrap();
+                clock::pause(WHILE);
+                at
+            },
+        )
+    }
+    .demand();
+}
+
+/// The witness, in the second rack, hears the first one no more either.
+#[test]
+fn no_heartbeat_while_the_network_is_whole() {
+    row(
+        "no heartbeat between the racks, the network is whole",
+        [Both, A, A, A, B],
+        |field| {
+            let at = clock::now();
+            field.lose_heartbeats(Way::There, 100);
+            field.lose_heartbeats(Way::Back, 100);
+            clock::pause(WHILE);
+            at
+        },
+    )
+    .demand();
+}
+
+#[test]
+fn heartbeats_one_way() {
+    row(
+        "no heartbeat from the first rack to the second one",
+        [Both, A, A, A, B],
+        |field| {
+            let at = clock::now();
+            field.lose_heartbeats(Way::There, 100);
+            clock::pause(WHILE);
+            at
+        },
+    )
+    .demand();
+}
+
+#[test]
+fn heartbeats_the_other_way() {
+    row(
+        "no heartbeat from the second rack to the first one",
+        [A, A, A, A, B],
+        |field| {
+            let at = clock::now();
+            field.lose_heartbeats(Way::Back, 100);
+            clock::pause(WHILE);
+            at
+        },
+    )
+    .demand();
+}
+
+#[test]
+fn a_cut_with_the_gateway_on_one_side() {
+    row(
+        "the trunk is cut, the gateway is in the MASTER's rack",
+        [Both, Both, A, A, B],
+        |field| {
+            let at = clock::now();
+            field.trunk.cut().unwrap();
+            clock::pause(WHILE);
+            at
+        },
+    )
+    .demand();
+}
+
+#[test]
+fn a_cut_with_the_gateway_on_the_other_side() {
+    row(
+        "the trunk is cut, the gateway is in the standby's rack",
+        [Both, Both, B, A, B],
+        |field| {
+            // One gateway, somewhere else than when it began: never do both reach one.
+            let at = clock::now();
+            field.gateways[0].power_off().unwrap();
+            field.trunk.cut().unwrap();
+            field.gateways[1].power_on().unwrap();
+            clock::pause(WHILE);
+            at
+        },
+    )
+    .demand();
+}
+
+/// The one that the documentation of the reference names.
+#[test]
+fn a_cut_with_a_gateway_on_both_sides() {
+    row(
+        "the trunk is cut, both racks reach a gateway",
+        [Both, Both, Both, A, B],
+        |field| {
+            let at = clock::now();
+            field.trunk.cut().unwrap();
+            field.gateways[1].power_on().unwrap();
+            clock::pause(WHILE);
+            at
+        },
+    )
+    .demand();
+}
+
+#[test]
+fn a_cut_that_heals() {
+    row(
+        "the trunk is cut (gateway in the MASTER's rack) and heals",
+        [A, OneAfterBoth, A, A, B],
+        |field| {
+            let at = clock::now();
+            field.trunk.cut().unwrap();
+            clock::pause(WHILE);
+            field.trunk.heal().unwrap();
+            clock::pause(WHILE);
+            at
+        },
+    )
+    .demand();
+}
+
+#[test]
+fn a_holder_that_is_stopped_when_the_trunk_is_cut() {
+    row(
+        "the trunk is cut, and the MASTER's agent is stopped for 10 s",
+        [Both, Both, A, B, B],
+        |field| {
+            let at = clock::now();
+            field.a().freeze().unwrap();
+            field.trunk.cut().unwrap();
+            clock::pause(long(10));
+            field.a().thaw().unwrap();
+            clock::pause(WHILE);
+            at
+        },
+    )
+    .demand();
+}
+
+#[test]
+fn a_line_that_loses_every_third_frame() {
+    row(
+        "30 % of all heartbeats are lost, both ways",
+        [One, A, A, One, One],
+        |field| {
+            let at = clock::now();
+            field.lose_heartbeats(Way::There, 30);
+            field.lose_heartbeats(Way::Back, 30);
+            clock::pause(WHILE);
+            at
+        },
+    )
+    .demand();
+}
+
+#[test]
+fn a_gateway_that_dies() {
+    some(
+        "the gateway dies",
+        [None, None, Some(A), None, None],
+        |field| {
+            let at = clock::now();
+            field.gateways[0].power_off().unwrap();
+            clock::pause(WHILE);
+            at
+        },
+    )
+    .demand();
+}
+
+#[test]
+fn a_holder_that_loses_the_gateway_alone() {
+    some(
+        "the MASTER alone does not reach the gateway",
+        [None, None, Some(B), None, None],
+        |field| {
+            let at = clock::now();
+            let gateway = &field.gateways[0];
+            let lan = &field.lan;
+            lan.drop_one_way(gateway, field.a(), Traffic::All).unwrap();
+            clock::pause(WHILE);
+            at
+        },
+    )
+    .demand();
+}
+
+fn lose_arbiter(field: &Field) {
+    match field.mode {
+        Mode::Reference => field.gateways[0].power_off().unwrap(),
+        Mode::Disk => field.disk.as_ref().expect("of this mode").hang(true),
+        Mode::Witness => field.hosts[2].power_off().unwrap(),
+        Mode::None | Mode::Keepalived => {}
+    }
+}
+
+fn has_arbiter() -> [bool; 5] {
+    [false, false, true, can_hang(), true]
+}
+
+fn with_arbiter(holds: Holds) -> [Option<Holds>; 5] {
+    has_arbiter().map(|has| has.then_some(holds))
+}
+
+#[test]
+fn an_arbiter_that_is_lost_while_the_pair_is_whole() {
+    some(
+        "the arbiter is lost (the disk hangs for 60 s), the pair is whole",
+        with_arbiter(A),
+        |field| {
+            let at = clock::now();
+            lose_arbiter(field);
+            clock::pause(long(60));
+            at
+        },
+    )
+    .demand();
+}
+
+#[test]
+fn an_arbiter_that_is_lost_and_then_the_holder() {
+    some(
+        "the arbiter is lost, then the MASTER",
+        with_arbiter(Nobody),
+        |field| {
+            lose_arbiter(field);
+            clock::pause(LEASE * 2);
+            let at = clock::now();
+            match field.mode {
+                // Its clerk hangs in the disk, and no kill ends that.
+                Mode::Disk => field.signal(0, Signal::SIGKILL),
+                _ => field.a().power_off().unwrap(),
+            }
+            clock::pause(AT_DISK);
+            at
+        },
+    )
+    .demand();
+}
+
+#[test]
+fn a_disk_that_hangs_while_one_holds_by_it() {
+    let [.., disk, _] = with_arbiter(Nobody);
+    some(
+        "the trunk is cut, then the disk hangs",
+        [None, None, None, disk, None],
+        |field| {
+            field.trunk.cut().unwrap();
+            field.has_disk(0);
+            let at = clock::now();
+            lose_arbiter(field);
+            clock::pause(AT_DISK);
+            at
+        },
+    )
+    .demand();
+}
+
+#[test]
+fn a_slot_that_is_torn() {
+    some(
+        "the trunk is cut, the MASTER dies, and its slot is torn",
+        [None, None, None, Some(Nobody), None],
+        |field| {
+            field.trunk.cut().unwrap();
+            field.has_disk(0);
+            let at = clock::now();
+            field.a().power_off().unwrap();
+            field.disk.as_ref().expect("of this mode").tear("lb-a");
+            clock::pause(AT_DISK);
+            at
+        },
+    )
+    .demand();
+}
+
+#[test]
+fn a_holder_by_the_disk_that_dies() {
+    some(
+        "the trunk is cut, then the MASTER dies",
+        [Some(B), Some(OneAfterBoth), Some(Nobody), Some(B), Some(B)],
+        |field| {
+            let at = clock::now();
+            field.trunk.cut().unwrap();
+            clock::pause(DISK_LEASE / 2);
+            field.a().power_off().unwrap();
+            clock::pause(AT_DISK);
+            at
+        },
+    )
+    .demand();
+}
+
+#[test]
+fn a_gate_that_somebody_takes_away() {
+    some(
+        "somebody takes the gate away",
+        [None, Some(One), Some(One), Some(One), Some(One)],
+        |field| {
+            let at = clock::now();
+            let script = "tc filter del dev eth0 ingress; tc filter del dev eth0 egress";
+            field.a().sh(script).unwrap();
+            clock::pause(WHILE);
+            at
+        },
+    )
+    .demand();
+}
+
+#[test]
+fn two_that_boot_together() {
+    Row {
+        settled: false,
+        ..row("both boot together", [One; 5], |field| {
+            let at = clock::now();
+            (0..field.hosts.len()).for_each(|number| field.start(number));
+            clock::pause(AT_DISK);
+            at
+        })
+    }
+    .demand();
+}
+
+#[test]
+fn two_that_boot_together_and_hear_nothing() {
+    Row {
+        settled: false,
+        ..row(
+            "both boot together, no heartbeat between the racks",
+            [Both, One, One, One, B],
+            |field| {
+                field.lose_heartbeats(Way::There, 100);
+                field.lose_heartbeats(Way::Back, 100);
+                let at = clock::now();
+                (0..field.hosts.len()).for_each(|number| field.start(number));
+                clock::pause(AT_DISK);
+                at
+            },
+        )
+    }
+    .demand();
+}

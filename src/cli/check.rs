@@ -46,11 +46,15 @@ fn good(args: &CheckArgs, loaded: &Loaded, peers: &[Result<Loaded, Failure>]) ->
     let summary = config::summary(&gate.as_it_is());
     let missing = missing_interfaces(loaded);
     let found = all(peers, |peer| config::compare(loaded, peer));
+    let mut files = vec![gate.as_it_is()];
+    files.extend(peers.iter().flatten().map(|peer| peer.config.clone()));
+    let together = config::together(&files.iter().collect::<Vec<_>>());
     if args.json {
         let json = json!({
             "problems": loaded.warnings.rows(),
             "missing_interfaces": missing,
             "peers": rows(&found),
+            "together": together,
             "derived": summary,
             "gate": gate.json(),
         });
@@ -61,10 +65,28 @@ fn good(args: &CheckArgs, loaded: &Loaded, peers: &[Result<Loaded, Failure>]) ->
         for line in summary.lines().iter().chain(&gate.lines()) {
             println!("{line}");
         }
+        for group in &together {
+            println!("{}", group.line());
+        }
+        for text in others(&summary.not_survived, peers) {
+            println!("{text}");
+        }
     }
     let good = loaded.warnings.is_empty() && missing.is_empty() && gate.warning().is_none();
     let worst = found.iter().map(code).max().unwrap_or(0);
     ExitCode::from(worst.max(u8::from(!good)))
+}
+
+/// What the files of other nodes say not to survive, where that is something else.
+fn others(ours: &str, peers: &[Result<Loaded, Failure>]) -> Vec<String> {
+    let theirs = peers.iter().flatten().map(|peer| {
+        let text = config::summary(&peer.config).not_survived;
+        (peer.warnings.file(), text)
+    });
+    let differing = theirs.filter(|(_, text)| text != ours);
+    differing
+        .map(|(file, text)| format!("{file}: {text}"))
+        .collect()
 }
 
 /// What was found in the file of a peer, or why nothing could be.

@@ -40,6 +40,7 @@ pub mod types;
 mod values;
 mod vrrp;
 mod watchdog;
+mod whole;
 mod wording;
 
 pub use compare::compare;
@@ -53,3 +54,4 @@ pub use types::{
     Node, OnLeaseLost, PathConfig, Protocol, Reference, Version, VirtualAddress, Voter, VoterKind,
 };
 pub use watchdog::{Watchdog, watchdog};
+pub use whole::{Silence, Together, together};

@@ -425,6 +425,8 @@ fn check_holds_the_files_of_other_nodes_against_each_other() {
     };
     let (code, output) = check(&["--peer", "/run/lab/good.toml"]);
     assert_eq!(code, 0, "{output}");
+    let words = "together, group `web` on 2 nodes: a dead MASTER is noticed within";
+    assert!(output.contains(words), "{output}");
     let both = [
         "--peer",
         "/run/lab/good.toml",
@@ -439,6 +441,8 @@ fn check_holds_the_files_of_other_nodes_against_each_other() {
     let json: Value = serde_json::from_str(&output).unwrap();
     assert_eq!(code, 2, "{output}");
     assert_eq!(json["peers"][0]["problems"], Value::Array(vec![]));
+    assert_eq!(json["together"][0]["nodes"], 3, "{json:#}");
+    assert!(json["together"][0]["silent_before_seconds"].as_f64() > Some(0.0));
     assert_eq!(json["peers"][1]["problems"][0]["message"], words);
     let (code, output) = check(&["--peer", "/no/such/file"]);
     assert_eq!(code, 2, "{output}");

@@ -218,6 +218,64 @@ fn a_third_voter_may_refuse_once_more() {
     assert_eq!(derived.takeover_max, Duration::from_millis(1261));
 }
 
+/// P is 41 ms longer than L at 1 s.
+#[test]
+fn the_files_of_a_cluster_have_times_together() {
+    let ours = good(PAIR).config;
+    let theirs = good(&PAIR.replace("[[group]]", "[heartbeat]\nmisses = 6\n[[group]]")).config;
+    let lines = |files: &[&config::Config]| -> Vec<String> {
+        config::together(files)
+            .iter()
+            .map(config::Together::line)
+            .collect()
+    };
+    assert_eq!(
+        lines(&[&ours, &ours]),
+        [
+            "together, group `web` on 2 nodes: a dead MASTER is noticed within 1.041 s; without a holder for at \
+          most 1.061 s after power loss, 5 ms after a planned stop; a MASTER whose agent dies or freezes is silent \
+          41 ms before another one takes over"
+        ]
+    );
+    // L = 1.2 s beside P = 1.041 s.
+    let [told] = &lines(&[&ours, &theirs])[..] else {
+        panic!("one group");
+    };
+    assert!(told.contains("noticed within 1.245 s"), "{told}");
+    assert!(
+        told.ends_with("may answer for 159 ms beside the next one"),
+        "{told}"
+    );
+    assert!(lines(&[&ours]).is_empty());
+}
+
+/// One of three routers gives up after three adverts, and the others rely on six.
+#[test]
+fn the_quickest_router_decides_whether_a_frozen_one_is_silent_in_time() {
+    let file = |misses: u32, gate: &str| {
+        let text = format!(
+            "[heartbeat]\nprotocol = \"vrrp3\"\ninterval = \"100ms\"\nmisses = {misses}\n[fencing]\n\
+             gate = \"{gate}\"\n[[group]]\nname = \"web\"\nid = 51\ninterface = \"eth0\"\n\
+             addresses = [\"192.0.2.10/24\"]\n[group.vrrp]\npeer-misses = {misses}\n"
+        );
+        good(&text).config
+    };
+    let silence = |files: &[&config::Config]| config::together(files)[0].silence;
+    let [six, three, off] = [file(6, "auto"), file(3, "auto"), file(6, "off")];
+    let times = |config: &config::Config| {
+        let of = config::derived(config, &config.groups[0]);
+        (of.lease.unwrap(), of.detection_max)
+    };
+    let ((lease, slow), (_, quick)) = (times(&six), times(&three));
+    assert_eq!(
+        silence(&[&six, &six]),
+        config::Silence::Before(slow - lease)
+    );
+    let expected = config::Silence::After(lease - quick);
+    assert_eq!(silence(&[&six, &three, &six]), expected);
+    assert_eq!(silence(&[&six, &off]), config::Silence::Never);
+}
+
 const WATCHED: &str = "[fencing]\nwatchdog = \"/dev/watchdog\"\n";
 
 /// 200 ms + 1.01 s + 100 ms + 125 ms + 100 ms.

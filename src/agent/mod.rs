@@ -505,6 +505,7 @@ fn mode(config: &Config) -> Option<String> {
              at most one MASTER"
         }
         true => "a majority of them elects, so that there is at most one MASTER",
+        false if nodes + witnesses < 2 => "it votes for itself",
         false if config.fencing.reference.is_some() => {
             "two nodes vote, and one of them goes on alone while the other is silent and the reference \
              answers"

@@ -9,7 +9,7 @@
 # answers (`answers`), and the same as if no gate had a deadline, so that safety rests on the core alone
 # (`gateless`); the `model` checker; the kernel's `gate` in namespaces, and agents on
 # `hosts` behind it, and a stand-in for the watchdog (`dogs`), as root. The simulator's frozen agents are the other way round: there the gate's
-# deadline is all that ends an answer.
+# deadline is all that ends an answer. `disks` simulates a pair with a disk that hangs, fails and tears.
 #
 # The first judge that notices is named. To ask all of them, and print who notices as a table:
 #
@@ -36,7 +36,7 @@ fresh() {
 # Whom a change of this file concerns.
 judges_of() {
     case $1 in
-    src/core/disk/*) echo unit model ;;
+    src/core/disk/*) echo unit disks model ;;
     */watchdog.rs | src/agent/plan.rs) echo unit dogs ;;
     src/core/*) echo unit sim answers gateless model ;;
     src/gate/*) echo unit gate ;;
@@ -65,6 +65,7 @@ judged() (
     gateless)
         FLOATLOCK_LAW="S1 without" cargo test -q --test sim native >"$log" 2>&1 || broken_law "$log"
         ;;
+    disks) cargo test -q --test sim with_a_disk >"$log" 2>&1 || broken_law "$log" ;;
     model) timeout 300 cargo test -q --test model >"$log" 2>&1 || failed_test "$log" ;;
     gate) timeout 300 cargo test -q --test gate >"$log" 2>&1 || failed_test "$log" ;;
     dogs) timeout 300 cargo test -q --test netns watchdog:: >"$log" 2>&1 || failed_test "$log" ;;

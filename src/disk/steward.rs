@@ -4,7 +4,6 @@
 //! Nothing here waits: what a clerk does not answer for an hour is reported after a moment, and nobody
 //! else notices. Whoever calls says what time it is, and looks at [`Steward::descriptor`] in its poll.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
@@ -12,10 +11,11 @@ use std::time::Duration;
 
 use super::clerk::{Answer, Ask, Clerk};
 use crate::core::Instant;
+pub use crate::core::disk::Plea;
 use crate::core::disk::{
-    Blocked, Desk, DeskEffect, GroupKey, Hold, Op, Record, Settings, Sight, SlotId,
+    Blocked, Counter, DeskEffect, GroupKey, Hold, Op, Record, Settings, Sight, SlotId,
 };
-use crate::core::lease::{self, BootId, Epoch, Nonce};
+use crate::core::lease::{self, BootId};
 use crate::sys::clock;
 use crate::wire::disk::{Block, Header, Host, Slot, State, View};
 use crate::wire::native;
@@ -46,22 +46,6 @@ pub struct Place {
     pub boot: BootId,
     /// This host's name, for people.
     pub host: String,
-}
-
-/// What a group says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Plea {
-    /// It wants the vote, see [`lease::Effect::Contend`].
-    Contend(GroupKey, Nonce, Epoch),
-    /// It gives its ticket back, see [`lease::Effect::Withdraw`].
-    Withdraw(GroupKey, Nonce),
-    /// Its addresses may be on, or its gate open, by an earlier vote or an earlier agent: nobody here asks
-    /// for the vote before [`Plea::Clean`]. Who gives a ticket back owes as well.
-    Owes(GroupKey),
-    /// Nothing of that is left: its gate is shut and its addresses are off, or the peers' votes allow them.
-    Clean(GroupKey),
-    /// No other node is heard, or one is again.
-    Silence(bool),
 }
 
 /// What the steward says.
@@ -121,11 +105,10 @@ impl fmt::Display for Note {
     }
 }
 
-/// The area as it was found, and the desk before it.
+/// The area as it was found.
 struct Open {
     header: Header,
     me: SlotId,
-    desk: Desk,
 }
 
 /// One disk.
@@ -137,11 +120,7 @@ pub struct Steward {
     /// The clerk has the device open.
     is_ready: bool,
     open: Option<Open>,
-    /// What groups have asked for and not given back.
-    tickets: BTreeMap<GroupKey, (Nonce, Epoch)>,
-    /// Those that are not clean: meanwhile tickets wait here, unless this node has the vote.
-    debtors: BTreeSet<GroupKey>,
-    silence: bool,
+    counter: Counter,
     /// Of the read that is coming in.
     sights: Vec<Sight>,
     /// What the clerk was asked and has not answered, since when, and whether to write.
@@ -166,9 +145,7 @@ impl Steward {
             start_at: now,
             is_ready: false,
             open: None,
-            tickets: BTreeMap::new(),
-            debtors: BTreeSet::new(),
-            silence: false,
+            counter: Counter::default(),
             sights: Vec::new(),
             asked: Vec::new(),
             look_at: now,
@@ -192,7 +169,6 @@ impl Steward {
             Some(_) => Instant::NEVER,
             None => self.start_at,
         };
-        let desk = self.open.as_ref().map(|open| open.desk.deadline());
         let late = self.asked.first().map(|(_, since, _)| *since + LATE);
         let late = late.filter(|_| self.late_since.is_none());
         let look = match self.is_ready && self.asked.is_empty() {
@@ -201,7 +177,7 @@ impl Steward {
         };
         let never = Instant::NEVER;
         starts
-            .min(desk.unwrap_or(never))
+            .min(self.counter.deadline())
             .min(late.unwrap_or(never))
             .min(look)
     }
@@ -215,22 +191,20 @@ impl Steward {
     /// Until when this node has the disk's vote.
     #[must_use]
     pub fn vote(&self) -> Option<Instant> {
-        self.open.as_ref()?.desk.vote()
+        self.counter.vote()
     }
 
     /// Why it has not, though it is wanted.
     #[must_use]
     pub fn blocked(&self) -> Option<Blocked> {
-        self.open.as_ref()?.desk.blocked()
+        self.counter.blocked()
     }
 
     /// Whether nothing has to be written any more that others wait for.
     #[must_use]
     pub fn is_at_rest(&self) -> bool {
-        let is_idle = |open: &Open| open.desk.deadline() == Instant::NEVER;
         let asks = self.asked.iter().any(|(op, ..)| *op < LOOKS);
-        let is_clean = self.tickets.is_empty() && self.debtors.is_empty();
-        is_clean && !asks && self.open.as_ref().is_none_or(is_idle)
+        !asks && self.counter.is_at_rest()
     }
 
     /// The name of the node whose slot it is.
@@ -243,54 +217,7 @@ impl Steward {
 
     /// A group says something.
     pub fn hear(&mut self, now: Instant, plea: Plea, out: &mut Vec<Word>) {
-        match plea {
-            Plea::Contend(group, nonce, epoch) => {
-                self.tickets.insert(group, (nonce, epoch));
-                if self.may_contend() {
-                    self.contend(now, group, out);
-                }
-            }
-            Plea::Withdraw(group, nonce) => {
-                self.debtors.insert(group);
-                if self.tickets.get(&group).is_some_and(|own| own.0 == nonce) {
-                    self.tickets.remove(&group);
-                }
-                self.at_desk(now, out, |desk, said| {
-                    desk.withdraw(now, group, nonce, said);
-                });
-            }
-            Plea::Owes(group) => drop(self.debtors.insert(group)),
-            Plea::Clean(group) => {
-                if self.debtors.remove(&group) && self.debtors.is_empty() {
-                    self.settle(now, out);
-                }
-            }
-            Plea::Silence(on) => {
-                self.silence = on;
-                self.at_desk(now, out, |desk, said| desk.watch(now, on, said));
-            }
-        }
-    }
-
-    fn may_contend(&self) -> bool {
-        self.debtors.is_empty() || self.vote().is_some()
-    }
-
-    fn contend(&mut self, now: Instant, group: GroupKey, out: &mut Vec<Word>) {
-        if let Some((nonce, epoch)) = self.tickets.get(&group).copied() {
-            self.at_desk(now, out, |desk, said| {
-                desk.contend(now, (group, nonce, epoch), said);
-            });
-        }
-    }
-
-    /// Nothing of earlier votes is left: the slot may say so, or those who wait here may ask.
-    fn settle(&mut self, now: Instant, out: &mut Vec<Word>) {
-        self.at_desk(now, out, |desk, said| desk.clean(now, said));
-        let waiting: Vec<GroupKey> = self.tickets.keys().copied().collect();
-        for group in waiting {
-            self.contend(now, group, out);
-        }
+        self.at_counter(now, out, |counter, said| counter.hear(now, plea, said));
     }
 
     /// Hears the clerk, and lets time pass.
@@ -308,9 +235,8 @@ impl Steward {
             }
         }
         let now = clock::now();
-        let is_due = |open: &Open| open.desk.deadline() <= now;
-        if self.open.as_ref().is_some_and(is_due) {
-            self.at_desk(now, out, |desk, said| desk.pass(now, said));
+        if self.counter.deadline() <= now {
+            self.at_counter(now, out, |counter, said| counter.pass(now, said));
         }
         if self.is_ready && self.asked.is_empty() && self.look_at <= now {
             self.looks += 1;
@@ -352,7 +278,7 @@ impl Steward {
         self.late_since = None;
         self.complain(why, out);
         for (op, ..) in asked.into_iter().filter(|(op, ..)| *op < LOOKS) {
-            self.at_desk(now, out, |desk, said| desk.failed(now, op, said));
+            self.at_counter(now, out, |counter, said| counter.failed(now, op, said));
         }
     }
 
@@ -374,19 +300,21 @@ impl Steward {
                 let sights = self.blank();
                 let sights = std::mem::replace(&mut self.sights, sights);
                 if op < LOOKS {
-                    self.at_desk(now, out, |desk, said| desk.read(now, op, sights, said));
+                    self.at_counter(now, out, |counter, said| {
+                        counter.read(now, op, sights, said)
+                    });
                 }
             }
             Answer::Written(op) => {
                 self.is_answered(now, op, true, out);
-                self.at_desk(now, out, |desk, said| desk.written(now, op, said));
+                self.at_counter(now, out, |counter, said| counter.written(now, op, said));
             }
             Answer::Failed(op, why) => {
                 self.is_answered(now, op, false, out);
                 self.sights = self.blank();
                 self.complain(Note::Failed(why), out);
                 if op < LOOKS {
-                    self.at_desk(now, out, |desk, said| desk.failed(now, op, said));
+                    self.at_counter(now, out, |counter, said| counter.failed(now, op, said));
                 }
             }
             Answer::Refused(why) => {
@@ -442,14 +370,12 @@ impl Steward {
             wait: header.times.wait(),
             poll: header.times.renew(),
         };
-        let desk = Desk::new(settings, self.place.boot, now);
-        self.open = Some(Open { header, me, desk });
+        self.open = Some(Open { header, me });
         self.sights = self.blank();
-        let silence = self.silence;
-        self.at_desk(now, out, |desk, said| desk.watch(now, silence, said));
-        if self.debtors.is_empty() {
-            self.settle(now, out);
-        }
+        let boot = self.place.boot;
+        self.at_counter(now, out, |counter, said| {
+            counter.open(settings, boot, now, said)
+        });
     }
 
     fn refuse(&mut self, now: Instant, why: String, out: &mut Vec<Word>) {
@@ -492,42 +418,26 @@ impl Steward {
         is_asked
     }
 
-    /// Says something at the desk, and does what follows from it.
-    fn at_desk(
+    /// Says something at the counter, and does what follows from it.
+    fn at_counter(
         &mut self,
         now: Instant,
         out: &mut Vec<Word>,
-        say: impl FnOnce(&mut Desk, &mut Vec<DeskEffect>),
+        say: impl FnOnce(&mut Counter, &mut Vec<DeskEffect>),
     ) {
         let mut said = Vec::new();
-        let Some(open) = &mut self.open else {
-            return;
-        };
-        say(&mut open.desk, &mut said);
+        say(&mut self.counter, &mut said);
         let mut next = 0;
         while let Some(effect) = said.get(next).copied() {
             next += 1;
             let failed = match effect {
                 DeskEffect::Read(op) => (!self.ask(now, op, &Ask::Read(op))).then_some(op),
                 DeskEffect::Write(op, record) => (!self.write(now, op, &record)).then_some(op),
-                DeskEffect::Vote(group, nonce, until) => {
-                    out.push(Word::Vote(group, lease::Event::Arbiter(nonce, until)));
-                    None
-                }
-                DeskEffect::Lost(group, nonce) => {
-                    out.push(Word::Vote(group, lease::Event::ArbiterLost(nonce)));
-                    None
-                }
-                DeskEffect::Floor(group, nonce, floor) => {
-                    self.tickets.remove(&group);
-                    self.debtors.insert(group);
-                    let floor = lease::Event::ArbiterFloor(nonce, floor);
-                    out.push(Word::Vote(group, floor));
-                    None
-                }
+                DeskEffect::Vote(..) | DeskEffect::Lost(..) | DeskEffect::Floor(..) => None,
             };
-            if let (Some(op), Some(open)) = (failed, &mut self.open) {
-                open.desk.failed(now, op, &mut said);
+            out.extend(effect.word().map(|(group, word)| Word::Vote(group, word)));
+            if let Some(op) = failed {
+                self.counter.failed(now, op, &mut said);
             }
         }
     }

@@ -15,6 +15,7 @@
 //! Design, section 6 (the disk lock): a sector that all write would be clobbered by a late write, and an
 //! I/O time bound would make everybody wait for it.
 
+mod counter;
 mod desk;
 mod record;
 #[cfg(test)]
@@ -24,6 +25,7 @@ use std::time::Duration;
 
 use super::lease::{BootId, Epoch};
 use super::time::Instant;
+pub use counter::{Counter, Plea};
 pub use desk::{Desk, Effect as DeskEffect, GroupKey};
 pub use record::{Hold, Record, Sight};
 

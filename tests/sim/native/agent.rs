@@ -1,10 +1,12 @@
 //! What does an agent do with its time? Turns of the heartbeat thread, as `agent::heartbeat` makes
 //! them, each of which may be cut off by a freeze at any of its stages.
 
+use floatlock::core::disk::Plea;
 use floatlock::core::lease::{self, Boot, BootId};
 use floatlock::core::mesh::Mesh;
 use floatlock::core::{Effect, Event, Facts, Group, Instant, Report, RoleName};
 
+use super::disk::Stake;
 use super::host::{Agent, Change, Right, Slot, Stage};
 use super::laws::Ledger;
 use super::score::Detail;
@@ -21,6 +23,13 @@ const STAGES: [Stage; 5] = [
     Stage::Speak,
     Stage::Settle,
 ];
+
+const fn is_of_arbiter(word: &lease::Event) -> bool {
+    matches!(
+        word,
+        lease::Event::Arbiter(..) | lease::Event::ArbiterLost(_) | lease::Event::ArbiterFloor(..)
+    )
+}
 
 impl World {
     pub(crate) fn start(&mut self, node: usize) {
@@ -54,13 +63,14 @@ impl World {
             stopping: false,
             voters: host.voters,
         });
-        if self.scenario.is_pair() {
+        if self.scenario.voters == 2 {
             // One of two may grant at once: nobody else could have been promised anything.
             for court in &mut self.court {
                 court.promised[node] = None;
             }
         }
         self.begins(node);
+        self.start_clerk(node);
         if self.scenario.reference && node < self.scenario.nodes {
             let boots = self.hosts[node].boots;
             self.after(self.scenario.interval, What::Ask { node, boots });
@@ -105,10 +115,12 @@ impl World {
             ledger: Ledger::default(),
             look: None,
             guards: false,
+            stake: Stake::new(),
         };
         if let Some(agent) = &mut host.agent {
             agent.slots.push(slot);
         }
+        self.plead(node, Plea::Owes(group as u64));
         for effect in said {
             self.carry_out(node, group, (local, Event::Tick), effect);
         }
@@ -191,6 +203,7 @@ impl World {
                 return;
             };
             if agent.is_idle() && agent.deadline() > now {
+                self.note_silence(node);
                 self.check_roles(node);
                 return self.rearm(node);
             }
@@ -248,9 +261,12 @@ impl World {
             let Some((group, event)) = agent.inbox.pop_front() else {
                 return;
             };
-            match group {
-                Some(group) => self.step(node, group, now, event),
-                None => self.tell_all(node, event, (now, now)),
+            match (group, event) {
+                (Some(group), Event::Vote(word)) if is_of_arbiter(&word) => {
+                    self.hear_arbiter(node, group, word);
+                }
+                (Some(group), event) => self.step(node, group, now, event),
+                (None, event) => self.tell_all(node, event, (now, now)),
             }
         }
     }
@@ -360,11 +376,15 @@ impl World {
                 slot.right.let_through(kernel);
                 agent.has_news = true;
             }
-            Effect::Disarm => kernel.armed = false,
+            Effect::Disarm => {
+                kernel.armed = false;
+                self.is_on(node, group, false);
+            }
             Effect::Acquire(term) => {
                 kernel.armed = true;
                 let own = slot.group.view().authority;
                 slot.guards = own.is_some_and(|own| own.alone);
+                self.is_on(node, group, true);
                 self.ask(node, group, Change::Acquire, term);
             }
             Effect::Release(term) => {
@@ -375,11 +395,16 @@ impl World {
             Effect::Report(Report::Role { to, cause, .. }) => {
                 self.saw(to.as_str());
                 self.turned(node, group, to, cause);
+                if to == RoleName::Stopped {
+                    self.leave_disk(node, group);
+                }
             }
             Effect::Advertise { .. } => self.uphold(false, "a native group sends no adverts"),
-            Effect::Contend(..) | Effect::Withdraw(_) => {
+            Effect::Contend(..) | Effect::Withdraw(_) if self.disk.is_none() => {
                 self.uphold(false, "nobody asks an arbiter where there is none");
             }
+            Effect::Contend(ticket, epoch) => self.contend(node, group, ticket, epoch),
+            Effect::Withdraw(ticket) => self.give_back(node, group, ticket),
             Effect::Announce(_) | Effect::Hush | Effect::Report(_) => {}
         }
         self.who_answers();

@@ -51,6 +51,7 @@ impl World {
         self.act = Act::Healed;
         self.wire.heal();
         self.heal_reference();
+        self.heal_disk();
         for node in 0..self.hosts.len() {
             self.heal_host(node);
         }
@@ -101,6 +102,10 @@ impl World {
                 true => PENALTY,
                 false => Duration::ZERO,
             }
+            + self
+                .disk
+                .as_ref()
+                .map_or(Duration::ZERO, |disk| disk.wait() * 4)
             + self.scenario.promise * 6
             + self.scenario.interval * 4
             + MILLI * 100

@@ -10,6 +10,7 @@ use floatlock::core::mesh::Mesh;
 use floatlock::core::{Event, Group, Instant, Say, Settings, Term};
 
 use super::clock::Clock;
+use super::disk::{Clerk, Stake};
 use super::laws::Ledger;
 use super::reference::View;
 use super::scenario::{ADDRESSES, VOTERS};
@@ -45,6 +46,7 @@ pub(crate) struct Slot {
     pub(crate) look: Option<Look>,
     /// It holds by its own vote alone, and its addresses are going on: whoever looks now is told so.
     pub(crate) guards: bool,
+    pub(crate) stake: Stake,
 }
 
 /// A question whether anybody answers, and what is known so far.
@@ -143,6 +145,7 @@ pub(crate) struct Host {
     /// Its clock stood still; until then it may answer by what it held before.
     pub(crate) residue_until: Instant,
     pub(crate) reference: View,
+    pub(crate) clerk: Clerk,
 }
 
 impl Host {
@@ -172,6 +175,7 @@ impl Host {
             held: Vec::new(),
             residue_until: Instant::default(),
             reference: View::default(),
+            clerk: Clerk::default(),
         }
     }
 

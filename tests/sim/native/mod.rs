@@ -5,6 +5,7 @@
 
 mod agent;
 mod clock;
+mod disk;
 mod end;
 mod host;
 mod laws;
@@ -27,6 +28,19 @@ pub(crate) const WITH_REFERENCE: [&str; 8] = [
     "reference hidden",
     "yielded to who reaches it",
     "cut off",
+];
+
+/// The same of a pair with a disk.
+pub(crate) const WITH_DISK: [&str; 9] = [
+    "MASTER",
+    "elected",
+    "disk asked",
+    "disk votes",
+    "disk hangs",
+    "disk fails",
+    "slot torn",
+    "stray write",
+    "served in the end",
 ];
 
 /// The same without a reference.

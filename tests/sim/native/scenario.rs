@@ -7,6 +7,7 @@ use floatlock::core::election::Version;
 use floatlock::core::lease::{self, GRANULARITY, NodeId, Voters};
 use floatlock::core::{Instant, Settings, Voting};
 
+use super::disk;
 use super::reference;
 use super::wire::Line;
 use crate::dice::Dice;
@@ -61,6 +62,7 @@ pub(crate) enum Fault {
     Unauthentic,
     Replay,
     Reference,
+    Disk,
 }
 
 const CALM: [Fault; 7] = [
@@ -136,6 +138,8 @@ pub(crate) struct Scenario {
     pub(crate) reference: bool,
     /// ... or who has never heard anybody stands without.
     pub(crate) solo: bool,
+    /// A disk has a vote, which lasts so long.
+    pub(crate) disk: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -207,6 +211,7 @@ impl Scenario {
             length,
             reference: false,
             solo: false,
+            disk: None,
         };
         (scenario, dice)
     }
@@ -225,9 +230,20 @@ impl Scenario {
         (scenario, dice)
     }
 
+    /// A pair with a disk, which hangs, fails and tears.
+    pub(crate) fn draw_with_disk(seed: u64) -> (Self, Dice) {
+        let seeds = (0..).map(|nth| seed ^ nth << 40);
+        let mut all = seeds.map(Self::draw);
+        let is_fit = |story: &(Self, Dice)| disk::is_fit(&story.0);
+        let (mut scenario, mut dice) = all.find(is_fit).expect("one of six is");
+        scenario.seed = seed;
+        disk::add(&mut scenario, &mut dice);
+        (scenario, dice)
+    }
+
     /// Two nodes alone.
     pub(crate) fn is_pair(&self) -> bool {
-        self.voters == 2
+        self.voters == 2 && self.disk.is_none()
     }
 
     pub(crate) fn draw_priority(dice: &mut Dice) -> u8 {

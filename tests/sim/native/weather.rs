@@ -84,6 +84,7 @@ impl World {
                 self.crash(node, MICRO * 100);
             }
             Fault::Reference => self.hide_reference(node, until),
+            Fault::Disk => self.harm_disk(node, until),
             Fault::Unauthentic => self.order(node, UNAUTHENTIC),
         }
     }

@@ -9,6 +9,7 @@ use floatlock::core::lease::Epoch;
 use floatlock::core::{Effect, Event, Instant};
 
 use super::clock::Clock;
+use super::disk::{At, Disk};
 use super::host::Host;
 use super::laws::Court;
 use super::scenario::{MICRO, Mood, Scenario};
@@ -18,10 +19,6 @@ use crate::dice::Dice;
 
 /// Something that will happen.
 #[derive(Clone, Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a queue holds a few hundred of them"
-)]
 pub(crate) enum What {
     Start(usize),
     Frame {
@@ -56,6 +53,11 @@ pub(crate) enum What {
     Ask {
         node: usize,
         boots: u32,
+    },
+    Disk {
+        node: usize,
+        boots: u32,
+        at: At,
     },
     Thaw {
         node: usize,
@@ -144,6 +146,7 @@ pub(crate) struct World {
     /// Counts the starts of all agents.
     pub(crate) boots: u64,
     pub(crate) said: Vec<Effect>,
+    pub(crate) disk: Option<Disk>,
     queue: BinaryHeap<Reverse<Entry>>,
     seq: u64,
 }
@@ -175,6 +178,7 @@ impl World {
             steps: 0,
             boots: 0,
             said: Vec::new(),
+            disk: scenario.disk.map(|lease| Disk::new(scenario.nodes, lease)),
             queue: BinaryHeap::new(),
             seq: 0,
             scenario,
@@ -279,6 +283,7 @@ impl World {
             } => self.stored(node, boots, group, epoch),
             What::Probe(probe) => self.probe(probe),
             What::Ask { node, boots } => self.ask_reference(node, boots),
+            What::Disk { node, boots, at } => self.at_disk(node, boots, at),
             What::Thaw { node, boots } => self.thaw(node, boots),
             What::Resume(node) => self.resume(node),
             What::PowerOn(node) => self.power_on(node),

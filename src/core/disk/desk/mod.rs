@@ -7,9 +7,7 @@
 mod tests;
 
 use super::{Blocked, DiskLock, Effect as Said, Event, Op, Record, Settings, Sight, Vote};
-#[cfg(doc)]
-use crate::core::lease;
-use crate::core::lease::{BootId, Epoch, Nonce};
+use crate::core::lease::{self, BootId, Epoch, Nonce};
 use crate::core::time::Instant;
 
 /// Which group, by a number that the caller chooses.
@@ -30,6 +28,21 @@ pub enum Effect {
     /// Another has served with this epoch: the ticket is worth nothing, the group asks again with a
     /// higher one, see [`lease::Event::ArbiterFloor`].
     Floor(GroupKey, Nonce, Epoch),
+}
+
+impl Effect {
+    /// What a group is told, if it is for one.
+    #[must_use]
+    pub const fn word(self) -> Option<(GroupKey, lease::Event)> {
+        match self {
+            Effect::Vote(group, nonce, until) => Some((group, lease::Event::Arbiter(nonce, until))),
+            Effect::Lost(group, nonce) => Some((group, lease::Event::ArbiterLost(nonce))),
+            Effect::Floor(group, nonce, floor) => {
+                Some((group, lease::Event::ArbiterFloor(nonce, floor)))
+            }
+            Effect::Read(_) | Effect::Write(..) => None,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -15,7 +15,8 @@
 #
 #   FLOATLOCK_JUDGES="unit sim answers gateless model gate hosts" tests/mutants.sh
 #
-# The simulator plays FLOATLOCK_SEEDS seeds (2500). About a minute each. FLOATLOCK_DRY=1 only looks
+# The simulator plays FLOATLOCK_SEEDS seeds (2500). About a minute each; a judge that goes on for ten, as one does
+# that a mutant keeps busy for ever, has noticed. FLOATLOCK_DRY=1 only looks
 # whether the code still says what is to be broken.
 set -eu
 cd "$(dirname "$0")/.."
@@ -60,12 +61,12 @@ judged() (
     log=$1.log
     case $1 in
     unit) cargo test -q --lib >"$log" 2>&1 || failed_test "$log" ;;
-    sim) cargo test -q --test sim native >"$log" 2>&1 || broken_law "$log" ;;
-    answers) FLOATLOCK_LAW="S1:" cargo test -q --test sim native >"$log" 2>&1 || broken_law "$log" ;;
+    sim) timeout 600 cargo test -q --test sim native >"$log" 2>&1 || broken_law "$log" ;;
+    answers) FLOATLOCK_LAW="S1:" timeout 600 cargo test -q --test sim native >"$log" 2>&1 || broken_law "$log" ;;
     gateless)
-        FLOATLOCK_LAW="S1 without" cargo test -q --test sim native >"$log" 2>&1 || broken_law "$log"
+        FLOATLOCK_LAW="S1 without" timeout 600 cargo test -q --test sim native >"$log" 2>&1 || broken_law "$log"
         ;;
-    disks) cargo test -q --test sim with_a_disk >"$log" 2>&1 || broken_law "$log" ;;
+    disks) timeout 600 cargo test -q --test sim with_a_disk >"$log" 2>&1 || broken_law "$log" ;;
     model) timeout 300 cargo test -q --test model >"$log" 2>&1 || failed_test "$log" ;;
     gate) timeout 300 cargo test -q --test gate >"$log" 2>&1 || failed_test "$log" ;;
     dogs) timeout 300 cargo test -q --test netns watchdog:: >"$log" 2>&1 || failed_test "$log" ;;

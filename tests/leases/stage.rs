@@ -253,6 +253,12 @@ impl Stage {
             "promoted {promoted:?}, and no processor stood still: {}",
             self.logs()
         );
+        if !is_as_before {
+            let stop = self.stood_still();
+            println!(
+                "a role changed while a processor stood still for {stop:?}, promoted {promoted:?}"
+            );
+        }
         Deed {
             changed: Some(!is_as_before),
             ..Deed::nothing(at)

@@ -29,8 +29,10 @@ use super::message::{Entry, Level, Outbox};
 use super::observe::millis;
 use super::threads::{pet, spawn};
 
-/// Between two attempts to open it.
+/// Between two attempts to open it ...
 const RETRY: Duration = Duration::from_secs(5);
+/// ... and if it runs already.
+const SOON: Duration = Duration::from_millis(200);
 /// The heartbeat thread looks at all groups so often at least, as a part of T.
 const READS: u32 = 16;
 /// What a reboot may take before the device ends it, where it takes so long a time.
@@ -94,8 +96,12 @@ impl Handler {
     pub(crate) fn deadline(&self) -> Instant {
         let leash = &self.leash;
         let needed = leash.armed.load(Ordering::Relaxed) || leash.runs.load(Ordering::Relaxed);
+        let taken = match leash.timeout.load(Ordering::Relaxed) {
+            0 => self.plan.timeout,
+            nanos => Duration::from_nanos(nanos),
+        };
         match needed {
-            true => self.read_at + self.plan.timeout / READS,
+            true => self.read_at + taken.min(self.plan.timeout) / READS,
             false => Instant::NEVER,
         }
     }
@@ -229,6 +235,7 @@ pub(super) fn start(config: &Config, journal: &Outbox<Entry>) -> Result<Option<D
         board: Arc::clone(&board),
         state: State::Closed,
         nowayout: facts.nowayout,
+        runs_on: false,
         retry_at: Instant::default(),
     };
     keeper.begin(&facts, clock::now());
@@ -313,7 +320,7 @@ enum State<D> {
         rests: bool,
     },
     /// It is to fire.
-    Forsaken(Option<D>),
+    Forsaken(Option<(D, Plan)>),
 }
 
 pub(super) struct Keeper<K: Kennel> {
@@ -325,6 +332,8 @@ pub(super) struct Keeper<K: Kennel> {
     state: State<K::Dog>,
     /// Its driver does not let it be stopped.
     nowayout: bool,
+    /// It runs, whoever has opened it, and nobody pets it: it is opened, whatever is held.
+    runs_on: bool,
     retry_at: Instant,
 }
 
@@ -354,6 +363,7 @@ impl<K: Kennel> Keeper<K> {
         if facts.runs {
             let text = format!("watchdog {path}: an earlier agent left it running");
             self.note(Level::Warning, text);
+            self.runs_on = true;
             self.open(now);
             if !facts.nowayout {
                 self.disarm(now);
@@ -389,8 +399,10 @@ impl<K: Kennel> Keeper<K> {
         let reading = self.leash.reading();
         match &self.state {
             State::Forsaken(_) => self.be_recalled(now),
-            State::Closed if reading.armed && self.retry_at <= now => self.open(now),
-            State::Closed if reading.armed => self.retry_at,
+            State::Closed if (reading.armed || self.runs_on) && self.retry_at <= now => {
+                self.open(now)
+            }
+            State::Closed if reading.armed || self.runs_on => self.retry_at,
             State::Closed => Instant::NEVER,
             State::Runs { .. } if !reading.armed && !self.nowayout => self.disarm(now),
             State::Runs { .. } => self.pet(reading, now),
@@ -421,7 +433,7 @@ impl<K: Kennel> Keeper<K> {
             return due;
         }
         if reading.harmless_until <= now {
-            if !std::mem::replace(denied, true) {
+            if !*rests && !std::mem::replace(denied, true) {
                 let left = (*petted_at + plan.timeout).since(now);
                 let text = format!(
                     "the watchdog is not petted, since a host that freezes now could answer too long: it resets \
@@ -439,6 +451,7 @@ impl<K: Kennel> Keeper<K> {
             return now + every;
         }
         *petted_at = now;
+        lock(&self.board).trouble = None;
         if std::mem::take(denied) {
             let text = "the watchdog is petted again".to_owned();
             self.journal.offer(Entry::Note(Level::Info, text));
@@ -459,13 +472,14 @@ impl<K: Kennel> Keeper<K> {
             Ok(opened) => opened,
             Err(error) => {
                 self.trouble("opening it", &error);
-                self.retry_at = now + RETRY;
+                self.retry_at = now + if self.runs_on { SOON } else { RETRY };
                 return self.retry_at;
             }
         };
         let plan = self.plan.with_timeout(taken);
         let nanos = u64::try_from(taken.as_nanos()).unwrap_or(u64::MAX);
         self.leash.timeout.store(nanos, Ordering::Relaxed);
+        self.runs_on = false;
         self.leash.runs.store(true, Ordering::Release);
         let path = self.kennel.path().display();
         let kind = match device.is_stand_in() {
@@ -513,7 +527,7 @@ impl<K: Kennel> Keeper<K> {
              again soon resets this host"
         );
         self.note(Level::Error, text);
-        self.nowayout = true;
+        (self.nowayout, self.runs_on) = (true, true);
         self.open(now)
     }
 
@@ -531,10 +545,10 @@ impl<K: Kennel> Keeper<K> {
 
     fn forsake(&mut self) -> Instant {
         match std::mem::replace(&mut self.state, State::Forsaken(None)) {
-            State::Runs { device, .. } => {
+            State::Runs { device, plan, .. } => {
                 // One that takes no such time fires all the same.
                 let _ = device.set_timeout(REBOOT_WITHIN);
-                self.state = State::Forsaken(Some(device));
+                self.state = State::Forsaken(Some((device, plan)));
             }
             before @ State::Forsaken(_) => self.state = before,
             State::Closed => {}
@@ -545,14 +559,17 @@ impl<K: Kennel> Keeper<K> {
     /// The reboot has failed.
     fn be_recalled(&mut self, now: Instant) -> Instant {
         self.state = match std::mem::replace(&mut self.state, State::Closed) {
-            State::Forsaken(Some(device)) => State::Runs {
-                device,
-                plan: self.plan,
-                petted_at: Instant::default(),
-                denied: false,
-                // Its time is set anew.
-                rests: true,
-            },
+            State::Forsaken(Some((device, plan))) => {
+                // What it has taken before.
+                let _ = device.set_timeout(plan.timeout);
+                State::Runs {
+                    device,
+                    plan,
+                    petted_at: Instant::default(),
+                    denied: false,
+                    rests: false,
+                }
+            }
             _ => State::Closed,
         };
         now

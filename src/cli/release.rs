@@ -67,6 +67,10 @@ fn stop_watchdog(file: &Path) {
         return;
     };
     match watchdog::Device::open(&device).and_then(watchdog::Device::disarm) {
+        Ok(()) if watchdog::facts(&device).runs => eprintln!(
+            "warning: {} cannot be stopped (nowayout): start the agent soon, or it resets this host",
+            device.display()
+        ),
         Ok(()) => println!("stopped {}", device.display()),
         Err(error) => eprintln!(
             "warning: {} runs and cannot be stopped: {error}",

@@ -113,7 +113,10 @@ impl Device {
 
     fn write(&self, what: &[u8]) -> io::Result<()> {
         match self.is_stand_in {
-            true => self.file.write_all_at(what, 0),
+            true => self
+                .file
+                .set_len(0)
+                .and_then(|()| self.file.write_all_at(what, 0)),
             false => (&self.file).write_all(what),
         }
     }

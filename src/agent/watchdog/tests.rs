@@ -123,6 +123,7 @@ fn scene(device: Fake, facts: Facts) -> Scene {
         board: Arc::new(Mutex::new(row)),
         state: State::Closed,
         nowayout: facts.nowayout,
+        runs_on: false,
         retry_at: Instant::default(),
     };
     Scene {
@@ -394,6 +395,24 @@ fn is_awake(wake: &Wake) -> bool {
     ppoll(&mut fds, Some(TimeSpec::from(Duration::ZERO)), None).unwrap() == 1
 }
 
+/// Another program has it for a moment, as a clerk of `wdctl`.
+#[test]
+fn one_that_runs_and_cannot_be_opened_is_tried_again_though_nothing_is_held() {
+    let facts = Facts {
+        runs: true,
+        nowayout: true,
+        ..Facts::default()
+    };
+    let mut scene = scene(Fake::default(), facts.clone());
+    scene.device.broken.store(true, Ordering::Relaxed);
+    scene.keeper.begin(&facts, NOW);
+    scene.device.broken.store(false, Ordering::Relaxed);
+    assert_eq!(scene.turn(millis(250), Stake::Nothing), ["open", "3s"]);
+    assert_eq!(scene.turn(millis(700), Stake::Nothing), ["60s", "pet"]);
+    let status = Watched(Arc::clone(&scene.keeper.board)).status();
+    assert_eq!(status.trouble, None);
+}
+
 #[test]
 fn what_an_earlier_agent_left_running_is_stopped() {
     let facts = Facts {
@@ -438,6 +457,6 @@ fn a_host_that_is_to_be_reset_is_not_petted_until_the_reboot_has_failed() {
         assert!(scene.turn(millis(at), Stake::Nothing).is_empty());
     }
     scene.handler.leash.recall();
-    scene.turn(millis(5000), answers);
-    assert_eq!(scene.turn(millis(5001), answers), ["3s", "pet"]);
+    assert_eq!(scene.turn(millis(5000), answers), ["3s"]);
+    assert_eq!(scene.turn(millis(5001), answers), ["pet"]);
 }

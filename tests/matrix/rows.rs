@@ -383,6 +383,7 @@ fn a_holder_by_the_disk_that_dies() {
             let at = clock::now();
             field.trunk.cut().unwrap();
             clock::pause(DISK_LEASE / 2);
+            field.has_disk(0);
             field.a().power_off().unwrap();
             clock::pause(AT_DISK);
             at

@@ -33,12 +33,12 @@ pub(crate) struct Clerk {
     strays_until: Instant,
     /// When the last write was asked for that says HELD.
     held_at: Instant,
-    /// The latest end of a vote that the disk can have given.
-    pub(crate) vote_ends: Instant,
     /// The last time at which the thread wants to be called, of the world's clock.
     timer_at: Instant,
     /// It was told that no other node is heard.
     silence: bool,
+    /// When the last plea arrives, of the world's clock: they come in the order in which they were said.
+    pleaded_at: Instant,
 }
 
 /// What one group has to do with it, as `agent::slot` keeps it.
@@ -167,7 +167,10 @@ impl World {
 
     pub(crate) fn plead(&mut self, node: usize, plea: Plea) {
         if self.disk.is_some() {
-            let wait = self.dice.between(MICRO * 5, MICRO * 100);
+            let at = self.now + self.dice.between(MICRO * 5, MICRO * 100);
+            let clerk = &mut self.hosts[node].clerk;
+            clerk.pleaded_at = clerk.pleaded_at.max(at);
+            let wait = clerk.pleaded_at.since(self.now);
             self.disk_after(node, wait, At::Hears(plea));
         }
     }
@@ -198,8 +201,9 @@ impl World {
             return;
         }
         if host.paused || host.frozen {
-            // Later, in the same order: what the thread is told waits, and so does what it asked for.
-            return self.after(MILLI, What::Disk { node, boots, at });
+            // All look again at the next whole millisecond, in the order in which they came.
+            let again = Instant::from_nanos((self.now.as_nanos() / 1_000_000 + 1) * 1_000_000);
+            return self.at(again, What::Disk { node, boots, at });
         }
         let now = self.local(node);
         let mut said = Vec::new();
@@ -268,9 +272,8 @@ impl World {
         if let Some((group, word)) = effect.word() {
             if let lease::Event::Arbiter(_, until) = word {
                 self.saw("disk votes");
-                let clerk = &mut self.hosts[node].clerk;
+                let clerk = &self.hosts[node].clerk;
                 let most = clerk.held_at + self.disk.as_ref().map_or(Duration::ZERO, |d| d.lease);
-                clerk.vote_ends = clerk.vote_ends.max(until);
                 self.uphold(
                     until <= most,
                     "law 2: the disk's vote counts from before its write",

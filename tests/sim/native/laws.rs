@@ -346,9 +346,8 @@ impl World {
         let slot = &agent.slots[group];
         let (bound, granted) = (slot.ledger.bound, slot.ledger.granted);
         let own = slot.group.view().authority;
-        let by_disk = self.hosts[node].clerk.vote_ends;
         self.uphold(
-            until <= bound.max(by_disk),
+            until <= bound,
             "law 2: a vote counts from before it was asked for",
         );
         let is_alone = own.is_some_and(|own| own.alone);

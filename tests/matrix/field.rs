@@ -299,7 +299,7 @@ impl Field {
             two: seen.overlap(vip()),
             silence: seen.longest_silence(vip(), at, end),
             holders: holders.into_iter().collect(),
-            stood_still: (stop >= BEAT * 2).then_some(stop),
+            stood_still: (stop >= BEAT).then_some(stop),
         }
     }
 }
@@ -325,7 +325,8 @@ pub(crate) struct Outcome {
     pub(crate) silence: Duration,
     /// Who answers at the end.
     pub(crate) holders: Vec<String>,
-    /// A processor stood still for so long that an agent there may have lost its lease by that.
+    /// A processor stood still for so long that an agent there may have lost its lease by that: whoever was to
+    /// wake then has not run for a beat more.
     pub(crate) stood_still: Option<Duration>,
 }
 

@@ -321,6 +321,7 @@ const FENCED: fenced::Bounds = fenced::Bounds {
     requests: 2,
     crashes: 0,
     handovers: 0,
+    always: false,
 };
 const FENCED_SKEWED: fenced::Bounds = fenced::Bounds {
     skew: 1,
@@ -383,6 +384,28 @@ fn no_handover_makes_two_hold_that_have_a_disk() {
         ..FENCED_SKEWED
     };
     fenced_is_safe("handovers and crashes, skewed", both);
+}
+
+#[test]
+fn nothing_makes_two_hold_where_nobody_holds_without_the_disk() {
+    let always = true;
+    fenced_is_safe("always", fenced::Bounds { always, ..FENCED });
+    let all = fenced::Bounds {
+        always,
+        handovers: 1,
+        crashes: 1,
+        ..FENCED_SKEWED
+    };
+    fenced_is_safe("always, handovers and crashes, skewed", all);
+    let start = fenced::State::new(fenced::Bounds {
+        always,
+        handovers: 1,
+        ..FENCED
+    });
+    let handed = |state: &fenced::State| state.handed_over.then(|| "handed over".to_owned());
+    let found = wander(&start, (7, 200_000, 160), handed);
+    println!("fenced, always, handed over: after {} states", found.states);
+    assert!(found.way.is_some());
 }
 
 #[test]

@@ -38,6 +38,7 @@ fresh() {
 judges_of() {
     case $1 in
     src/core/disk/*) echo unit disks model ;;
+    src/core/group/warrant.rs) echo unit ;;
     */watchdog.rs | src/agent/plan.rs) echo unit dogs ;;
     src/core/*) echo unit sim answers gateless model ;;
     src/gate/*) echo unit gate ;;
@@ -361,9 +362,45 @@ mutant "disk: something is begun while something is under way" $disk \
             return Instant::NEVER;
         }' ''
 mutant "disk: an old epoch serves under a new vote" src/core/disk/desk/mod.rs \
-    'if ticket.epoch <= vote.above {' 'if ticket.epoch < Epoch::default() {'
+    'if ticket.epoch <= vote.above && ticket.epoch != Epoch::default() {' 'if ticket.epoch < Epoch::default() {'
 mutant "disk: an epoch serves before the slot says it" src/core/disk/desk/mod.rs \
     'if ticket.epoch <= vote.floor && !ticket.voted {' 'if !ticket.voted {'
+mutant "disk: a read that took long has seen the disk as it is now" $disk \
+    'seen_at: self.pending_since,' 'seen_at: self.now,'
+mutant "disk: a slot is mended while what it allowed may be on" $disk \
+    'let is_clean = self.clean || self.wants && !self.may_hold;' 'let is_clean = true;'
+mutant "disk: a mended slot forgets the epochs that were served" src/core/disk/counter.rs \
+    'self.served = self.served.max(epoch);' ''
+mutant "disk: a slot that nobody can read is not mended" $disk \
+    'self.own_torn = slots.get(me) == Some(&Sight::Torn);' ''
+mutant "disk, counter: who asks does not wait for what is left of an earlier vote" src/core/disk/counter.rs \
+    'if self.debtors.is_empty() || self.vote().is_some() {' 'if true {'
+mutant "disk, counter: who gives a ticket back owes nothing" src/core/disk/counter.rs \
+    'self.debtors.insert(group);
+                if self' 'if self'
+mutant "disk, counter: a ticket that is worth nothing stays" src/core/disk/counter.rs \
+    'self.tickets.remove(group);
+                self.debtors.insert(*group);' ''
+mutant "disk, counter: those who waited for the area are forgotten" src/core/disk/counter.rs \
+    'if self.debtors.is_empty() {
+            self.settle(now, out);
+        }' ''
+mutant "always: the peers replace the arbiter" src/core/lease/answers.rs \
+    'let best = match self.settings.always {' 'let best = match false {'
+mutant "always: the peers are asked before the arbiter has voted" src/core/lease/candidate.rs \
+    'if self.settings.always && campaign.arbiter().is_none() {' 'if false {'
+warrant=src/core/group/warrant.rs
+mutant "vrrp: silence is enough without the arbiter" $warrant \
+    'self.warranted_until() > self.now' 'true'
+mutant "vrrp: an advert renews the right beyond the vote" src/core/group/mod.rs \
+    '(self.now + lease).min(self.warranted_until()),' '(self.now + lease),'
+mutant "vrrp: a vote that has ended ends nothing" $warrant \
+    '} => self.warranted_until(),
+            _ => Instant::NEVER,' '} => Instant::NEVER,
+            _ => Instant::NEVER,'
+mutant "vrrp: the ticket is kept while the addresses go off" $warrant \
+    'Role::Candidate { .. } | Role::Master { .. } => true,' \
+    'Role::Candidate { .. } | Role::Master { .. } | Role::Releasing(_) => true,'
 
 dog=src/core/watchdog.rs
 mutant "watchdog: petted whenever the heartbeat turns" $dog \

@@ -52,6 +52,7 @@ pub(super) fn start(
         cluster: cluster.name.clone(),
         node: config.node.name.clone(),
         boot: elector.boot_id(),
+        lease: expected(config),
         host: host.to_owned(),
     };
     let (waker, wake) = wake::pair().map_err(AgentError::system("opening an eventfd"))?;
@@ -65,6 +66,7 @@ pub(super) fn start(
         heart: heart.clone(),
         journal: journal.clone(),
         board: Arc::clone(&board),
+        always: config.fencing.needs_disk(),
         ends_at: None,
     };
     let realtime = config.node.realtime;
@@ -74,6 +76,13 @@ pub(super) fn start(
         watched: Watched { device, board },
         thread,
     }))
+}
+
+/// L, where somebody reckons with it.
+fn expected(config: &Config) -> Option<Duration> {
+    let fencing = &config.fencing;
+    let lease = fencing.needs_disk().then(|| fencing.disk_lease());
+    fencing.disk_lease.or(lease)
 }
 
 /// To this thread.
@@ -124,6 +133,8 @@ pub(super) struct Arbiter {
     heart: Heart,
     journal: Outbox<Entry>,
     board: DiskBoard,
+    /// Who holds is looked at all the time, so that whoever takes over has waited already.
+    always: bool,
     ends_at: Option<Instant>,
 }
 
@@ -131,11 +142,16 @@ impl Arbiter {
     /// Until [`ToDisk::Stop`], and what is still to be written then.
     pub(super) fn run(mut self) {
         let mut words = Vec::new();
+        if self.always {
+            self.steward
+                .hear(clock::now(), Plea::Silence(true), &mut words);
+        }
         loop {
             self.wake.clear();
             self.steward.turn(&mut words);
             while let Ok(message) = self.inbox.try_recv() {
                 match message {
+                    ToDisk::Plea(Plea::Silence(_)) if self.always => {}
                     ToDisk::Plea(plea) => self.steward.hear(clock::now(), plea, &mut words),
                     ToDisk::Stop => {
                         let now = clock::now();

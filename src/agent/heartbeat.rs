@@ -487,7 +487,7 @@ impl Heartbeat {
         self.flush();
         // Those that are ending come last, since the ears know the others by their places.
         self.slots
-            .extend(old.into_iter().filter(|slot| !slot.has_ended()));
+            .extend(old.into_iter().filter(|slot| !slot.is_done()));
         self.find_groups();
         self.drop_unused_senders();
         self.watch_ears();

@@ -70,6 +70,7 @@ fn write_role(group: &str, from: RoleName, to: RoleName, cause: Cause) {
             | Cause::Away(_)
             | Cause::Unvoted
             | Cause::Unproven
+            | Cause::Unarbitrated
             | Cause::Unreached { .. }
             | Cause::Outvoted
             | Cause::Answered

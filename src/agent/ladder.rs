@@ -80,7 +80,12 @@ impl Fall {
 const fn is_loss(cause: &Cause) -> bool {
     matches!(
         cause,
-        Cause::Lapsed | Cause::GateLost | Cause::Unvoted | Cause::Unproven | Cause::Away(_)
+        Cause::Lapsed
+            | Cause::GateLost
+            | Cause::Unvoted
+            | Cause::Unproven
+            | Cause::Unarbitrated
+            | Cause::Away(_)
     )
 }
 

@@ -500,6 +500,9 @@ fn mode(config: &Config) -> Option<String> {
     let (cluster, native) = config.cluster.as_ref().zip(config.native.as_ref())?;
     let (nodes, witnesses) = (cluster.nodes.len(), cluster.witnesses.len());
     let mode = match summary(config).exclusive {
+        true if config.fencing.needs_disk() => {
+            "the two of them elect, and nobody holds without the disk, so that there is at most one MASTER"
+        }
         true if config.fencing.disk_lock.is_some() => {
             "the two of them elect, and the disk decides when one of them is silent, so that there is \
              at most one MASTER"

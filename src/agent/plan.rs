@@ -125,6 +125,7 @@ pub(crate) fn plan(
         reference: config.fencing.reference.as_ref().map(|it| Reference {
             solo_after: it.solo_after,
         }),
+        needs_arbiter: config.fencing.needs_disk(),
         early: config::watchdog(config).map_or(Duration::ZERO, |plan| plan.early),
         senders: Vec::new(),
         sender_of: HashMap::new(),
@@ -172,6 +173,8 @@ struct Planner<'a> {
     floating: Vec<IpAddr>,
     pair: bool,
     reference: Option<Reference>,
+    /// Nobody holds without its vote.
+    needs_arbiter: bool,
     early: Duration,
     senders: Vec<Sender>,
     sender_of: HashMap<(u32, IpAddr, bool), usize>,
@@ -215,7 +218,8 @@ impl Planner<'_> {
             settings: Settings {
                 lease: config.lease().filter(|_| wanted.shutter.is_some()),
                 native: wanted.native.map(|(voting, _)| voting),
-                reference: self.reference.filter(|_| config.is_native()),
+                reference: self.reference,
+                arbiter: self.needs_arbiter && !config.is_native(),
                 shuts_at_once: wanted.shutter.as_ref().is_some_and(Shutter::shuts_at_once),
                 ..settings(config, self.pair)
             },
@@ -493,6 +497,7 @@ fn settings(config: &GroupConfig, pair: bool) -> Settings {
         native: None,
         shuts_at_once: false,
         reference: None,
+        arbiter: false,
     }
 }
 

@@ -118,12 +118,7 @@ pub(super) fn start(
     config: &Config,
     (heart, journal): (&Heart, &Outbox<Entry>),
 ) -> Result<Option<Watched>, AgentError> {
-    let Some((_, native)) = config
-        .fencing
-        .reference
-        .as_ref()
-        .zip(config.native.as_ref())
-    else {
+    let Some(pace) = pace(config).filter(|_| config.fencing.reference.is_some()) else {
         return Ok(None);
     };
     let (waker, wake) = wake::pair().map_err(AgentError::system("opening an eventfd"))?;
@@ -132,17 +127,14 @@ pub(super) fn start(
     let mut random = [0; 8];
     rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())
         .map_err(|errno| AgentError::system("reading random numbers")(errno.into()))?;
-    let lease = native.interval.saturating_mul(native.misses);
+    let lease = pace.lease;
     let prober = Prober {
         inbox,
         wake,
         heart: heart.clone(),
         journal: journal.clone(),
         board: board.clone(),
-        pace: Pace {
-            interval: native.interval,
-            lease,
-        },
+        pace,
         run: u64::from_ne_bytes(random),
         faces: Vec::new(),
         need: 1,
@@ -152,6 +144,17 @@ pub(super) fn start(
     let realtime = config.node.realtime;
     spawn("reference", move || ask_reference(prober, realtime))?;
     Ok(Some(Watched { aims, board, lease }))
+}
+
+/// As often, and for as long, as the quickest of the groups needs it.
+fn pace(config: &Config) -> Option<Pace> {
+    let interval = config.groups.iter().map(|group| group.interval).min()?;
+    let lease = config
+        .groups
+        .iter()
+        .filter_map(|group| group.lease())
+        .min()?;
+    Some(Pace { interval, lease })
 }
 
 /// One service interface.

@@ -358,6 +358,14 @@ impl State {
                 self.config.fencing.disk_lock != config.fencing.disk_lock,
             ),
             (
+                "fencing.disk-lock-mode",
+                self.config.fencing.disk_lock_mode != config.fencing.disk_lock_mode,
+            ),
+            (
+                "fencing.disk-lease",
+                self.config.fencing.disk_lease != config.fencing.disk_lease,
+            ),
+            (
                 "fencing.reference (whether there is one)",
                 self.config.fencing.reference.is_some() != config.fencing.reference.is_some(),
             ),

@@ -328,6 +328,11 @@ impl Slot {
         self.group.view().role == RoleName::Stopped
     }
 
+    /// And nothing is left of it: addresses that will not come off are still this agent's.
+    pub(crate) fn is_done(&self) -> bool {
+        self.has_ended() && !self.stake.acquired
+    }
+
     fn look(&self, what: Question, out: &Out) {
         out.looks.offer(Ask {
             key: self.key,
@@ -400,7 +405,8 @@ impl Slot {
         // What it asked for meanwhile waits until then.
         if owes && (!may_be_on || self.group.view().authority.is_some()) {
             self.stake.owes = false;
-            out.plead(Plea::Clean(self.key.into()));
+            let served = self.group.view().epoch.unwrap_or_default();
+            out.plead(Plea::Clean(self.key.into(), served));
         }
     }
 

@@ -23,17 +23,19 @@ pub(crate) struct Elector {
     /// The longest lease that the start before may have granted.
     longest: Duration,
     reference: bool,
+    /// Nobody holds without the arbiter.
+    always: bool,
 }
 
 impl Elector {
-    /// This start of the agent; none where no group is native.
+    /// This start of the agent; none where no group is native, nor is there a disk to ask.
     ///
     /// # Errors
     /// The kernel has no random numbers.
     pub(crate) fn new(config: &Config, state: &State) -> io::Result<Option<Self>> {
-        let Some(_) = &config.native else {
+        if config.native.is_none() && config.fencing.disk_lock.is_none() {
             return Ok(None);
-        };
+        }
         let voters = config.voters();
         let names: Vec<&'static str> = voters
             .iter()
@@ -62,6 +64,7 @@ impl Elector {
             names: Vec::leak(names),
             longest: Duration::from_nanos(state.lease_ns),
             reference: config.fencing.reference.is_some(),
+            always: config.fencing.needs_disk(),
         }))
     }
 
@@ -86,6 +89,7 @@ impl Elector {
                 interval: native.interval,
                 granularity: lease::GRANULARITY,
                 reference: self.reference,
+                always: self.always,
             },
             names: self.names,
         }
@@ -141,6 +145,7 @@ mod tests {
             names: &["lb-a", "lb-b"],
             longest: Duration::ZERO,
             reference: false,
+            always: false,
         };
         let first = elector.boot(&State::default(), "web");
         let again = elector.boot(&State::default(), "web");

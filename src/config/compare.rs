@@ -10,7 +10,7 @@ use super::duration::shown;
 use super::load::Loaded;
 use super::problem::{Problem, Problems, Span};
 use super::survival;
-use super::types::{Config, GroupConfig, Keys, Protocol, VoterKind};
+use super::types::{Config, Fencing, GroupConfig, Keys, Protocol, VoterKind};
 
 /// How many addresses a message names.
 const MOST_NAMED: usize = 3;
@@ -29,6 +29,7 @@ pub fn compare(ours: &Loaded, theirs: &Loaded) -> Problems {
     };
     comparison.nodes(&ours.config, &theirs.config);
     comparison.native(&ours.config, &theirs.config);
+    comparison.arbiters(&ours.config, &theirs.config);
     comparison.groups(&ours.config, &theirs.config);
     found.sorted()
 }
@@ -79,16 +80,6 @@ impl Comparison<'_> {
         self.differ(at, "`interval`", shown(our.interval), shown(their.interval));
         let at = self.place(&["heartbeat", "misses"]);
         self.differ(at, "`misses`", our.misses, their.misses);
-        self.arbiter("disk-lock", "a disk lock", [ours, theirs], |config| {
-            config.fencing.disk_lock.is_some()
-        });
-        // Elsewhere it only says who is fit.
-        let is_vote = |config: &Config| !survival::is_exclusive(config);
-        if is_vote(ours) || is_vote(theirs) {
-            self.arbiter("reference", "a reference", [ours, theirs], |config| {
-                config.fencing.reference.is_some()
-            });
-        }
         if !accepts(&our.keys, &their.keys) || !accepts(&their.keys, &our.keys) {
             let (us, they) = (our.keys.current.id(), their.keys.current.id());
             let message = format!("signs with key {they}, and {} with key {us}", self.file);
@@ -97,6 +88,31 @@ impl Comparison<'_> {
                           `old-key-file`";
             self.error(at, message, advice);
         }
+    }
+
+    fn arbiters(&mut self, ours: &Config, theirs: &Config) {
+        self.arbiter("disk-lock", "a disk lock", [ours, theirs], |config| {
+            config.fencing.disk_lock.is_some()
+        });
+        // Beside an arbiter it only says who is fit.
+        let is_vote = |config: &Config| {
+            !survival::is_exclusive(config) || !config.groups.iter().all(|group| group.is_native())
+        };
+        if is_vote(ours) || is_vote(theirs) {
+            self.arbiter("reference", "a reference", [ours, theirs], |config| {
+                config.fencing.reference.is_some()
+            });
+        }
+        let (our, their) = (&ours.fencing, &theirs.fencing);
+        if our.disk_lock.is_none() || their.disk_lock.is_none() {
+            return;
+        }
+        let at = self.place(&["fencing", "disk-lock-mode"]);
+        let word = |fencing: &Fencing| fencing.disk_lock_mode.word();
+        self.differ(at, "`disk-lock-mode`", word(our), word(their));
+        let at = self.place(&["fencing", "disk-lease"]);
+        let lease = |fencing: &Fencing| shown(fencing.disk_lease());
+        self.differ(at, "`disk-lease`", lease(our), lease(their));
     }
 
     fn arbiter(&mut self, key: &str, what: &str, files: [&Config; 2], has: fn(&Config) -> bool) {

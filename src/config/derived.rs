@@ -10,6 +10,7 @@ use super::types::{Config, GateChoice, GroupConfig};
 use super::watchdog::{self, Watchdog};
 use crate::core::election::{master_down, skew};
 use crate::core::lease::{self, GRANULARITY};
+use crate::wire::disk::Times;
 
 /// On one network, with room to spare: a question and its answer, or three probes that ask whether
 /// anybody still answers for the addresses.
@@ -67,6 +68,9 @@ pub(super) fn seconds<S: Serializer>(
 /// the reads after them.
 const AT_DISK: Duration = Duration::from_millis(300);
 
+/// Under VRRP whoever has waited for the disk looks once more who answers for the addresses.
+const LOOK: Duration = Duration::from_millis(50);
+
 /// The times of one group of this configuration.
 #[must_use]
 pub fn derived(config: &Config, group: &GroupConfig) -> Derived {
@@ -87,13 +91,14 @@ fn native(config: &Config, group: &GroupConfig) -> Derived {
         true => group.interval,
         false => Duration::ZERO,
     };
+    let disk = abandoned(config);
     Derived {
         group: group.name.clone(),
         skew: Duration::ZERO,
         detection_min: promise.saturating_sub(group.interval),
         detection_max: promise,
-        takeover_max: promise + asks_again + ASKING,
-        planned_max: HANDOVER,
+        takeover_max: disk.map_or(promise, |disk| disk.max(promise)) + asks_again + ASKING,
+        planned_max: disk.map_or(HANDOVER, |_| HANDOVER + AT_DISK),
         lease: gated(config, Some(length)).map(|lease| lease.saturating_sub(early(config))),
         promise: Some(promise),
     }
@@ -107,20 +112,32 @@ fn vrrp(config: &Config, group: &GroupConfig) -> Derived {
         group.interval,
         group.misses,
     );
+    let planned = match is_pair(config) {
+        true => Duration::ZERO,
+        false => skew,
+    };
+    let (takeover, planned) = match abandoned(config) {
+        Some(disk) => (disk.max(down) + AT_DISK + LOOK, planned + AT_DISK),
+        None => (down, planned),
+    };
     Derived {
         group: group.name.clone(),
         skew,
         detection_min: down.saturating_sub(group.interval),
         detection_max: down,
-        takeover_max: down,
-        planned_max: if is_pair(config) {
-            Duration::ZERO
-        } else {
-            skew
-        },
+        takeover_max: takeover,
+        planned_max: planned,
         lease: gated(config, group.lease()).map(|lease| lease.saturating_sub(early(config))),
         promise: None,
     }
+}
+
+/// How long after the last write of a dead holder the other node knows that it is dead, where nobody holds without
+/// the disk: it looks all the time.
+fn abandoned(config: &Config) -> Option<Duration> {
+    let fencing = &config.fencing;
+    let times = Times::of(fencing.disk_lease()).filter(|_| fencing.needs_disk())?;
+    Some(times.renew() + times.wait())
 }
 
 /// Whoever is fenced by a watchdog gives up sooner.

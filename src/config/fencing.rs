@@ -1,14 +1,18 @@
 //! What ends the right to answer? `[fencing]`.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use super::problem::{Checked, Problem, Problems, Span};
 use super::reader::{At, Section};
 use super::reference;
 use super::suggest;
-use super::types::{Fencing, GateChoice};
+use super::types::{DiskLockMode, Fencing, GateChoice, GroupConfig};
 use super::watchdog;
 use super::wording::quoted;
+use crate::core::election::OWNER;
+use crate::wire::disk::Times;
 
 /// How many vote: nodes and witnesses.
 pub(super) struct Voting {
@@ -29,9 +33,18 @@ pub(super) fn read(
     let watchdog = watchdog::device(section, out);
     let on_lease_lost = watchdog::on_lease_lost(section, out);
     let (gate, disk_lock, reference) = (gate?, disk_lock?, reference?);
-    if let (Some(span), None) = (mode?, &disk_lock) {
-        let message = "`disk-lock-mode` means nothing without `disk-lock`";
-        return Err(out.error(span, message.to_owned()));
+    let lease = section.duration("disk-lease", out);
+    let (mode, lease) = (mode?, lease?);
+    if let Some((key, span)) = alone(&mode, &lease).filter(|_| disk_lock.is_none()) {
+        let message = format!("`{key}` means nothing without `disk-lock`");
+        return Err(out.error(span, message));
+    }
+    if let Some(lease) = lease
+        .as_ref()
+        .filter(|lease| Times::of(lease.value).is_none())
+    {
+        let message = "no lock area has such a lease: it is 100ms to an hour";
+        return Err(out.error(lease.span.clone(), message.to_owned()));
     }
     if gate == GateChoice::Off && disk_lock.is_some() {
         let message = "a disk lock without a gate: the vote would end, and the addresses answer on";
@@ -45,28 +58,85 @@ pub(super) fn read(
     Ok(Fencing {
         gate,
         disk_lock,
+        disk_lock_mode: mode.map(|mode| mode.value).unwrap_or_default(),
+        disk_lease: lease.map(|lease| lease.value),
         reference,
         watchdog: watchdog?,
         on_lease_lost: on_lease_lost?,
     })
 }
 
-/// Where it is said.
-fn mode(section: &Section<'_>, out: &mut Problems) -> Checked<Option<Span>> {
+/// What needs a disk, and where it is said.
+fn alone(
+    mode: &Option<At<DiskLockMode>>,
+    lease: &Option<At<Duration>>,
+) -> Option<(&'static str, Span)> {
+    let mode = mode.as_ref().map(|at| ("disk-lock-mode", at.span.clone()));
+    mode.or(lease.as_ref().map(|at| ("disk-lease", at.span.clone())))
+}
+
+fn mode(section: &Section<'_>, out: &mut Problems) -> Checked<Option<At<DiskLockMode>>> {
     let Some(text) = section.text("disk-lock-mode", out)? else {
         return Ok(None);
     };
-    match text.value {
-        "smart" => Ok(Some(text.span)),
-        "always" => {
-            let problem = Problem::error(text.span, "\"always\" is not supported yet");
-            Err(out.push(problem.advise("write \"smart\", or leave it out")))
-        }
+    let value = match text.value {
+        "smart" => DiskLockMode::Smart,
+        "always" => DiskLockMode::Always,
         other => {
             let message = format!("{} is not a mode of the disk lock", quoted(other));
-            Err(out.push(Problem::error(text.span, message).advise("write \"smart\"")))
+            let advice = "write \"smart\" or \"always\"";
+            return Err(out.push(Problem::error(text.span, message).advise(advice)));
+        }
+    };
+    let span = text.span;
+    Ok(Some(At { value, span }))
+}
+
+/// What only the groups tell: those of vrrp2 and vrrp3 hold by the disk, or not at all.
+pub(super) fn check_groups(
+    fencing: &Fencing,
+    groups: &[Arc<GroupConfig>],
+    at: &Span,
+    out: &mut Problems,
+) -> Checked<()> {
+    if fencing.disk_lock.is_none() && fencing.reference.is_none() {
+        return Ok(());
+    }
+    let what = match fencing.disk_lock {
+        Some(_) => "a disk lock",
+        None => "a reference",
+    };
+    if fencing.needs_disk() && groups.len() > 1 {
+        let message = format!(
+            "{} groups and disk-lock-mode = \"always\": the disk's vote is a node's, so that no two nodes could \
+             hold at the same time",
+            groups.len()
+        );
+        let advice = "put the addresses into one group, or write \"smart\"";
+        return Err(out.push(Problem::error(at.clone(), message).advise(advice)));
+    }
+    for group in groups.iter().filter(|group| !group.is_native()) {
+        let (name, protocol) = (&group.name, group.protocol.word());
+        if fencing.disk_lock.is_some() && !fencing.needs_disk() {
+            let message = format!("the peers of group `{name}` grant nothing ({protocol})");
+            let advice = "write disk-lock-mode = \"always\": without the disk nobody holds then";
+            return Err(out.push(Problem::error(at.clone(), message).advise(advice)));
+        }
+        if group.priority == OWNER {
+            let message = format!(
+                "group `{name}` owns its addresses (priority 255), which {what} cannot take away"
+            );
+            return Err(out.push(Problem::error(at.clone(), message).advise("write 254")));
+        }
+        if group.lease().is_none() {
+            let message = format!(
+                "adverts of group `{name}` are too close together for a gate, so that nothing would end its \
+                 right when {what} does"
+            );
+            return Err(out.push(Problem::error(at.clone(), message).advise("write 30ms or more")));
         }
     }
+    Ok(())
 }
 
 fn disk_lock(

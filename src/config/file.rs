@@ -53,14 +53,9 @@ pub(super) fn read(root: &DeTable<'_>, source: &Source<'_>, out: &mut Problems) 
         return Err(Reported);
     }
     let ((groups, native), fencing) = (groups?, fencing?);
-    if fencing.disk_lock.is_some() && !groups.iter().all(|group| group.is_native()) {
-        let message = "groups of vrrp2 or vrrp3 beside a disk lock are not supported yet: their peers \
-                       grant nothing";
-        let at = root.section("fencing", out).at;
-        return Err(out.error(at, message.to_owned()));
-    }
+    let at = root.section("fencing", out).at;
+    fencing::check_groups(&fencing, &groups, &at, out)?;
     if let Some(reference) = &fencing.reference {
-        let at = root.section("fencing", out).at;
         reference::check_groups(reference, &groups, &at, out)?;
     }
     let key_files = key_files?;

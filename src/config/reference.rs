@@ -104,11 +104,6 @@ pub(super) fn check_groups(
     at: &Span,
     out: &mut Problems,
 ) -> Checked<()> {
-    if !groups.iter().all(|group| group.is_native()) {
-        let message = "groups of vrrp2 or vrrp3 beside a reference are not supported yet: they would go \
-                       on without it";
-        return Err(out.error(at.clone(), message.to_owned()));
-    }
     for group in groups {
         let paths = group.paths.iter();
         let mut nodes = paths.flat_map(|path| path.peers.iter().chain(&path.source));

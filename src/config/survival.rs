@@ -20,7 +20,7 @@ pub(super) fn not_survived(config: &Config) -> String {
         .map(AsRef::as_ref)
         .partition(|group: &&GroupConfig| group.is_native());
     let lines = |groups: &[&GroupConfig]| groups.iter().map(|g| g.paths.len()).min();
-    let vrrp = lines(&vrrp).map(of_vrrp);
+    let vrrp = lines(&vrrp).map(|lines| of_vrrp(config, lines));
     let native = lines(&native).map(|lines| {
         let shared = config.native.as_ref().map(|native| native.paths.len());
         of_native(config, shared.unwrap_or(lines))
@@ -31,10 +31,30 @@ pub(super) fn not_survived(config: &Config) -> String {
     }
 }
 
-fn of_vrrp(lines: usize) -> String {
+fn of_vrrp(config: &Config, lines: usize) -> String {
     let what = partition(lines);
-    format!("{what} leaves a MASTER on each side (vrrp2 and vrrp3 have no arbiter)")
+    let fencing = &config.fencing;
+    let reference = match fencing.reference {
+        Some(_) => "; nor does a node hold that does not reach the reference",
+        None => "",
+    };
+    if fencing.needs_disk() {
+        return format!(
+            "{WITHOUT_DISK}, but a router of vrrp2 or vrrp3 that does not ask the disk is not held back by \
+             it{reference}"
+        );
+    }
+    match fencing.reference {
+        Some(_) => "a cut between the nodes while both still reach the reference leaves a MASTER on each side; \
+                    the loss of the reference leaves none (whoever does not reach it falls silent)"
+            .to_owned(),
+        None => format!("{what} leaves a MASTER on each side (vrrp2 and vrrp3 have no arbiter)"),
+    }
 }
+
+/// Where nobody holds without the disk.
+const WITHOUT_DISK: &str = "the loss of the disk leaves no MASTER, nor does a node hold that is cut off from it \
+                            (never two: whoever has not its vote falls silent)";
 
 fn of_native(config: &Config, lines: usize) -> String {
     let nodes = config.cluster.as_ref().map_or(1, |c| c.nodes.len());
@@ -61,6 +81,9 @@ fn of_native(config: &Config, lines: usize) -> String {
         }
         None => "",
     };
+    if config.fencing.needs_disk() {
+        return WITHOUT_DISK.to_owned() + reference;
+    }
     if config.fencing.disk_lock.is_some() {
         return "the loss of two of three (the nodes and the disk), or a node that is cut off from the \
                 other one and from the disk, leaves no MASTER there (never two: whoever has neither \

@@ -170,6 +170,10 @@ pub struct Fencing {
     pub gate: GateChoice,
     /// The shared device that has the third vote of two nodes.
     pub disk_lock: Option<PathBuf>,
+    /// When its vote is asked for.
+    pub disk_lock_mode: DiskLockMode,
+    /// How long it grants, if the file says so: the device's area does as well.
+    pub disk_lease: Option<Duration>,
     /// What in the network must answer this node.
     pub reference: Option<Reference>,
     /// The device that resets a host that hangs.
@@ -177,6 +181,44 @@ pub struct Fencing {
     /// What else a MASTER does that loses its lease.
     pub on_lease_lost: OnLeaseLost,
 }
+
+/// When a node asks the disk for its vote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum DiskLockMode {
+    /// While the other node is not heard.
+    #[default]
+    Smart,
+    /// Whenever it holds: without the disk nobody does.
+    Always,
+}
+
+impl DiskLockMode {
+    /// As it is written in the file.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            DiskLockMode::Smart => "smart",
+            DiskLockMode::Always => "always",
+        }
+    }
+}
+
+impl Fencing {
+    /// Whether nobody holds without the disk.
+    #[must_use]
+    pub fn needs_disk(&self) -> bool {
+        self.disk_lock.is_some() && self.disk_lock_mode == DiskLockMode::Always
+    }
+
+    /// How long the disk grants, as far as the file knows.
+    #[must_use]
+    pub fn disk_lease(&self) -> Duration {
+        self.disk_lease.unwrap_or(DISK_LEASE)
+    }
+}
+
+/// What `floatlock lock init` writes where nothing else is said.
+const DISK_LEASE: Duration = Duration::from_secs(5);
 
 /// What a node does that was MASTER and has lost its lease, besides falling silent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

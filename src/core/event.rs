@@ -217,9 +217,9 @@ pub enum Effect {
     Extend(Instant),
     /// Native: store the epoch durably, then say [`lease::Event::Persisted`].
     Persist(lease::Epoch),
-    /// Native: ask the arbiter for its vote, see [`lease::Effect::Contend`].
+    /// Ask the arbiter for its vote, see [`lease::Effect::Contend`]; under VRRP without an epoch.
     Contend(lease::Nonce, lease::Epoch),
-    /// Native: give the ticket back, see [`lease::Effect::Withdraw`].
+    /// Give the ticket back, see [`lease::Effect::Withdraw`].
     Withdraw(lease::Nonce),
     /// Arm the gate, put the addresses on and read them back; answer with [`Event::Acquired`].
     Acquire(Term),
@@ -375,6 +375,8 @@ pub enum Cause {
     Unvoted,
     /// Native: no other node acknowledges, and the reference does not answer.
     Unproven,
+    /// The arbiter, without which nobody holds here, has not voted in time.
+    Unarbitrated,
     /// Native: the reference does not answer here, and does there.
     Unreached {
         /// Who reaches it.
@@ -430,6 +432,8 @@ pub enum Blocked {
     Answered,
     /// The reference does not answer, or has not for long enough.
     Reference,
+    /// The arbiter, without which nobody holds here, has not voted for this node.
+    Arbiter,
 }
 
 impl Alarm {

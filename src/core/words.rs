@@ -85,6 +85,9 @@ impl fmt::Display for Cause {
             Cause::Unproven => f.write_str(
                 "no other node acknowledges, and the reference does not answer: cut off",
             ),
+            Cause::Unarbitrated => {
+                f.write_str("the disk lock's vote, without which nobody holds, has ended")
+            }
             Cause::Unreached { by } => {
                 write!(f, "the reference does not answer here, and {by} reaches it")
             }
@@ -111,6 +114,9 @@ impl fmt::Display for Blocked {
             Blocked::Reference => {
                 f.write_str("the reference does not answer, or not for long enough")
             }
+            Blocked::Arbiter => f.write_str(
+                "the disk lock has not voted for this node, and without that nobody holds",
+            ),
             Blocked::Answered => f.write_str(
                 "another host answers for an address, but no MASTER is heard; the log names it: \
                  mend the way of the adverts, or take the address off there",

@@ -28,6 +28,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(400);
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// ... and after one that found the device to be of no use.
 const REFUSED_AGAIN_AFTER: Duration = Duration::from_secs(5);
+/// Who begins to want the vote looks again so soon.
+const HURRY: Duration = Duration::from_millis(5);
 /// Looks have numbers of their own, which no desk ever reaches.
 const LOOKS: Op = 1 << 63;
 
@@ -44,6 +46,8 @@ pub struct Place {
     pub node: String,
     /// This start of the agent.
     pub boot: BootId,
+    /// What the configuration takes for its lease, if it matters.
+    pub lease: Option<Duration>,
     /// This host's name, for people.
     pub host: String,
 }
@@ -62,6 +66,8 @@ pub enum Word {
 pub enum Note {
     /// It is there, and this is its area.
     Ready,
+    /// Its lease is this one, and the configuration reckons with that one.
+    OtherLease(Duration, Duration),
     /// It does not answer.
     Late,
     /// It answers again, after so long.
@@ -88,6 +94,11 @@ impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ready => f.write_str("its lock area can be read"),
+            Self::OtherLease(lease, reckoned) => write!(
+                f,
+                "it grants for {lease:?}, and the configuration reckons with {reckoned:?}: correct \
+                 `disk-lease`, or prepare it anew with `floatlock lock init --lease`"
+            ),
             Self::Late => write!(
                 f,
                 "it has not answered for {LATE:?}: without it, this node holds nothing once no other \
@@ -364,11 +375,16 @@ impl Steward {
             self.sights = self.blank();
             return;
         }
+        let lease = header.times.lease();
+        if let Some(reckoned) = self.place.lease.filter(|reckoned| *reckoned != lease) {
+            out.push(Word::Note(Note::OtherLease(lease, reckoned)));
+        }
         let settings = Settings {
             me,
-            lease: header.times.lease(),
+            lease,
             wait: header.times.wait(),
             poll: header.times.renew(),
+            hurry: HURRY.min(header.times.renew()),
         };
         self.open = Some(Open { header, me });
         self.sights = self.blank();

@@ -70,7 +70,7 @@ fn the_haproxy_pair_agrees() {
 /// The commented file with its commented-out defaults in force. Disk lock, reference and watchdog have none: they are
 /// examples, and the file has a witness and a group that speaks VRRP.
 pub(super) fn with_defaults(text: &str) -> String {
-    let examples = ["disk-lock", "reference", "solo-after", "watchdog"];
+    let examples = ["disk-l", "reference", "solo-after", "watchdog"];
     let line = |line: &str| match line.strip_prefix('#') {
         Some(rest) if examples.iter().any(|key| rest.starts_with(key)) => line.to_owned(),
         Some(rest) if rest.starts_with(|c: char| c.is_ascii_lowercase()) => rest.to_owned(),

@@ -54,6 +54,7 @@ impl Pair {
             cluster: "shop-front".into(),
             node: node.into(),
             boot: BootId(boot),
+            lease: None,
             host: node.into(),
         };
         self.nodes[at] = Some(Node {
@@ -174,7 +175,7 @@ fn the_vote_moves_when_what_it_allowed_is_gone() {
         "the slot says that it is held"
     );
     assert_eq!(pair.state(A), State::Held, "its addresses may be on");
-    pair.hear(A, Plea::Clean(GROUP));
+    pair.hear(A, Plea::Clean(GROUP, Epoch::default()));
     pair.wins(B, second);
     assert_eq!(pair.state(A), State::Clean);
     assert!(pair.node(A).steward.is_at_rest());
@@ -193,7 +194,7 @@ fn a_holder_that_is_dead_is_waited_for_as_long_as_its_vote_may_count() {
     pair.start(A, 3);
     let third = pair.contend(A, 1);
     pair.hear(B, Plea::Withdraw(GROUP, second));
-    pair.hear(B, Plea::Clean(GROUP));
+    pair.hear(B, Plea::Clean(GROUP, Epoch::default()));
     let floor = pair.until(|pair| {
         pair.node(A).votes.drain(..).find_map(|vote| match vote {
             Event::ArbiterFloor(of, floor) if of == third => Some(floor),
@@ -203,7 +204,7 @@ fn a_holder_that_is_dead_is_waited_for_as_long_as_its_vote_may_count() {
     });
     assert_eq!(floor, Epoch::from_number(2 * 64 + 1), "S2");
     let fourth = pair.contend(A, 3);
-    pair.hear(A, Plea::Clean(GROUP));
+    pair.hear(A, Plea::Clean(GROUP, Epoch::default()));
     pair.wins(A, fourth);
 }
 
@@ -274,11 +275,11 @@ fn nobody_asks_before_what_rested_on_an_earlier_vote_is_gone() {
     let second = pair.contend(B, 2);
     pair.wins(B, second);
     pair.hear(B, Plea::Withdraw(GROUP, second));
-    pair.hear(B, Plea::Clean(GROUP));
+    pair.hear(B, Plea::Clean(GROUP, Epoch::default()));
     pair.until(|pair| (pair.state(B) == State::Clean).then_some(()));
     assert_eq!(pair.state(A), State::Clean, "it has written nothing");
     assert!(pair.node(A).votes.is_empty());
-    pair.hear(A, Plea::Clean(8));
+    pair.hear(A, Plea::Clean(8, Epoch::default()));
     pair.until(|pair| {
         let votes = &pair.node(A).votes;
         votes

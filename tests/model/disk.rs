@@ -155,6 +155,7 @@ impl State {
             lease: Duration::from_nanos(L * TICK),
             wait: Duration::from_nanos(self.bounds.wait * TICK),
             poll: Duration::from_nanos(TICK),
+            hurry: Duration::from_nanos(TICK),
         };
         let node = &mut self.nodes[usize::from(id)];
         node.boots += 1;
@@ -405,7 +406,11 @@ impl World for State {
                 self.node(id).wants = false;
                 self.tell(id, Event::Rest)?;
             }
-            Action::Clean(id) => self.tell(id, Event::Clean)?,
+            Action::Clean(id) => {
+                let epoch = self.node(id).epoch;
+                self.tell(id, Event::Floor(epoch))?;
+                self.tell(id, Event::Clean)?;
+            }
             Action::See(id, slot) => self.see(id, slot),
             Action::Land(id) => self.land(id),
             Action::Answer(id) => self.answer(id)?,

@@ -33,6 +33,8 @@ pub(crate) struct Bounds {
     pub(crate) requests: usize,
     pub(crate) crashes: u8,
     pub(crate) handovers: u8,
+    /// Nobody holds without the disk.
+    pub(crate) always: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -157,6 +159,7 @@ impl State {
             lease: Duration::from_nanos(L_DISK * TICK),
             wait: Duration::from_nanos(self.bounds.wait * TICK),
             poll: Duration::from_nanos(TICK),
+            hurry: Duration::from_nanos(TICK),
         };
         let mut said = Effects::new();
         let node = &mut self.nodes[usize::from(id)];
@@ -223,10 +226,12 @@ impl State {
                 });
             }
             Effect::Withdraw(nonce) => {
+                let runs = &self.nodes[usize::from(id)].runs;
+                let served = runs.as_ref().map(|(lease, _)| lease.known());
                 return self.ask_desk(id, |desk, now, out| {
                     desk.withdraw(now, GROUP, nonce, out);
                     // The gate is shut, or open by the peer's vote.
-                    desk.clean(now, out);
+                    desk.clean(now, served.unwrap_or_default(), out);
                 });
             }
             Effect::Announce => {}
@@ -422,6 +427,7 @@ fn settings(bounds: Bounds, me: NodeId) -> Settings {
         // 2 ticks of 100 ms, 2 %, this and 20 ms are the promise.
         granularity: Duration::from_millis(bounds.promise * 100 - 224),
         reference: false,
+        always: bounds.always,
     }
 }
 

@@ -126,6 +126,7 @@ fn settings(bounds: Bounds, me: NodeId) -> Settings {
         // 2 ticks of 100 ms, 2 %, this and 20 ms are the promise.
         granularity: Duration::from_millis(bounds.promise() * 100 - 224),
         reference: false,
+        always: false,
     }
 }
 

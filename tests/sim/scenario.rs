@@ -172,6 +172,7 @@ impl Scenario {
             lease: lease(interval, 3),
             shuts_at_once: true,
             reference: None,
+            arbiter: false,
             native: None,
         };
         let settings = vec![one(200), one(dice.pick(&[1, 100, 199]))];
@@ -284,6 +285,7 @@ fn all_settings(mood: Mood, nodes: usize, dice: &mut Dice) -> Vec<Settings> {
             native: None,
             shuts_at_once: true,
             reference: None,
+            arbiter: false,
         }
     };
     priorities.into_iter().enumerate().map(one).collect()

@@ -28,6 +28,7 @@ const SETTINGS: Settings = Settings {
     native: None,
     shuts_at_once: true,
     reference: None,
+    arbiter: false,
 };
 
 fn looks() -> Outbox<Ask> {
@@ -152,6 +153,7 @@ fn voting(mut plan: Plan) -> Plan {
             interval: Duration::from_secs(1),
             granularity: lease::GRANULARITY,
             reference: false,
+            always: false,
         };
         group.settings.native = Some(Voting {
             lease,
@@ -276,7 +278,7 @@ fn the_arbiter_is_told_of_a_group_that_is_clean_when_its_addresses_are_off() {
         "an earlier agent may have left them on"
     );
     slot.step(begin, Event::Released(1, Ok(())), &mut out);
-    assert_eq!(said(), [Plea::Clean(1)]);
+    assert_eq!(said(), [Plea::Clean(1, Epoch::default())]);
     let (mut now, mut asked) = (begin, Vec::new());
     while asked.is_empty() && now < begin + Duration::from_secs(20) {
         now = slot.group.deadline();
@@ -296,7 +298,7 @@ fn the_arbiter_is_told_of_a_group_that_is_clean_when_its_addresses_are_off() {
     assert_eq!(slot.group.view().role, RoleName::Releasing);
     assert_eq!(said(), [Plea::Withdraw(1, ticket)]);
     slot.step(now, Event::Released(3, Ok(())), &mut out);
-    assert_eq!(said(), [Plea::Clean(1)]);
+    assert_eq!(said(), [Plea::Clean(1, Epoch::from_number(128))]);
 }
 
 #[test]
@@ -304,7 +306,11 @@ fn what_finds_the_arbiters_queue_full_is_said_later_in_its_order() {
     let mut out = out(looks());
     let (pleas, inbox) = Outbox::new(1, None);
     out.pleas = Some(pleas);
-    let all = [Plea::Withdraw(1, 7), Plea::Clean(1), Plea::Silence(true)];
+    let all = [
+        Plea::Withdraw(1, 7),
+        Plea::Clean(1, Epoch::default()),
+        Plea::Silence(true),
+    ];
     all.into_iter().for_each(|plea| out.plead(plea));
     for plea in all {
         let Ok(ToDisk::Plea(first)) = inbox.try_recv() else {

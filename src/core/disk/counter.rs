@@ -19,8 +19,9 @@ pub enum Plea {
     /// Its addresses may be on, or its gate open, by an earlier vote or an earlier agent: nobody here asks
     /// for the vote before [`Plea::Clean`]. Who gives a ticket back owes as well.
     Owes(GroupKey),
-    /// Nothing of that is left: its gate is shut and its addresses are off, or the peers' votes allow them.
-    Clean(GroupKey),
+    /// Nothing of that is left: its gate is shut and its addresses are off, or the peers' votes allow them. Every
+    /// epoch that it has served with here, under whatever agent, is at most this one.
+    Clean(GroupKey, Epoch),
     /// No other node is heard, or one is again.
     Silence(bool),
 }
@@ -33,6 +34,8 @@ pub struct Counter {
     tickets: BTreeMap<GroupKey, (Nonce, Epoch)>,
     /// Those that are not clean: meanwhile tickets wait here, unless this node has the vote.
     debtors: BTreeSet<GroupKey>,
+    /// Every epoch that was served with here is at most this one.
+    served: Epoch,
     silence: bool,
 }
 
@@ -72,7 +75,8 @@ impl Counter {
                 self.at_desk(out, |desk, said| desk.withdraw(now, group, nonce, said));
             }
             Plea::Owes(group) => drop(self.debtors.insert(group)),
-            Plea::Clean(group) => {
+            Plea::Clean(group, epoch) => {
+                self.served = self.served.max(epoch);
                 if self.debtors.remove(&group) && self.debtors.is_empty() {
                     self.settle(now, out);
                 }
@@ -139,7 +143,8 @@ impl Counter {
 
     /// Nothing of earlier votes is left: the slot may say so, or those who wait here may ask.
     fn settle(&mut self, now: Instant, out: &mut Vec<DeskEffect>) {
-        self.at_desk(out, |desk, said| desk.clean(now, said));
+        let served = self.served;
+        self.at_desk(out, |desk, said| desk.clean(now, served, said));
         let waiting: Vec<GroupKey> = self.tickets.keys().copied().collect();
         for group in waiting {
             self.contend(now, group, out);

@@ -47,6 +47,9 @@ pub struct Settings {
     pub wait: Duration,
     /// Between two looks of who waits, and between two renewals of who holds.
     pub poll: Duration,
+    /// Who begins to want the vote looks again so soon, and then after twice as long, up to that: a holder that
+    /// hands over is about to lay its slot down.
+    pub hurry: Duration,
 }
 
 /// What happened.
@@ -60,8 +63,8 @@ pub enum Event {
     Want,
     /// It is not wanted any more; what it allowed has ended, or rests on the peers' votes again.
     Rest,
-    /// After [`Event::Rest`]: what was held is off this node, or allowed by the peers. Others need
-    /// not wait.
+    /// After [`Event::Rest`], and at the start, after [`Event::Floor`]: what was held is off this node, or allowed by
+    /// the peers. Others need not wait.
     Clean,
     /// Every epoch that this node serves under the vote is at most this one.
     Floor(Epoch),
@@ -101,10 +104,11 @@ pub struct Vote {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Phase {
     Idle,
-    /// These are the others as they were, unchanged since then.
+    /// These are the others as they were, unchanged since then, and until when the last read was asked for.
     Watching {
         others: Vec<Sight>,
         since: Instant,
+        seen_at: Instant,
         read_at: Instant,
     },
     /// The intent is written, and then looked at.
@@ -169,6 +173,8 @@ pub struct DiskLock {
     clean: bool,
     /// The own slot, as it was last read or written.
     own: Option<Record>,
+    /// Nobody can read it: others take it for held.
+    own_torn: bool,
     /// A write may have landed of which nothing is known: the slot may be held by this boot.
     may_hold: bool,
     seq: u64,
@@ -184,6 +190,8 @@ pub struct DiskLock {
     pending_since: Instant,
     /// No read or write before.
     next_at: Instant,
+    /// The wait before the next look.
+    pace: Duration,
     /// How often somebody else was quicker, since the last vote.
     outbid: u32,
     blocked: Option<Blocked>,
@@ -199,8 +207,9 @@ impl DiskLock {
             now,
             wants: false,
             watches: false,
-            clean: true,
+            clean: false,
             own: None,
+            own_torn: false,
             may_hold: false,
             seq: 0,
             floor: Epoch::default(),
@@ -212,6 +221,7 @@ impl DiskLock {
             writes: false,
             pending_since: now,
             next_at: now,
+            pace: settings.poll,
             outbid: 0,
             blocked: None,
         }
@@ -263,10 +273,12 @@ impl DiskLock {
             Phase::Idle if self.is_to_clear() || self.wants || self.watches => self.now,
             Phase::Idle => Instant::NEVER,
             Phase::Holding { renew_at, .. } => *renew_at,
+            Phase::Watching { .. } if self.is_to_clear() => self.now,
             Phase::Watching {
                 others,
                 since,
                 read_at,
+                ..
             } => self.free_at(others, *since).min(*read_at),
             _ => self.now,
         };
@@ -277,7 +289,7 @@ impl DiskLock {
     fn free_at(&self, others: &[Sight], since: Instant) -> Instant {
         match Self::holder(others) {
             _ if !self.wants => Instant::NEVER,
-            None => self.now,
+            None => Instant::default(),
             Some(Blocked::Held(_)) => since + self.settings.wait,
             Some(_) => Instant::NEVER,
         }
@@ -296,7 +308,7 @@ impl DiskLock {
         match event {
             Event::Time => {}
             Event::Watch(on) => self.watches = on,
-            Event::Want => self.wants = true,
+            Event::Want => self.want(),
             Event::Rest => self.rest(out),
             Event::Clean => self.clean = !self.wants,
             Event::Floor(epoch) => self.floor = self.floor.max(epoch),
@@ -333,8 +345,19 @@ impl DiskLock {
         self.phase = Phase::Idle;
     }
 
+    fn want(&mut self) {
+        if std::mem::replace(&mut self.wants, true) {
+            return;
+        }
+        self.pace = self.settings.hurry;
+        if let Phase::Watching { read_at, .. } = &mut self.phase {
+            *read_at = (*read_at).min(self.now + self.pace);
+        }
+    }
+
     fn rest(&mut self, out: &mut Vec<Effect>) {
         self.wants = false;
+        self.pace = self.settings.poll;
         match self.phase {
             Phase::Holding { .. } => {
                 self.clean = false;
@@ -345,9 +368,12 @@ impl DiskLock {
         }
     }
 
-    /// The slot says that this boot holds, or may say so, and that is over.
+    /// The slot says that this boot holds, or may say so, and that is over; or it says nothing, and nothing is
+    /// left here of what it may have said.
     fn is_to_clear(&self) -> bool {
-        self.may_hold && self.clean && !self.wants
+        // Whoever wants the vote was clean when it began to.
+        let is_clean = self.clean || self.wants && !self.may_hold;
+        self.may_hold && self.clean && !self.wants || self.own_torn && is_clean
     }
 
     fn looked(&mut self, slots: Vec<Sight>, out: &mut Vec<Effect>) {
@@ -360,6 +386,7 @@ impl DiskLock {
             self.floor = self.floor.max(record.floor);
             self.own = Some(*record);
         }
+        self.own_torn = slots.get(me) == Some(&Sight::Torn);
         let mut others = slots;
         if let Some(own) = others.get_mut(me) {
             // Never compared, never waited for.
@@ -403,17 +430,20 @@ impl DiskLock {
         }
     }
 
-    /// The wait goes on while nobody changes; it is counted from when the read came back.
+    /// The wait goes on while nobody changes; it is counted from when a read came back to when a later one
+    /// was asked for: what that one saw may be as old.
     fn watched(&mut self, since: Instant, before: &[Sight], others: Vec<Sight>) {
         let since = match before == others {
             true => since,
             false => self.now,
         };
         self.blocked = Self::holder(&others);
-        let read_at = self.now + self.settings.poll;
+        let read_at = self.now + self.pace;
+        self.pace = (self.pace * 2).min(self.settings.poll);
         self.phase = Phase::Watching {
             others,
             since,
+            seen_at: self.pending_since,
             read_at,
         };
     }
@@ -535,6 +565,7 @@ impl DiskLock {
         self.phase = Phase::Watching {
             others,
             since: self.now,
+            seen_at: self.now,
             read_at: self.next_at,
         };
     }
@@ -547,7 +578,7 @@ impl DiskLock {
                 ..
             } => *step = Step::Look,
             Phase::Clearing => {
-                self.may_hold = false;
+                (self.may_hold, self.own_torn) = (false, false);
                 self.phase = Phase::Idle;
             }
             Phase::Holding { .. } | Phase::Idle | Phase::Watching { .. } => {}
@@ -577,7 +608,7 @@ impl DiskLock {
             return;
         }
         match &self.phase {
-            Phase::Idle if self.is_to_clear() => {
+            Phase::Idle | Phase::Watching { .. } if self.is_to_clear() => {
                 self.phase = Phase::Clearing;
                 self.write(Hold::Clean, self.intent(), self.owned(), out);
             }
@@ -585,11 +616,12 @@ impl DiskLock {
             Phase::Watching {
                 others,
                 since,
+                seen_at,
                 read_at,
             } => {
                 // Who did not look for a while does not know: a needless intent would end a living holder.
-                let is_free = self.free_at(others, *since) <= self.now && self.now <= *read_at;
-                if !self.wants && !self.watches || self.is_to_clear() {
+                let is_free = self.free_at(others, *since) <= *seen_at && self.now <= *read_at;
+                if !self.wants && !self.watches {
                     self.phase = Phase::Idle;
                     return self.proceed(out);
                 }

@@ -24,11 +24,16 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
+        Self::with_hurry(POLL)
+    }
+
+    fn with_hurry(hurry: Duration) -> Self {
         let settings = Settings {
             me: ME as u8,
             lease: LEASE,
             wait: WAIT,
             poll: POLL,
+            hurry,
         };
         Self {
             lock: DiskLock::new(settings, BootId(7), at(0)),
@@ -184,6 +189,8 @@ fn a_slot_that_is_held_is_waited_for_from_the_read_that_saw_it_last_change() {
     assert_eq!(bench.lock.blocked(), Some(Blocked::Held(OTHER as u8)));
     assert_eq!(bench.lock.deadline(), at(3_600) + WAIT);
     bench.wait_until(3_600 + 5_200);
+    assert!(matches!(bench.said[..], [Effect::Read(_)]), "{bench:?}");
+    bench.served();
     assert!(
         matches!(bench.said[..], [Effect::Write(_, record)] if record.hold == Hold::Free),
         "{bench:?}"
@@ -485,4 +492,67 @@ fn an_answer_to_another_question_is_none() {
     bench.tell(Event::Read(99, slots)).tell(Event::Written(1));
     bench.tell(Event::Failed(7));
     assert_eq!(bench.said.len(), 1, "{bench:?}");
+}
+
+/// A read that comes back after the whole wait has seen what was there when it was asked for, perhaps.
+#[test]
+fn a_living_holder_is_not_taken_for_dead_because_a_read_took_long() {
+    let mut bench = Bench::new();
+    bench.slots[OTHER] = held(65, 1);
+    bench.tell(Event::Want).served();
+    bench.wait_until(500);
+    let [Effect::Read(op)] = bench.said()[..] else {
+        panic!("{bench:?}");
+    };
+    let seen = bench.slots.clone();
+    // The holder renews meanwhile; the answer of before comes late.
+    bench.slots[OTHER] = held(65, 9);
+    bench.wait_until(6_000);
+    bench.tell(Event::Read(op, seen));
+    assert!(
+        matches!(bench.said[..], [Effect::Read(_)]),
+        "it looks again: {bench:?}"
+    );
+    bench.served();
+    assert_eq!(bench.said(), [], "and sees that it lives");
+    assert_eq!(bench.lock.blocked(), Some(Blocked::Held(OTHER as u8)));
+}
+
+#[test]
+fn who_begins_to_want_the_vote_looks_again_soon_and_then_ever_later() {
+    let mut bench = Bench::with_hurry(Duration::from_millis(5));
+    bench.slots[OTHER] = held(65, 1);
+    bench.tell(Event::Want).served();
+    for at in [5, 15, 35, 75, 155, 315, 635, 1_135, 1_635] {
+        assert_eq!(bench.lock.deadline(), super::tests::at(at), "{bench:?}");
+        bench.wait_until(at).served();
+    }
+}
+
+#[test]
+fn an_own_slot_that_cannot_be_read_is_mended_once_nothing_is_left_of_what_it_allowed() {
+    let mut bench = Bench::new();
+    bench.slots = vec![Sight::Torn, held(65, 1)];
+    bench.tell(Event::Watch(true)).served();
+    bench.wait_until(500).served();
+    assert_eq!(bench.said(), [], "an earlier agent's addresses may be on");
+    let served = Epoch::from_number(640);
+    bench.tell(Event::Floor(served)).tell(Event::Clean);
+    bench.served();
+    let own = bench.own();
+    assert_eq!((own.hold, own.floor), (Hold::Clean, served));
+    bench.served();
+    bench.wait_until(1_000);
+    assert!(matches!(bench.said[..], [Effect::Read(_)]), "{bench:?}");
+}
+
+#[test]
+fn a_slot_that_tears_while_it_is_held_is_written_by_the_next_renewal_alone() {
+    let mut bench = Bench::holding();
+    bench.said();
+    bench.slots[ME] = Sight::Torn;
+    bench.wait_until(500).served();
+    assert_eq!(bench.own().hold, Hold::Held);
+    bench.served();
+    assert_eq!(bench.lock.vote(), Some(at(500) + LEASE));
 }

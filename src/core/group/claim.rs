@@ -35,6 +35,9 @@ impl Group {
         let advert_at = self.advertise_if_due(advert_at, out);
         self.role = Role::Candidate { advert_at, claim };
         match claim {
+            Claim::Asking { clear_at, .. } if clear_at <= self.now && !self.is_warranted() => {
+                self.seek(out);
+            }
             Claim::Asking { clear_at, .. } if clear_at <= self.now => {
                 self.acquire(advert_at, self.cause, out);
             }

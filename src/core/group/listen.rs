@@ -87,8 +87,8 @@ impl Group {
     }
 
     /// Not before, whatever is heard.
-    fn earliest(&self) -> Instant {
-        match self.maintenance {
+    pub(super) fn earliest(&self) -> Instant {
+        match self.maintenance || !self.is_fit() {
             true => Instant::NEVER,
             false => self.start_at().max(self.held_until),
         }
@@ -216,9 +216,13 @@ impl Group {
             self.role = Role::Backup(Vigil::until(gone_at));
             return;
         }
+        let rival = self.living_rival();
+        if rival.is_none() && !self.is_warranted() {
+            return self.seek(out);
+        }
         self.advertise(out);
         let advert_at = self.next_beat();
-        match self.living_rival() {
+        match rival {
             Some(rival) => {
                 let cause = Cause::Preempting {
                     from: rival.heard.from,
@@ -295,7 +299,12 @@ impl Group {
         let cause = Cause::Disagreement;
         match self.role {
             Role::Backup(vigil) => {
-                let stand_at = vigil.stand_at.max(self.held_until);
+                let waited = if self.seeks() {
+                    self.now
+                } else {
+                    vigil.stand_at
+                };
+                let stand_at = waited.max(self.held_until);
                 self.role = Role::Backup(Vigil::until(stand_at));
             }
             Role::Candidate {
@@ -320,7 +329,12 @@ impl Group {
         {
             self.delayed = true;
             let later = self.now + self.master_down(self.settings.interval);
-            self.role = Role::Backup(Vigil::until(vigil.stand_at.max(later)));
+            let waited = if self.seeks() {
+                self.now
+            } else {
+                vigil.stand_at
+            };
+            self.role = Role::Backup(Vigil::until(waited.max(later)));
         }
     }
 }

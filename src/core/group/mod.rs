@@ -26,6 +26,7 @@ mod rivals;
 mod role;
 #[cfg(test)]
 mod tests;
+mod warrant;
 
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -44,6 +45,7 @@ pub use reference::Reference;
 pub use rivals::Rival;
 use rivals::Rivals;
 use role::{Attempt, Role, Verdict, Vigil, Wait};
+use warrant::Warrant;
 
 /// A change of addresses that has no answer by then counts as failed.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -111,9 +113,12 @@ pub struct Settings {
     pub native: Option<Voting>,
     /// That gate shuts with the next packet; others take a moment, which nobody may count on.
     pub shuts_at_once: bool,
-    /// Something in the network must answer this node; only with [`Settings::native`].
+    /// Something in the network must answer this node.
     #[serde(default)]
     pub reference: Option<Reference>,
+    /// Under VRRP: nobody holds without the vote of an arbiter, since the peers grant nothing.
+    #[serde(default)]
+    pub arbiter: bool,
 }
 
 /// A group as an observer sees it.
@@ -189,6 +194,7 @@ pub struct Group {
     maintenance: bool,
     native: Option<Box<Native>>,
     reach: Option<Box<Reach>>,
+    warrant: Option<Warrant>,
     /// When to be called next: it is asked for far more often than it changes.
     next: Instant,
 }
@@ -213,6 +219,8 @@ impl Group {
         out: &mut Vec<Effect>,
     ) -> Self {
         let mut group = Self::build(settings, facts, times);
+        group.reach = settings.reference.map(|_| Box::new(Reach::new(times.1)));
+        group.warrant = settings.arbiter.then(Warrant::default);
         group.pass(true, out);
         group
     }
@@ -256,6 +264,7 @@ impl Group {
             maintenance: false,
             native: None,
             reach: None,
+            warrant: None,
             next: now,
         }
     }
@@ -271,9 +280,17 @@ impl Group {
         self.now = self.now.max(now);
         let is_tick = event == Event::Tick;
         self.pass(is_tick, out);
-        if is_tick {
-            return;
+        if !is_tick {
+            self.take(event, out);
+            self.next = self.soonest();
+            self.pass(is_tick, out);
         }
+        if self.warrant.is_some() {
+            self.settle_warrant(out);
+        }
+    }
+
+    fn take(&mut self, event: Event, out: &mut Vec<Effect>) {
         match event {
             Event::Advert(heard) => self.on_advert(heard, out),
             Event::Conflict {
@@ -293,7 +310,8 @@ impl Group {
             Event::GateLost => self.on_gate_lost(out),
             Event::AddressesChanged => self.on_addresses_changed(out),
             Event::Settings(settings) => self.on_settings(settings, out),
-            Event::Vote(word) => self.vote(word, out),
+            Event::Vote(word) if self.is_native() => self.vote(word, out),
+            Event::Vote(word) => self.on_warrant(word),
             Event::Peer(peer) => self.on_peer(peer, lease::Event::Heard, out),
             Event::Said(peer, word) => self.on_peer(peer, word, out),
             Event::Ask(from) => self.on_ask(from, out),
@@ -306,8 +324,6 @@ impl Group {
             Event::Stop => self.on_stop(out),
             Event::Tick => {}
         }
-        self.next = self.soonest();
-        self.pass(is_tick, out);
     }
 
     /// When to call [`Group::step`] next, if nothing happens before.
@@ -322,7 +338,7 @@ impl Group {
         let votes = native.map_or(Instant::NEVER, |native| native.deadline());
         let reach = self.reach_deadline();
         let others = self.announce_at.min(votes).min(reach);
-        self.role.deadline().min(others)
+        self.role.deadline().min(others).min(self.warrant_ends())
     }
 
     /// What an observer may know.
@@ -337,6 +353,7 @@ impl Group {
                 Role::Init { failed, .. } => failed.map(Blocked::Stuck),
                 Role::Backup(vigil) if vigil.answered => Some(Blocked::Answered),
                 Role::Backup(_) if !self.is_fit() => Some(Blocked::Reference),
+                Role::Backup(_) if self.seeks() => Some(Blocked::Arbiter),
                 _ => None,
             },
             rival: self.rivals.last(),
@@ -424,6 +441,9 @@ impl Group {
         if self.reach_deadline() <= self.now {
             return self.weigh(out);
         }
+        if self.warrant_ends() <= self.now {
+            return self.forfeit_warrant(out);
+        }
         match self.role {
             Role::Init { scrub, failed } => self.scrub(scrub, failed, out),
             Role::Backup(_) if self.is_native() => {
@@ -449,7 +469,15 @@ impl Group {
     fn on_advert(&mut self, heard: Heard, out: &mut Vec<Effect>) {
         self.delayed = false;
         match self.role {
-            Role::Backup(vigil) => self.listen(vigil.stand_at, heard),
+            Role::Backup(vigil) => {
+                // Whoever asks the arbiter has waited to the end.
+                let stand_at = if self.stop_seeking() {
+                    self.now
+                } else {
+                    vigil.stand_at
+                };
+                self.listen(stand_at, heard);
+            }
             Role::Candidate { advert_at, claim } => {
                 self.hear_as_candidate(advert_at, claim, heard, out);
             }
@@ -736,7 +764,9 @@ impl Group {
         });
         // Law 2: from before the advert leaves, since those who hear it wait from when it comes.
         if let Some(lease) = self.settings.lease {
-            out.push(Effect::Renew(self.now + lease));
+            out.push(Effect::Renew(
+                (self.now + lease).min(self.warranted_until()),
+            ));
         }
     }
 

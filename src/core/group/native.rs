@@ -353,6 +353,7 @@ impl Group {
             Voted::Authority(authority) => self.authorised(authority, out),
             Voted::Lost(Loss::Lapsed) => self.unvoted(out),
             Voted::Lost(Loss::Unproven) => self.forfeit(Cause::Unproven, out),
+            Voted::Lost(Loss::Unarbitrated) => self.forfeit(Cause::Unarbitrated, out),
             Voted::Confirmed => self.confirmed(out),
             Voted::Lost(Loss::Answered) => self.forfeit(Cause::Answered, out),
             Voted::Lost(Loss::Outranked) => self.forfeit(Cause::Outvoted, out),

@@ -14,8 +14,8 @@
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-use super::Group;
 use super::role::Role;
+use super::{Group, Settings};
 use crate::core::event::{Alarm, Cause, Effect};
 use crate::core::lease;
 use crate::core::time::Instant;
@@ -84,6 +84,14 @@ impl Reach {
         }
     }
 
+    /// Under VRRP: how long whoever holds may go on.
+    pub(super) fn counts_until(&self) -> Instant {
+        match self.solo {
+            true => Instant::NEVER,
+            false => self.until,
+        }
+    }
+
     /// By the answers that have come until now.
     fn judge(&mut self, now: Instant) {
         match (self.is_reached, self.until > now) {
@@ -115,13 +123,49 @@ impl Group {
     }
 
     pub(super) fn on_proven(&mut self, asked_at: Instant, out: &mut Vec<Effect>) {
-        self.vote(lease::Event::Proven(asked_at), out);
-        let Some((reach, native)) = self.reach.as_mut().zip(self.native.as_ref()) else {
-            return;
-        };
-        let until = asked_at.min(self.now) + native.lease_length();
-        reach.until = reach.until.max(until);
-        self.weigh(out);
+        if self.is_native() {
+            self.vote(lease::Event::Proven(asked_at), out);
+        }
+        let until = asked_at.min(self.now) + self.proof_length();
+        if let Some(reach) = &mut self.reach {
+            reach.until = reach.until.max(until);
+            self.weigh(out);
+        }
+    }
+
+    /// L, with which the right to hold is to end: counted from the question.
+    fn proof_length(&self) -> Duration {
+        let Settings {
+            interval,
+            misses,
+            lease,
+            ..
+        } = self.settings;
+        let native = self.native.as_ref().map(|native| native.lease_length());
+        native.or(lease).unwrap_or(interval.saturating_mul(misses))
+    }
+
+    /// So long after its last word a node counts as gone.
+    fn company_lasts(&self) -> Duration {
+        match &self.native {
+            Some(native) => native.patience(),
+            None => self.master_down(self.settings.interval),
+        }
+    }
+
+    /// Another node says so; under VRRP, by its adverts as MASTER.
+    fn is_another_fit(&self) -> bool {
+        match &self.native {
+            Some(native) => native.is_another_fit(self.now),
+            None => self.living_rival().is_some(),
+        }
+    }
+
+    fn has_company(&self) -> bool {
+        match &self.native {
+            Some(native) => native.has_company(),
+            None => self.rivals.last().is_some(),
+        }
     }
 
     /// The link is there: those who can be heard are heard from now on.
@@ -132,18 +176,15 @@ impl Group {
     }
 
     pub(super) fn reach_deadline(&self) -> Instant {
-        let Some((reach, native)) = self.reach.as_ref().zip(self.native.as_ref()) else {
+        let Some(reach) = &self.reach else {
             return Instant::NEVER;
         };
         let or_never = |waits: bool, at: Instant| if waits { at } else { Instant::NEVER };
         let ends_at = or_never(reach.is_reached, reach.until);
         let fit_at = or_never(!reach.is_fit, reach.fit_at);
-        let steady_at = or_never(
-            !reach.is_fit && !native.is_another_fit(self.now),
-            reach.steady_at,
-        );
+        let steady_at = or_never(!reach.is_fit && !self.is_another_fit(), reach.steady_at);
         let solo_at = or_never(!reach.solo, self.solo_at());
-        let level_at = reach.levels_at.map(|at| at + native.patience() + STEADY);
+        let level_at = reach.levels_at.map(|at| at + self.company_lasts() + STEADY);
         let level_at = level_at.filter(|_| !reach.is_fit);
         let level_at = level_at.unwrap_or(Instant::NEVER);
         let noted_at = reach.lost_at.map(|at| at + self.hesitation());
@@ -166,8 +207,7 @@ impl Group {
     /// A node that has never heard anybody.
     fn solo_at(&self) -> Instant {
         let after = self.settings.reference.and_then(|chosen| chosen.solo_after);
-        let native = self.native.as_ref();
-        let has_company = native.is_none_or(|native| native.has_company());
+        let has_company = self.has_company();
         match (&self.reach, after) {
             (Some(reach), Some(after)) if !reach.was_reached && !has_company && self.facts.link => {
                 reach.connected_at + after
@@ -178,29 +218,40 @@ impl Group {
 
     /// Counts what is known of the reference, and does what follows.
     pub(super) fn weigh(&mut self, out: &mut Vec<Effect>) {
+        if self.reach.is_none() {
+            return;
+        }
         let (now, solo_at) = (self.now, self.solo_at());
-        let Some((reach, native)) = self.reach.as_mut().zip(self.native.as_ref()) else {
+        let (is_another_fit, has_company) = (self.is_another_fit(), self.has_company());
+        let all_are_unfit =
+            |group: &Self| group.native.as_ref().is_some_and(|n| n.all_are_unfit(now));
+        let (all_are_unfit, is_native) = (all_are_unfit(self), self.is_native());
+        let wait = self.company_lasts() + STEADY;
+        let Some(reach) = &mut self.reach else {
             return;
         };
         reach.judge(now);
-        if reach.steady_at <= now && !native.is_another_fit(now) {
+        if reach.steady_at <= now && !is_another_fit {
             // Until the next loss, whoever is fit by then.
             reach.fit_at = reach.fit_at.min(now);
         }
-        let is_level = !reach.is_reached && native.all_are_unfit(now);
+        let is_level = !reach.is_reached && all_are_unfit;
         reach.levels_at = is_level.then(|| reach.levels_at.unwrap_or(now));
-        let wait = native.patience() + STEADY;
         let is_level = reach.levels_at.is_some_and(|at| at + wait <= now);
         let goes_solo = !reach.solo && solo_at <= now;
-        reach.solo = (reach.solo || goes_solo) && !reach.was_reached && !native.has_company();
+        // Under VRRP the lesser of two that meet gives way, and neither falls silent for the other's sake.
+        let is_met = is_native && has_company;
+        reach.solo = (reach.solo || goes_solo) && !reach.was_reached && !is_met;
         let is_fit = reach.fit_at <= now || is_level || reach.solo;
         let has_changed = std::mem::replace(&mut reach.is_fit, is_fit) != is_fit;
         if goes_solo {
             self.raise(Alarm::Solo, out);
             self.vote(lease::Event::Solo, out);
         }
-        if has_changed {
+        if has_changed && is_native {
             self.reconsider(out);
+        } else if has_changed && matches!(self.role, Role::Backup(_)) {
+            self.role = Role::Backup(self.vigil());
         }
         self.yield_to_who_reaches(out);
     }
@@ -209,7 +260,12 @@ impl Group {
     fn yield_to_who_reaches(&mut self, out: &mut Vec<Effect>) {
         let (now, hesitation) = (self.now, self.hesitation());
         let serves = matches!(self.role, Role::Master { .. });
-        let Some((reach, native)) = self.reach.as_mut().zip(self.native.as_ref()) else {
+        let Some(reach) = &mut self.reach else {
+            return;
+        };
+        let Some(native) = &self.native else {
+            // Nobody knows who reaches it: whoever does not, gives up by the end of its lease.
+            reach.is_noted = true;
             return;
         };
         if reach.is_reached {

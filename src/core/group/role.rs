@@ -109,10 +109,18 @@ impl Vigil {
         }
     }
 
+    /// Nobody holds, and an arbiter is asked whether this node may: its answer ends the wait.
+    pub(super) fn seeking() -> Self {
+        Self {
+            look: Look::Sought,
+            ..Self::until(Instant::NEVER)
+        }
+    }
+
     /// The end of the wait: who comes to know of it much later did not run.
     pub(super) fn ends(&self) -> Instant {
         match self.look {
-            Look::Ahead | Look::Needless => self.stand_at,
+            Look::Ahead | Look::Needless | Look::Sought => self.stand_at,
             Look::Asked { until, .. } | Look::Unanswered { until } => until,
         }
     }
@@ -120,7 +128,7 @@ impl Vigil {
     fn deadline(&self) -> Instant {
         match self.look {
             Look::Ahead => self.stand_at - LOOK_AHEAD,
-            Look::Needless | Look::Unanswered { .. } => self.stand_at,
+            Look::Needless | Look::Sought | Look::Unanswered { .. } => self.stand_at,
             Look::Asked { until, .. } => until,
         }
     }
@@ -138,6 +146,8 @@ pub(super) enum Look {
     Ahead,
     /// The end of the wait is no silence.
     Needless,
+    /// That comes when the arbiter has voted.
+    Sought,
     /// The question is out; nobody waits longer for its answer than `until`.
     Asked { ticket: u64, until: Instant },
     /// Nobody does.

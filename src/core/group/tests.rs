@@ -13,6 +13,7 @@ mod master;
 mod native;
 mod start;
 mod stops;
+mod warrant;
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -46,6 +47,7 @@ fn settings(priority: u8) -> Settings {
         native: None,
         shuts_at_once: true,
         reference: None,
+        arbiter: false,
     }
 }
 

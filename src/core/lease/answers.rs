@@ -186,11 +186,23 @@ impl Lease {
         let own = campaign.own(self.settings.me).filter(|_| alone);
         let own = own.map(|(until, epoch)| (until.min(proven_until), epoch));
         let best = campaign.agreed(majority, |_| true).max(own);
+        let best = match self.settings.always {
+            true => best
+                .zip(campaign.arbiter())
+                .map(|((until, epoch), vote)| (until.min(vote), epoch)),
+            false => best,
+        };
         let old = campaign.authority;
         let new = best.filter(|(until, _)| *until > now);
         let Some((until, epoch)) = new else {
             if old.is_some() {
-                self.lose(Loss::Lapsed, out);
+                let is_arbiter = self.settings.always && campaign.arbiter().is_none();
+                let why = if is_arbiter {
+                    Loss::Unarbitrated
+                } else {
+                    Loss::Lapsed
+                };
+                self.lose(why, out);
             }
             return;
         };
@@ -216,7 +228,8 @@ impl Lease {
     /// Gives the arbiter's vote back once the peers' votes are enough.
     pub(super) fn dispense(&mut self, out: &mut Effects) {
         let majority = self.settings.voters.majority();
-        let Some(campaign) = &mut self.campaign else {
+        let always = self.settings.always;
+        let Some(campaign) = self.campaign.as_mut().filter(|_| !always) else {
             return;
         };
         if campaign.contest.is_none() {

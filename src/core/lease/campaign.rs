@@ -132,6 +132,12 @@ impl Campaign {
         Some((ends.max()?, epochs.max()?))
     }
 
+    /// Until when the arbiter's vote counts, where it does.
+    pub(super) fn arbiter(&self) -> Option<Instant> {
+        let vote = self.votes.iter().find(|vote| vote.from == Voice::Arbiter)?;
+        Some(vote.until)
+    }
+
     pub(super) fn own(&self, me: NodeId) -> Option<(Instant, Epoch)> {
         let own = self
             .votes

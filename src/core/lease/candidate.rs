@@ -13,6 +13,7 @@ impl Lease {
     pub(super) fn lapse(&mut self, out: &mut Effects) {
         let now = self.now;
         let is_cut_off = self.proven_until() <= now;
+        let always = self.settings.always;
         let Some(campaign) = &mut self.campaign else {
             return;
         };
@@ -20,6 +21,7 @@ impl Lease {
         if campaign.authority.is_some_and(|own| own.until <= now) {
             let why = match campaign.alone && is_cut_off {
                 true => Loss::Unproven,
+                false if always && campaign.arbiter().is_none() => Loss::Unarbitrated,
                 false => Loss::Lapsed,
             };
             self.lose(why, out);
@@ -54,7 +56,11 @@ impl Lease {
             self.stand_at = Instant::NEVER;
             return;
         };
-        let head_start = self.settings.interval.min(HEAD_START);
+        let head_start = match self.settings.always {
+            // Nobody holds who could ask first.
+            true => Duration::ZERO,
+            false => self.settings.interval.min(HEAD_START),
+        };
         self.campaign = Some(Campaign::new(epoch, self.now, head_start));
     }
 
@@ -82,6 +88,10 @@ impl Lease {
             return;
         }
         let epoch = campaign.epoch;
+        if self.settings.always && campaign.arbiter().is_none() {
+            // A question would bind the peers, and one of them may be who reaches the arbiter.
+            return;
+        }
         self.nonce += 1;
         campaign.ask_at = next_beat(now, self.settings.interval);
         if campaign.authority.is_none() && self.hurry > 0 {
@@ -162,7 +172,10 @@ impl Lease {
         {
             return Instant::NEVER;
         }
-        campaign.contend_at.max(campaign.acks_until)
+        match self.settings.always {
+            true => campaign.contend_at,
+            false => campaign.contend_at.max(campaign.acks_until),
+        }
     }
 
     fn look_at(&self, campaign: &Campaign) -> Instant {
@@ -180,7 +193,8 @@ impl Lease {
     }
 
     pub(super) fn campaign_deadline(&self, campaign: &Campaign) -> Instant {
-        let ask_at = match self.epochs.stored(campaign.epoch) {
+        let waits = self.settings.always && campaign.arbiter().is_none();
+        let ask_at = match self.epochs.stored(campaign.epoch) && !waits {
             true => campaign.ask_at,
             false => Instant::NEVER,
         };

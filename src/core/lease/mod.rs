@@ -148,6 +148,9 @@ pub struct Settings {
     /// answers. It votes for everybody, and so keeps only those silent who are cut off from it.
     #[serde(default)]
     pub reference: bool,
+    /// The arbiter's vote is one that nothing replaces: without it nobody holds, whatever the peers grant.
+    #[serde(default)]
+    pub always: bool,
 }
 
 impl Settings {

@@ -1,5 +1,6 @@
 //! Each rule by its name; `tests/model.rs` looks for what they forget together.
 
+mod always;
 mod confirm;
 mod proof;
 
@@ -51,6 +52,7 @@ fn settings(me: NodeId, with: With) -> Settings {
         interval: INTERVAL,
         granularity: Duration::from_millis(1),
         reference: false,
+        always: false,
     }
 }
 
@@ -62,14 +64,18 @@ struct Node {
 impl Node {
     /// Starts at 0.
     fn booted(me: NodeId, with: With) -> Self {
+        Self::booted_with(settings(me, with))
+    }
+
+    fn booted_with(settings: Settings) -> Self {
         let boot = Boot {
-            id: boot_id(me),
+            id: boot_id(settings.me),
             stored: Epoch::default(),
             longest: Duration::ZERO,
             nonce: 0,
         };
         let mut out = Effects::new();
-        let lease = Lease::new(settings(me, with), boot, ms(0), &mut out);
+        let lease = Lease::new(settings, boot, ms(0), &mut out);
         let mut node = Self { lease, out };
         assert_eq!(node.at(0, Event::Persisted(round(64, 0))), []);
         node

@@ -170,6 +170,8 @@ pub enum Loss {
     Answered,
     /// Nobody acknowledges, and the reference does not answer: this node is cut off.
     Unproven,
+    /// The arbiter has not voted in time, and nobody replaces it; see [`super::Settings::always`].
+    Unarbitrated,
 }
 
 impl Event {

@@ -21,6 +21,8 @@ pub(crate) struct Disk {
     slots: Vec<Sight>,
     pub(crate) lease: Duration,
     hangs_until: Instant,
+    /// One read or write of twenty takes very long.
+    is_slow: bool,
 }
 
 /// What a host has to do with it. Instants are of its own clock, but for those that say otherwise.
@@ -37,6 +39,8 @@ pub(crate) struct Clerk {
     timer_at: Instant,
     /// It was told that no other node is heard.
     silence: bool,
+    /// What came while the host stood still is looked at then, of the world's clock.
+    behind_until: Instant,
     /// When the last plea arrives, of the world's clock: they come in the order in which they were said.
     pleaded_at: Instant,
 }
@@ -78,9 +82,12 @@ pub(crate) enum At {
 
 /// The same pair, with a disk.
 pub(crate) fn add(scenario: &mut Scenario, dice: &mut Dice) {
+    // The vote is the node's: two groups could not be held by two nodes.
+    scenario.always = scenario.groups == 1 && dice.chance(40);
     for settings in scenario.settings.iter_mut().flatten() {
         if let Some(voting) = &mut settings.native {
             voting.lease.voters.arbiter = true;
+            voting.lease.always = scenario.always;
         }
     }
     scenario.faults.extend([Fault::Disk; 4]);
@@ -95,6 +102,7 @@ impl Disk {
             slots: vec![Sight::Slot(Record::default()); nodes],
             lease,
             hangs_until: Instant::default(),
+            is_slow: true,
         }
     }
 
@@ -136,7 +144,7 @@ impl World {
     pub(crate) fn heal_disk(&mut self) {
         let now = self.now;
         if let Some(disk) = &mut self.disk {
-            disk.hangs_until = now;
+            (disk.hangs_until, disk.is_slow) = (now, false);
         }
         for host in &mut self.hosts {
             host.clerk.fails_until = now;
@@ -158,6 +166,9 @@ impl World {
         let opens_at = now.max(clerk.strays_until);
         let wait = opens_at.since(now) + self.dice.between(MICRO * 100, MILLI * 5);
         self.disk_after(node, wait, At::Open);
+        if self.scenario.always {
+            self.plead(node, Plea::Silence(true));
+        }
     }
 
     fn disk_after(&mut self, node: usize, wait: Duration, at: At) {
@@ -178,7 +189,7 @@ impl World {
     /// The heartbeat thread says whether it hears anybody, when that changes.
     pub(crate) fn note_silence(&mut self, node: usize) {
         let now = self.local(node);
-        if self.disk.is_none() {
+        if self.disk.is_none() || self.scenario.always {
             return;
         }
         let others = (0..self.scenario.voters).filter(|other| *other != node);
@@ -203,6 +214,12 @@ impl World {
         if host.paused || host.frozen {
             // All look again at the next whole millisecond, in the order in which they came.
             let again = Instant::from_nanos((self.now.as_nanos() / 1_000_000 + 1) * 1_000_000);
+            self.hosts[node].clerk.behind_until = again;
+            return self.at(again, What::Disk { node, boots, at });
+        }
+        if self.now < host.clerk.behind_until {
+            // Nothing overtakes what has waited.
+            let again = host.clerk.behind_until;
             return self.at(again, What::Disk { node, boots, at });
         }
         let now = self.local(node);
@@ -245,6 +262,7 @@ impl World {
             lease: disk.lease,
             wait: disk.wait(),
             poll: disk.lease / RENEWALS,
+            hurry: (MILLI * 5).min(disk.lease / RENEWALS),
         })
     }
 
@@ -298,7 +316,8 @@ impl World {
             .disk
             .as_ref()
             .map_or(Duration::ZERO, |disk| disk.hangs_until.since(self.now));
-        let most = match self.dice.chance(5) {
+        let is_slow = self.disk.as_ref().is_some_and(|disk| disk.is_slow);
+        let most = match self.dice.chance(5) && is_slow {
             true => self.scenario.promise,
             false => MILLI * 3,
         };
@@ -434,7 +453,8 @@ impl World {
         let holds = slot.group.view().authority.is_some();
         if slot.stake.owes && (!slot.stake.may_be_on || holds) {
             slot.stake.owes = false;
-            self.plead(node, Plea::Clean(group as u64));
+            let served = slot.group.view().epoch.unwrap_or_default();
+            self.plead(node, Plea::Clean(group as u64, served));
         }
     }
 

@@ -138,8 +138,10 @@ pub(crate) struct Scenario {
     pub(crate) reference: bool,
     /// ... or who has never heard anybody stands without.
     pub(crate) solo: bool,
-    /// A disk has a vote, which lasts so long.
+    /// A disk has a vote, which lasts so long; ...
     pub(crate) disk: Option<Duration>,
+    /// ... and nobody holds without it.
+    pub(crate) always: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -212,6 +214,7 @@ impl Scenario {
             reference: false,
             solo: false,
             disk: None,
+            always: false,
         };
         (scenario, dice)
     }
@@ -343,6 +346,7 @@ fn settings(
             interval,
             granularity: GRANULARITY,
             reference: false,
+            always: false,
         };
         let delay = |dice: &mut Dice| match dice.chance(80) {
             true => Duration::ZERO,
@@ -362,6 +366,7 @@ fn settings(
             lease: Some(lease),
             shuts_at_once: true,
             reference: None,
+            arbiter: false,
             native: Some(Voting {
                 lease: voting,
                 names: &NAMES[..nodes + witnesses],

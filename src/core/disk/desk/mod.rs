@@ -77,7 +77,8 @@ impl Desk {
         }
     }
 
-    /// The group wants the vote, see [`lease::Effect::Contend`].
+    /// The group wants the vote, see [`lease::Effect::Contend`]. Epoch 0 is none: the group has no order of its
+    /// own terms (VRRP), and the vote is good for it as it is.
     pub fn contend(
         &mut self,
         now: Instant,
@@ -108,8 +109,11 @@ impl Desk {
 
     /// Nothing that rested on a vote that was given back is left on this node: the gates are shut, or
     /// where there are none the addresses are off. Nothing happens while a group has a ticket.
-    pub fn clean(&mut self, now: Instant, out: &mut Vec<Effect>) {
+    /// `served`: the greatest epoch that was served with here, or a greater one, which a slot that nobody can read
+    /// is written anew with.
+    pub fn clean(&mut self, now: Instant, served: Epoch, out: &mut Vec<Effect>) {
         if self.tickets.is_empty() {
+            self.step(now, Event::Floor(served), out);
             self.step(now, Event::Clean, out);
         }
     }
@@ -198,7 +202,7 @@ impl Desk {
         };
         self.tickets.retain_mut(|ticket| {
             let Ticket { group, nonce, .. } = *ticket;
-            if ticket.epoch <= vote.above {
+            if ticket.epoch <= vote.above && ticket.epoch != Epoch::default() {
                 out.push(Effect::Floor(group, nonce, vote.above));
                 return false;
             }

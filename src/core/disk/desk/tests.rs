@@ -34,6 +34,7 @@ impl Bench {
             lease: LEASE,
             wait: LEASE * 2,
             poll: POLL,
+            hurry: POLL,
         };
         Self {
             desk: Desk::new(settings, BootId(7), at(0)),
@@ -129,7 +130,7 @@ fn the_vote_goes_with_the_last_ticket_and_the_slot_when_all_is_over() {
     bench.contend(WEB, 11, 1);
     bench.contend(DB, 21, 1);
     bench.withdraw(WEB, 11);
-    bench.run(|desk, now, out| desk.clean(now, out));
+    bench.run(|desk, now, out| desk.clean(now, Epoch::default(), out));
     assert!(bench.desk.vote().is_some());
     assert_eq!(bench.own().hold, Hold::Held);
     // A ticket of before is no ticket.
@@ -138,7 +139,7 @@ fn the_vote_goes_with_the_last_ticket_and_the_slot_when_all_is_over() {
     bench.withdraw(DB, 21);
     assert_eq!(bench.desk.vote(), None);
     assert_eq!(bench.own().hold, Hold::Held);
-    bench.run(|desk, now, out| desk.clean(now, out));
+    bench.run(|desk, now, out| desk.clean(now, Epoch::default(), out));
     assert_eq!(bench.own().hold, Hold::Clean);
 }
 

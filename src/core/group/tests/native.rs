@@ -293,6 +293,7 @@ pub(super) fn settings(me: NodeId, priority: u8, nodes: u64, witnesses: u64) -> 
         interval: INTERVAL,
         granularity: TICK,
         reference: false,
+        always: false,
     };
     Settings {
         priority,

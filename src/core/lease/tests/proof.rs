@@ -12,6 +12,7 @@ fn cut() -> Node {
     };
     let chosen = Settings {
         reference: true,
+        always: false,
         ..settings(1, With::Nobody)
     };
     let mut out = Effects::new();

@@ -1,0 +1,313 @@
+//! Who holds under VRRP, where a disk must vote for it or a reference must answer?
+
+use super::*;
+use crate::core::lease;
+
+const LONG: Duration = Duration::from_secs(3600);
+
+fn with_disk(priority: u8) -> Settings {
+    Settings {
+        lease: Some(SECOND * 2),
+        arbiter: true,
+        ..settings(priority)
+    }
+}
+
+fn with_reference(priority: u8) -> Settings {
+    Settings {
+        lease: Some(SECOND * 2),
+        reference: Some(Reference { solo_after: None }),
+        ..settings(priority)
+    }
+}
+
+impl Bench {
+    /// The ticket that the disk has, if it has one.
+    fn ticket(&self) -> Option<u64> {
+        self.said.iter().fold(None, |ticket, effect| match effect {
+            Effect::Contend(ticket, _) => Some(*ticket),
+            Effect::Withdraw(_) => None,
+            _ => ticket,
+        })
+    }
+
+    fn vote(&mut self, length: Duration) {
+        let ticket = self.ticket().expect("it has asked");
+        let until = self.now + length;
+        self.hear(Event::Vote(lease::Event::Arbiter(ticket, until)));
+    }
+
+    fn proven(&mut self) {
+        self.hear(Event::Proven(self.now));
+    }
+
+    /// The reference answers all the time.
+    fn wait_proven(&mut self, length: Duration) {
+        let end = self.now + length;
+        while self.now < end {
+            self.proven();
+            self.wait(SECOND / 4);
+        }
+    }
+
+    fn renewed_until(&self) -> Instant {
+        let until = |effect: &Effect| match effect {
+            Effect::Renew(until) => Some(*until),
+            _ => None,
+        };
+        self.said.iter().filter_map(until).max().expect("an advert")
+    }
+
+    /// A MASTER by the disk's vote, which lasts for so long.
+    fn voted(settings: Settings, length: Duration) -> Self {
+        let mut bench = Self::backup(settings);
+        bench.wait(SECOND * 4);
+        bench.vote(length);
+        bench.wait(SECOND / 10);
+        bench.acquired(Ok(()));
+        assert_eq!(bench.role(), RoleName::Master);
+        bench
+    }
+}
+
+#[test]
+fn silence_is_not_enough_without_the_disks_vote_and_nothing_is_said_meanwhile() {
+    let mut bench = Bench::backup(with_disk(100));
+    assert_eq!(
+        bench.ticket(),
+        None,
+        "nobody is asked before it is its turn"
+    );
+    bench.wait(SECOND * 60);
+    assert_eq!(bench.role(), RoleName::Backup);
+    assert_eq!(bench.group.view().blocked, Some(Blocked::Arbiter));
+    assert!(bench.ticket().is_some() && bench.adverts().is_empty());
+    assert_eq!(bench.acquires(), 0);
+}
+
+#[test]
+fn with_the_vote_it_looks_once_more_and_claims() {
+    let mut bench = Bench::backup(with_disk(100));
+    bench.wait(SECOND * 60);
+    let looks = bench.looks().len();
+    bench.vote(LONG);
+    bench.wait(SECOND / 10);
+    assert_eq!((bench.looks().len(), bench.acquires()), (looks + 1, 1));
+    bench.acquired(Ok(()));
+    assert_eq!(bench.role(), RoleName::Master);
+}
+
+#[test]
+fn who_answers_when_the_vote_has_come_keeps_it_from_claiming_and_the_ticket_goes_back() {
+    let mut bench = Bench::backup(with_disk(100));
+    bench.wait(SECOND * 4);
+    bench.answered = Some(true);
+    bench.vote(LONG);
+    bench.wait(SECOND / 10);
+    assert_eq!((bench.acquires(), bench.ticket()), (0, None));
+    assert_eq!(bench.group.view().blocked, Some(Blocked::Answered));
+}
+
+#[test]
+fn no_advert_renews_the_right_for_longer_than_the_vote_lasts() {
+    let mut bench = Bench::voted(with_disk(100), SECOND * 5);
+    let ends = bench.now - SECOND / 10 + SECOND * 5;
+    bench.wait(SECOND * 9 / 2);
+    assert_eq!(
+        (bench.role(), bench.renewed_until()),
+        (RoleName::Master, ends)
+    );
+    bench.until_change();
+    assert_eq!((bench.now, bench.role()), (ends, RoleName::Releasing));
+}
+
+#[test]
+fn a_vote_that_is_renewed_is_an_end_that_moves() {
+    let mut bench = Bench::voted(with_disk(100), SECOND * 5);
+    for _ in 0..10 {
+        bench.wait(SECOND * 2);
+        bench.vote(SECOND * 5);
+    }
+    assert_eq!(bench.role(), RoleName::Master);
+    let renewed = bench.renewed_until().since(bench.now);
+    assert!(
+        SECOND <= renewed && renewed <= SECOND * 2,
+        "the lease of adverts is shorter"
+    );
+}
+
+#[test]
+fn a_vote_that_ends_takes_the_addresses_off_and_gives_the_ticket_back() {
+    let mut bench = Bench::voted(with_disk(100), SECOND * 5);
+    bench.until_change();
+    assert_eq!(bench.role(), RoleName::Releasing);
+    assert_eq!(bench.group.view().cause, Cause::Unarbitrated);
+    assert_eq!(bench.ticket(), None);
+    assert_eq!(bench.adverts().last(), Some(&RESIGN));
+    bench.released(Ok(()));
+    assert_eq!(bench.role(), RoleName::Backup);
+}
+
+#[test]
+fn a_vote_that_is_lost_ends_at_once() {
+    let mut bench = Bench::voted(with_disk(100), LONG);
+    let ticket = bench.ticket().expect("it holds by it");
+    bench.hear(Event::Vote(lease::Event::ArbiterLost(ticket + 1)));
+    assert_eq!(bench.role(), RoleName::Master, "of another ticket");
+    bench.hear(Event::Vote(lease::Event::ArbiterLost(ticket)));
+    assert_eq!(bench.role(), RoleName::Releasing);
+}
+
+#[test]
+fn a_master_that_is_heard_while_the_disk_is_asked_is_followed() {
+    let mut bench = Bench::backup(with_disk(100));
+    bench.wait(SECOND * 5);
+    bench.hear(advert(200));
+    assert_eq!(bench.ticket(), None);
+    for _ in 0..10 {
+        bench.wait(SECOND);
+        bench.hear(advert(200));
+    }
+    assert_eq!(bench.looks().len(), 1, "before the first question only");
+    bench.wait(SECOND * 4);
+    assert!(bench.ticket().is_some(), "that one has gone, too");
+}
+
+#[test]
+fn a_better_node_asks_the_master_to_go_and_waits_for_its_slot_without_a_word() {
+    let mut bench = Bench::backup(with_disk(200));
+    while bench.role() == RoleName::Backup {
+        bench.hear(advert(100));
+        bench.wait(SECOND);
+    }
+    assert!(
+        bench.ticket().is_some(),
+        "the disk is asked at the same time"
+    );
+    bench.hear(advert(RESIGN));
+    assert_eq!(bench.role(), RoleName::Backup);
+    assert_eq!(bench.acquires(), 0);
+    let said = bench.adverts().len();
+    bench.wait(SECOND * 2);
+    assert_eq!(bench.adverts().len(), said);
+    bench.vote(LONG);
+    bench.wait(SECOND / 10);
+    assert_eq!(bench.acquires(), 1);
+}
+
+#[test]
+fn who_was_let_in_and_got_no_vote_leaves_the_next_master_alone_for_a_while() {
+    let mut bench = Bench::backup(with_disk(200));
+    let preempts_after = |bench: &mut Bench| {
+        let began = bench.now;
+        while bench.adverts().is_empty() {
+            assert!(bench.now < began + SECOND * 4000);
+            bench.hear(advert(100));
+            bench.wait(SECOND / 2);
+        }
+        bench.hear(advert(RESIGN));
+        bench
+            .said
+            .retain(|said| !matches!(said, Effect::Advertise { .. }));
+        bench.wait(SECOND * 2);
+        bench.now.since(began)
+    };
+    assert!(preempts_after(&mut bench) < SECOND * 10);
+    let second = preempts_after(&mut bench);
+    assert!(SECOND * 55 < second && second < SECOND * 75, "{second:?}");
+    assert!(preempts_after(&mut bench) > SECOND * 115);
+    bench.vote(LONG);
+    bench.wait(SECOND / 10);
+    bench.acquired(Ok(()));
+    bench.hear(Event::Maintenance(true));
+    bench.released(Ok(()));
+    bench.hear(Event::Maintenance(false));
+    assert!(
+        preempts_after(&mut bench) < SECOND * 10,
+        "it held meanwhile"
+    );
+}
+
+#[test]
+fn a_ticket_is_not_kept_by_who_may_not_stand() {
+    let mut bench = Bench::backup(with_disk(100));
+    bench.wait(SECOND * 5);
+    bench.hear(Event::Facts(Facts::default()));
+    assert_eq!((bench.role(), bench.ticket()), (RoleName::Fault, None));
+    bench.hear(Event::Facts(UP));
+    bench.wait(SECOND * 5);
+    assert!(bench.ticket().is_some());
+    bench.hear(Event::Stop);
+    assert_eq!((bench.role(), bench.ticket()), (RoleName::Stopped, None));
+}
+
+#[test]
+fn a_vote_that_comes_during_a_disagreement_waits_for_its_end() {
+    let mut bench = Bench::backup(with_disk(100));
+    bench.wait(SECOND * 5);
+    let conflict = Event::Conflict {
+        from: peer(9),
+        field: ConflictField::Interval,
+        interval: SECOND,
+    };
+    bench.hear(conflict);
+    if bench.ticket().is_some() {
+        bench.vote(LONG);
+    }
+    bench.wait(SECOND);
+    assert_eq!(bench.acquires(), 0);
+    bench.wait(SECOND * 10);
+    bench.vote(LONG);
+    bench.wait(SECOND / 10);
+    assert_eq!(bench.acquires(), 1);
+}
+
+#[test]
+fn a_reference_that_does_not_answer_keeps_a_node_from_standing() {
+    let mut bench = Bench::backup(with_reference(100));
+    bench.wait(SECOND * 60);
+    assert_eq!((bench.role(), bench.acquires()), (RoleName::Backup, 0));
+    assert_eq!(bench.group.view().blocked, Some(Blocked::Reference));
+    bench.wait_proven(SECOND * 6);
+    assert_eq!(bench.acquires(), 1);
+}
+
+#[test]
+fn a_master_that_reaches_nothing_any_more_falls_silent_by_the_end_of_its_lease_and_resigns() {
+    let mut bench = Bench::backup(with_reference(100));
+    bench.wait_proven(SECOND * 6);
+    bench.acquired(Ok(()));
+    bench.wait_proven(SECOND * 30);
+    assert_eq!(bench.role(), RoleName::Master);
+    bench.proven();
+    let ends = bench.now + SECOND * 2;
+    bench.until_change();
+    assert_eq!((bench.now, bench.role()), (ends, RoleName::Releasing));
+    assert_eq!(bench.group.view().cause, Cause::Blocked(Blocked::Reference));
+    assert!(bench.renewed_until() <= ends);
+    assert_eq!(bench.adverts().last(), Some(&RESIGN));
+    bench.released(Ok(()));
+    bench.wait(SECOND * 60);
+    assert_eq!(bench.role(), RoleName::Backup);
+}
+
+#[test]
+fn a_node_that_has_heard_nobody_goes_solo_and_goes_on() {
+    let reference = Some(Reference {
+        solo_after: Some(SECOND * 20),
+    });
+    let mut bench = Bench::backup(Settings {
+        reference,
+        ..with_reference(100)
+    });
+    bench.wait(SECOND * 19);
+    assert_eq!(bench.acquires(), 0);
+    bench.wait(SECOND * 6);
+    assert_eq!(bench.acquires(), 1);
+    bench.acquired(Ok(()));
+    bench.wait(SECOND * 60);
+    bench.hear(advert(50));
+    bench.wait(SECOND);
+    assert_eq!(bench.role(), RoleName::Master, "the other one gives way");
+    assert!(bench.alarms().contains(&Alarm::Solo));
+}

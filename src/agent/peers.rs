@@ -23,10 +23,9 @@ pub(super) fn cluster_status(
     (disk, reference): (Option<&Watched>, Option<&reference::Watched>),
     now: Instant,
 ) -> Option<ClusterStatus> {
-    let cluster = config
-        .cluster
-        .as_ref()
-        .filter(|_| config.native.is_some())?;
+    // Under VRRP alone there is nothing to say of it, unless something else has a voice.
+    let decides = config.native.is_some() || disk.is_some() || reference.is_some();
+    let cluster = config.cluster.as_ref().filter(|_| decides)?;
     let summary = summary(config);
     Some(ClusterStatus {
         name: cluster.name.clone(),

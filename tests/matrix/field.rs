@@ -41,15 +41,21 @@ pub(crate) enum Mode {
     Reference,
     Disk,
     Witness,
+    /// Nobody holds without the disk.
+    Always,
+    /// The same, of two that speak VRRP.
+    Vrrp,
 }
 
 impl Mode {
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 7] = [
         Mode::Keepalived,
         Mode::None,
         Mode::Reference,
         Mode::Disk,
         Mode::Witness,
+        Mode::Always,
+        Mode::Vrrp,
     ];
 
     pub(crate) const fn name(self) -> &'static str {
@@ -59,6 +65,17 @@ impl Mode {
             Mode::Reference => "reference",
             Mode::Disk => "disk lock",
             Mode::Witness => "witness",
+            Mode::Always => "disk always",
+            Mode::Vrrp => "vrrp3, disk",
+        }
+    }
+
+    /// How long its disk's vote counts, if there is a disk.
+    const fn disk_lease(self) -> Option<&'static str> {
+        match self {
+            Mode::Disk => Some("2s"),
+            Mode::Always | Mode::Vrrp => Some("1s"),
+            _ => None,
         }
     }
 }
@@ -129,7 +146,7 @@ impl Field {
             trunk,
             hosts,
             gateways,
-            disk: (mode == Mode::Disk).then(|| Disk::new("2s")),
+            disk: mode.disk_lease().map(Disk::new),
             inside,
             programs: RefCell::default(),
             watches,
@@ -155,6 +172,10 @@ impl Field {
         self.start(1);
         match self.mode {
             Mode::Keepalived => clock::pause(BEAT * 8),
+            Mode::Vrrp => self.until("lb-b hears lb-a", || {
+                let group = &self.status(1)["groups"][0];
+                group["role"] == "BACKUP" && group["rival"].is_object()
+            }),
             _ => self.until("lb-b is ready", || {
                 let [a, b] = [0, 1].map(|number| self.status(number));
                 let (a, b) = (&a["groups"][0], &b["groups"][0]);
@@ -183,7 +204,7 @@ impl Field {
 
     /// Waits until this node has the disk's vote, where there is a disk.
     pub(crate) fn has_disk(&self, number: usize) {
-        if self.mode == Mode::Disk {
+        if self.disk.is_some() {
             self.until("the disk's vote is taken", || {
                 self.status(number)["cluster"]["disk_lock"]["vote_ms"].is_u64()
             });
@@ -213,7 +234,10 @@ impl Field {
         let group = Group::web(if number == 0 { 150 } else { 100 })
             .key("preempt", "false")
             .addresses(&["10.77.0.100/24"]);
-        let config = Config::native(NODES[number], &[group]);
+        let config = match self.mode {
+            Mode::Vrrp => Config::new(NODES[number], &[group]),
+            _ => Config::native(NODES[number], &[group]),
+        };
         let config = match (&self.inside, self.mode) {
             (Some(_), _) => config
                 .path("interface = \"eth0\"")
@@ -223,9 +247,13 @@ impl Field {
         match self.mode {
             Mode::Keepalived | Mode::None => config,
             Mode::Reference => config.fencing(&format!("reference = [\"{GATEWAY}\"]\n")),
-            Mode::Disk => {
+            Mode::Disk | Mode::Always | Mode::Vrrp => {
                 let device = &self.disk.as_ref().expect("of this mode").device;
-                config.fencing(&format!("disk-lock = [\"{device}\"]\n"))
+                let mode = match self.mode {
+                    Mode::Disk => "",
+                    _ => "disk-lock-mode = \"always\"\ndisk-lease = \"1s\"\n",
+                };
+                config.fencing(&format!("disk-lock = [\"{device}\"]\n{mode}"))
             }
             Mode::Witness => config.cluster("witnesses = [\"lb-c\"]"),
         }

@@ -17,7 +17,7 @@ const WHILE: Duration = Duration::from_millis(2500);
 /// Longer than whoever waits for a slot of a dead holder needs.
 const AT_DISK: Duration = Duration::from_millis(4500);
 
-fn row(name: &'static str, holds: [Holds; 5], play: fn(&Field) -> Instant) -> Row {
+fn row(name: &'static str, holds: [Holds; 7], play: fn(&Field) -> Instant) -> Row {
     Row {
         name,
         holds: holds.map(Some),
@@ -28,10 +28,10 @@ fn row(name: &'static str, holds: [Holds; 5], play: fn(&Field) -> Instant) -> Ro
 }
 
 /// With some modes alone.
-fn some(name: &'static str, holds: [Option<Holds>; 5], play: fn(&Field) -> Instant) -> Row {
+fn some(name: &'static str, holds: [Option<Holds>; 7], play: fn(&Field) -> Instant) -> Row {
     Row {
         holds,
-        ..row(name, [One; 5], play)
+        ..row(name, [One; 7], play)
     }
 }
 
@@ -47,7 +47,7 @@ fn long(seconds: u64) -> Duration {
 fn an_agent_that_is_killed() {
     row(
         "kill -9 of the MASTER's agent",
-        [Both, B, B, B, B],
+        [Both, B, B, B, B, B, B],
         |field| {
             let at = clock::now();
             field.signal(0, Signal::SIGKILL);
@@ -62,7 +62,7 @@ fn an_agent_that_is_killed() {
 fn an_agent_that_is_stopped_and_goes_on() {
     row(
         "SIGSTOP of the MASTER's agent for 10 s, SIGCONT",
-        [One, B, B, B, B],
+        [One, B, B, B, B, B, B],
         |field| {
             let at = clock::now();
             field.a().freeze().unwrap();
@@ -77,7 +77,7 @@ fn an_agent_that_is_stopped_and_goes_on() {
 
 #[test]
 fn a_host_that_loses_its_power() {
-    row("the MASTER loses its power", [B; 5], |field| {
+    row("the MASTER loses its power", [B; 7], |field| {
         let at = clock::now();
         field.a().power_off().unwrap();
         clock::pause(WHILE);
@@ -92,7 +92,7 @@ fn one_line_of_two() {
         two_lines: true,
         ..some(
             "one heartbeat line of two is cut",
-            [None, Some(A), Some(A), Some(A), Some(A)],
+            [None, Some(A), Some(A), Some(A), Some(A), Some(A), Some(A)],
             |field| {
                 let at = clock::now();
                 let inside = field.inside.as_ref().expect("two lines");
@@ -110,7 +110,7 @@ fn one_line_of_two() {
 fn no_heartbeat_while_the_network_is_whole() {
     row(
         "no heartbeat between the racks, the network is whole",
-        [Both, A, A, A, B],
+        [Both, A, A, A, B, A, A],
         |field| {
             let at = clock::now();
             field.lose_heartbeats(Way::There, 100);
@@ -126,7 +126,7 @@ fn no_heartbeat_while_the_network_is_whole() {
 fn heartbeats_one_way() {
     row(
         "no heartbeat from the first rack to the second one",
-        [Both, A, A, A, B],
+        [Both, A, A, A, B, A, A],
         |field| {
             let at = clock::now();
             field.lose_heartbeats(Way::There, 100);
@@ -141,7 +141,7 @@ fn heartbeats_one_way() {
 fn heartbeats_the_other_way() {
     row(
         "no heartbeat from the second rack to the first one",
-        [A, A, A, A, B],
+        [A, A, A, A, B, A, A],
         |field| {
             let at = clock::now();
             field.lose_heartbeats(Way::Back, 100);
@@ -156,7 +156,7 @@ fn heartbeats_the_other_way() {
 fn a_cut_with_the_gateway_on_one_side() {
     row(
         "the trunk is cut, the gateway is in the MASTER's rack",
-        [Both, Both, A, A, B],
+        [Both, Both, A, A, B, A, A],
         |field| {
             let at = clock::now();
             field.trunk.cut().unwrap();
@@ -171,7 +171,7 @@ fn a_cut_with_the_gateway_on_one_side() {
 fn a_cut_with_the_gateway_on_the_other_side() {
     row(
         "the trunk is cut, the gateway is in the standby's rack",
-        [Both, Both, B, A, B],
+        [Both, Both, B, A, B, A, A],
         |field| {
             // One gateway, somewhere else than when it began: never do both reach one.
             let at = clock::now();
@@ -190,7 +190,7 @@ fn a_cut_with_the_gateway_on_the_other_side() {
 fn a_cut_with_a_gateway_on_both_sides() {
     row(
         "the trunk is cut, both racks reach a gateway",
-        [Both, Both, Both, A, B],
+        [Both, Both, Both, A, B, A, A],
         |field| {
             let at = clock::now();
             field.trunk.cut().unwrap();
@@ -206,7 +206,7 @@ fn a_cut_with_a_gateway_on_both_sides() {
 fn a_cut_that_heals() {
     row(
         "the trunk is cut (gateway in the MASTER's rack) and heals",
-        [A, OneAfterBoth, A, A, B],
+        [A, OneAfterBoth, A, A, B, A, A],
         |field| {
             let at = clock::now();
             field.trunk.cut().unwrap();
@@ -223,7 +223,7 @@ fn a_cut_that_heals() {
 fn a_holder_that_is_stopped_when_the_trunk_is_cut() {
     row(
         "the trunk is cut, and the MASTER's agent is stopped for 10 s",
-        [Both, Both, A, B, B],
+        [Both, Both, A, B, B, B, B],
         |field| {
             let at = clock::now();
             field.a().freeze().unwrap();
@@ -241,7 +241,7 @@ fn a_holder_that_is_stopped_when_the_trunk_is_cut() {
 fn a_line_that_loses_every_third_frame() {
     row(
         "30 % of all heartbeats are lost, both ways",
-        [One, A, A, One, One],
+        [One, A, A, One, One, A, A],
         |field| {
             let at = clock::now();
             field.lose_heartbeats(Way::There, 30);
@@ -257,7 +257,7 @@ fn a_line_that_loses_every_third_frame() {
 fn a_gateway_that_dies() {
     some(
         "the gateway dies",
-        [None, None, Some(A), None, None],
+        [None, None, Some(A), None, None, None, None],
         |field| {
             let at = clock::now();
             field.gateways[0].power_off().unwrap();
@@ -272,7 +272,7 @@ fn a_gateway_that_dies() {
 fn a_holder_that_loses_the_gateway_alone() {
     some(
         "the MASTER alone does not reach the gateway",
-        [None, None, Some(B), None, None],
+        [None, None, Some(B), None, None, None, None],
         |field| {
             let at = clock::now();
             let gateway = &field.gateways[0];
@@ -288,17 +288,19 @@ fn a_holder_that_loses_the_gateway_alone() {
 fn lose_arbiter(field: &Field) {
     match field.mode {
         Mode::Reference => field.gateways[0].power_off().unwrap(),
-        Mode::Disk => field.disk.as_ref().expect("of this mode").hang(true),
+        Mode::Disk | Mode::Always | Mode::Vrrp => {
+            field.disk.as_ref().expect("of this mode").hang(true);
+        }
         Mode::Witness => field.hosts[2].power_off().unwrap(),
         Mode::None | Mode::Keepalived => {}
     }
 }
 
-fn has_arbiter() -> [bool; 5] {
-    [false, false, true, can_hang(), true]
+fn has_arbiter() -> [bool; 7] {
+    [false, false, true, can_hang(), true, can_hang(), can_hang()]
 }
 
-fn with_arbiter(holds: Holds) -> [Option<Holds>; 5] {
+fn with_arbiter(holds: Holds) -> [Option<Holds>; 7] {
     has_arbiter().map(|has| has.then_some(holds))
 }
 
@@ -306,7 +308,11 @@ fn with_arbiter(holds: Holds) -> [Option<Holds>; 5] {
 fn an_arbiter_that_is_lost_while_the_pair_is_whole() {
     some(
         "the arbiter is lost (the disk hangs for 60 s), the pair is whole",
-        with_arbiter(A),
+        {
+            let [keepalived, none, reference, disk, witness, ..] = with_arbiter(A);
+            let [.., always, vrrp] = with_arbiter(Nobody);
+            [keepalived, none, reference, disk, witness, always, vrrp]
+        },
         |field| {
             let at = clock::now();
             lose_arbiter(field);
@@ -328,7 +334,7 @@ fn an_arbiter_that_is_lost_and_then_the_holder() {
             let at = clock::now();
             match field.mode {
                 // Its clerk hangs in the disk, and no kill ends that.
-                Mode::Disk => field.signal(0, Signal::SIGKILL),
+                Mode::Disk | Mode::Always | Mode::Vrrp => field.signal(0, Signal::SIGKILL),
                 _ => field.a().power_off().unwrap(),
             }
             clock::pause(AT_DISK);
@@ -340,10 +346,10 @@ fn an_arbiter_that_is_lost_and_then_the_holder() {
 
 #[test]
 fn a_disk_that_hangs_while_one_holds_by_it() {
-    let [.., disk, _] = with_arbiter(Nobody);
+    let [.., disk, _, always, vrrp] = with_arbiter(Nobody);
     some(
         "the trunk is cut, then the disk hangs",
-        [None, None, None, disk, None],
+        [None, None, None, disk, None, always, vrrp],
         |field| {
             field.trunk.cut().unwrap();
             field.has_disk(0);
@@ -360,7 +366,15 @@ fn a_disk_that_hangs_while_one_holds_by_it() {
 fn a_slot_that_is_torn() {
     some(
         "the trunk is cut, the MASTER dies, and its slot is torn",
-        [None, None, None, Some(Nobody), None],
+        [
+            None,
+            None,
+            None,
+            Some(Nobody),
+            None,
+            Some(Nobody),
+            Some(Nobody),
+        ],
         |field| {
             field.trunk.cut().unwrap();
             field.has_disk(0);
@@ -378,7 +392,15 @@ fn a_slot_that_is_torn() {
 fn a_holder_by_the_disk_that_dies() {
     some(
         "the trunk is cut, then the MASTER dies",
-        [Some(B), Some(OneAfterBoth), Some(Nobody), Some(B), Some(B)],
+        [
+            Some(B),
+            Some(OneAfterBoth),
+            Some(Nobody),
+            Some(B),
+            Some(B),
+            Some(B),
+            Some(B),
+        ],
         |field| {
             let at = clock::now();
             field.trunk.cut().unwrap();
@@ -396,7 +418,15 @@ fn a_holder_by_the_disk_that_dies() {
 fn a_gate_that_somebody_takes_away() {
     some(
         "somebody takes the gate away",
-        [None, Some(One), Some(One), Some(One), Some(One)],
+        [
+            None,
+            Some(One),
+            Some(One),
+            Some(One),
+            Some(One),
+            Some(One),
+            Some(One),
+        ],
         |field| {
             let at = clock::now();
             let script = "tc filter del dev eth0 ingress; tc filter del dev eth0 egress";
@@ -412,7 +442,7 @@ fn a_gate_that_somebody_takes_away() {
 fn two_that_boot_together() {
     Row {
         settled: false,
-        ..row("both boot together", [One; 5], |field| {
+        ..row("both boot together", [One; 7], |field| {
             let at = clock::now();
             (0..field.hosts.len()).for_each(|number| field.start(number));
             clock::pause(AT_DISK);
@@ -428,7 +458,7 @@ fn two_that_boot_together_and_hear_nothing() {
         settled: false,
         ..row(
             "both boot together, no heartbeat between the racks",
-            [Both, One, One, One, B],
+            [Both, One, One, One, B, One, One],
             |field| {
                 field.lose_heartbeats(Way::There, 100);
                 field.lose_heartbeats(Way::Back, 100);

@@ -46,7 +46,7 @@ impl Holds {
 pub(crate) struct Row {
     pub(crate) name: &'static str,
     /// By mode; none where it means nothing.
-    pub(crate) holds: [Option<Holds>; 5],
+    pub(crate) holds: [Option<Holds>; 7],
     /// It begins with `lb-a` as MASTER.
     pub(crate) settled: bool,
     /// The hosts hear each other by a second network, too.
@@ -185,7 +185,7 @@ fn tell(line: String) {
     }
     println!(
         "\n{text}\n|---{}|\n{}\n",
-        "|---".repeat(5),
+        "|---".repeat(7),
         table.join("\n")
     );
 }

@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use floatlock::control::cluster::TargetStatus;
-use floatlock::lab::{Host, clock};
+use floatlock::lab::{Host, Traffic, clock};
 
 use nix::sys::signal::Signal;
 
 use crate::agent::{Agent, floatlock, write};
 use crate::config::{Config, Group};
-use crate::site::{SOON, Site};
+use crate::site::{SOON, Site, await_address, has};
+
+const VIP: &str = "10.77.0.100";
 
 /// With addresses of both families, and one that means something on this link only.
 fn gateway(site: &Site) -> Host {
@@ -86,4 +88,32 @@ fn what_cannot_be_asked_says_why_and_a_reload_mends_it() {
         shown.contains("reference 10.77.0.254 by eth0: answers"),
         "{shown}"
     );
+}
+
+/// A peer of VRRP says nothing as BACKUP: who reaches nothing goes, and who does takes over.
+#[test]
+fn under_vrrp_a_master_that_does_not_reach_it_goes_and_one_that_does_takes_over() {
+    let site = Site::new();
+    let gateway = gateway(&site);
+    let [a, b] = site.pair_of(|node, priority| {
+        let group = Group::web(priority).key("preempt", "false");
+        Config::new(node, &[group]).fencing("reference = [\"10.77.0.254\"]\n")
+    });
+    let (of_a, of_b) = (a.mark(), b.mark());
+    let lan = &site.lan;
+    lan.drop_one_way(&gateway, &a.host, Traffic::All).unwrap();
+    a.becomes_after(of_a, "web", "BACKUP");
+    assert!(!has(&a.host, VIP));
+    b.becomes_after(of_b, "web", "MASTER");
+    a.said("MASTER -> RELEASING: the reference does not answer");
+    let why = a.group("web").blocked.expect("unfit");
+    assert!(why.contains("the reference does not answer"), "{why}");
+    // Nobody reaches it: nobody holds, as with a script of keepalived that asks the gateway.
+    let of_b = b.mark();
+    gateway.power_off().unwrap();
+    b.becomes_after(of_b, "web", "BACKUP");
+    await_address(&b.host, VIP, false);
+    gateway.power_on().unwrap();
+    let one_holds = || has(&a.host, VIP) != has(&b.host, VIP);
+    assert!(clock::wait_until(SOON, one_holds), "{}{}", a.log(), b.log());
 }

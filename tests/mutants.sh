@@ -9,7 +9,8 @@
 # answers (`answers`), and the same as if no gate had a deadline, so that safety rests on the core alone
 # (`gateless`); the `model` checker; the kernel's `gate` in namespaces, and agents on
 # `hosts` behind it, and a stand-in for the watchdog (`dogs`), as root. The simulator's frozen agents are the other way round: there the gate's
-# deadline is all that ends an answer. `disks` simulates a pair with a disk that hangs, fails and tears.
+# deadline is all that ends an answer. `disks` simulates a pair with a disk that hangs, fails and tears,
+# `arbiters` groups of VRRP behind an arbiter.
 #
 # The first judge that notices is named. To ask all of them, and print who notices as a table:
 #
@@ -38,7 +39,7 @@ fresh() {
 judges_of() {
     case $1 in
     src/core/disk/*) echo unit disks model ;;
-    src/core/group/warrant.rs) echo unit ;;
+    src/core/group/warrant.rs | src/core/group/mod.rs) echo unit arbiters ;;
     */watchdog.rs | src/agent/plan.rs) echo unit dogs ;;
     src/core/*) echo unit sim answers gateless model ;;
     src/gate/*) echo unit gate ;;
@@ -68,6 +69,7 @@ judged() (
         FLOATLOCK_LAW="S1 without" timeout 600 cargo test -q --test sim native >"$log" 2>&1 || broken_law "$log"
         ;;
     disks) timeout 600 cargo test -q --test sim with_a_disk >"$log" 2>&1 || broken_law "$log" ;;
+    arbiters) timeout 600 cargo test -q --test sim with_an_arbiter >"$log" 2>&1 || broken_law "$log" ;;
     model) timeout 300 cargo test -q --test model >"$log" 2>&1 || failed_test "$log" ;;
     gate) timeout 300 cargo test -q --test gate >"$log" 2>&1 || failed_test "$log" ;;
     dogs) timeout 300 cargo test -q --test netns watchdog:: >"$log" 2>&1 || failed_test "$log" ;;

@@ -14,6 +14,8 @@
 
 #[path = "sim/actuator.rs"]
 mod actuator;
+#[path = "sim/arbiter.rs"]
+mod arbiter;
 #[path = "sim/dice.rs"]
 mod dice;
 #[path = "sim/end.rs"]
@@ -114,6 +116,26 @@ fn play(seed: u64) -> Result<Shown, String> {
 
 fn tell(seed: u64) -> String {
     let mut world = World::of(seed, true);
+    world.play();
+    format!("{}{}", world.describe(), world.timeline.text())
+}
+
+fn play_arbiter(seed: u64) -> Result<Shown, String> {
+    let mut world = World::with_arbiter(seed, false);
+    world.play();
+    let (seen, steps) = (world.seen, world.steps);
+    match &world.broken {
+        None => Ok(Shown {
+            seen,
+            steps,
+            served_after: 0,
+        }),
+        Some(law) => Err(format!("{law}\n{}", tell_arbiter(seed))),
+    }
+}
+
+fn tell_arbiter(seed: u64) -> String {
+    let mut world = World::with_arbiter(seed, true);
     world.play();
     format!("{}{}", world.describe(), world.timeline.text())
 }
@@ -253,6 +275,19 @@ fn a_cluster_keeps_its_promises_in_any_weather() {
     let seeds = asked("FLOATLOCK_SEEDS").unwrap_or(SEEDS);
     let tally = play_all(seeds, &ONCE_BROKEN, play);
     is_told(tally, seeds, SEEDS, &words::ALL);
+}
+
+/// Groups of VRRP behind an arbiter: at most one answers, in whatever partition.
+#[test]
+fn a_cluster_with_an_arbiter_keeps_its_promises_in_any_weather() {
+    if let Some(seed) = asked_seed() {
+        println!("{}", tell_arbiter(seed));
+        play_arbiter(seed).map(drop).unwrap();
+        return;
+    }
+    let seeds = asked("FLOATLOCK_SEEDS").unwrap_or(SEEDS);
+    let tally = play_all(seeds, &[], play_arbiter);
+    is_told(tally, seeds, SEEDS, &words::WITH_ARBITER);
 }
 
 #[test]

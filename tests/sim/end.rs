@@ -6,6 +6,7 @@ use floatlock::core::RoleName;
 use floatlock::core::election::master_down;
 
 use super::actuator::LONG_WORK;
+use super::arbiter::{self, Arbiter};
 use super::host::{ALL, Host};
 use super::scenario::{Fault, Mood, Scenario};
 use super::timeline::Timeline;
@@ -17,6 +18,11 @@ impl World {
         Self::new(scenario, dice, Timeline::recording(is_recording))
     }
 
+    pub(crate) fn with_arbiter(seed: u64, is_recording: bool) -> Self {
+        let (scenario, dice) = arbiter::draw(seed);
+        Self::new(scenario, dice, Timeline::recording(is_recording))
+    }
+
     /// The whole story.
     pub(crate) fn play(&mut self) {
         self.run_until(self.now + self.scenario.length);
@@ -24,16 +30,32 @@ impl World {
         let bound = self.bound();
         self.note(None, || format!("=== healed; at rest within {bound:?} ==="));
         self.run_until(self.now + bound);
+        self.let_it_move();
         self.find_the_right_one();
         self.act = Act::Still;
         self.note(None, || "=== nothing changes any more ===".to_owned());
         self.run_until(self.now + self.beat() * 30 + self.master_down_max() * 3);
+        self.let_it_move();
         self.find_the_right_one();
+    }
+
+    /// A better node that got no vote when it was let in asks again after a minute or more, and may be let in just
+    /// now.
+    fn let_it_move(&mut self) {
+        let role = |host: &Host| host.agent.as_ref().map(|agent| agent.group.view().role);
+        let serves = |host: &Host| role(host) == Some(RoleName::Master);
+        if let Some(arbiter) = &self.arbiter
+            && !self.hosts.iter().any(serves)
+        {
+            let wait = arbiter.settles_within() + self.master_down_max() * 4;
+            self.run_until(self.now + wait + Duration::from_secs(1));
+        }
     }
 
     fn heal(&mut self) {
         self.act = Act::Healed;
         self.network.heal();
+        self.heal_arbiter();
         for node in 0..self.hosts.len() {
             self.heal_host(node);
         }
@@ -115,6 +137,10 @@ impl World {
             + delays.unwrap_or_default()
             + pauses.unwrap_or_default()
             + late
+            + self
+                .arbiter
+                .as_ref()
+                .map_or(Duration::ZERO, Arbiter::settles_within)
             + self.master_down_max() * 8
     }
 
@@ -143,9 +169,15 @@ impl World {
                 .iter()
                 .filter(|host| role(host) == Some(RoleName::Master))
         };
-        let others =
-            |host: &&Host| matches!(role(host), None | Some(RoleName::Master | RoleName::Backup));
+        let may_ask = self.arbiter.is_some();
+        let others = |host: &&Host| match role(host) {
+            None | Some(RoleName::Master | RoleName::Backup) => true,
+            // The same.
+            Some(RoleName::Candidate) => may_ask,
+            _ => false,
+        };
         let verdict = match (masters().next(), masters().count()) {
+            (Some(master), 1) if master.kernel.on == ALL && self.arbiter.is_some() => Ok(()),
             (Some(master), 1) if master.kernel.on == ALL => self.is_best(master),
             (Some(_), 1) => Err("the MASTER has its addresses on".to_owned()),
             (None, _) if self.is_owner_alone() => Ok(()),

@@ -173,6 +173,11 @@ impl Ledger {
                     self.works_at = self.now;
                 }
             }
+            Event::Vote(_) => self.stirred_at = self.stirred_at.max(self.now),
+            // Who waits for the arbiter has waited already, and does so once more.
+            Event::Unauthentic { .. } if settings.arbiter => {
+                self.stirred_at = self.stirred_at.max(self.now);
+            }
             Event::Stop => {
                 self.stop_at.get_or_insert(self.now);
             }
@@ -230,11 +235,13 @@ impl Ledger {
             Effect::Report(Report::Role { from, to, cause }) => self.turned(step, from, to, cause),
             Effect::Report(Report::Alarm(Alarm::Retry(fault))) => self.gave_up(fault),
             Effect::Report(Report::Alarm(_)) => Ok(()),
-            Effect::Say(_)
-            | Effect::Extend(_)
-            | Effect::Persist(_)
-            | Effect::Contend(..)
-            | Effect::Withdraw(_) => demand(false, "under VRRP nobody votes"),
+            Effect::Contend(..) | Effect::Withdraw(_) => demand(
+                step.settings.arbiter,
+                "nobody asks an arbiter that is not there",
+            ),
+            Effect::Say(_) | Effect::Extend(_) | Effect::Persist(_) => {
+                demand(false, "under VRRP nobody votes")
+            }
         }
     }
 
@@ -429,8 +436,10 @@ impl Ledger {
         let wait = self.master_down(settings) * 2 + LOOK_WITHIN;
         let stirred_at = self.stirred_at.max(self.thawed_at);
         let latest = stirred_at.max(self.born + settings.start_delay) + wait;
+        // Who waits for the arbiter looks again as often.
+        let asks = group.view().blocked == Some(Blocked::Arbiter);
         demand(
-            role != RoleName::Backup || group.deadline() <= latest,
+            role != RoleName::Backup || asks || group.deadline() <= latest,
             "law 7: a BACKUP that hears nothing stands within twice the master-down time",
         )
     }

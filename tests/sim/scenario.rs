@@ -47,6 +47,8 @@ pub(crate) enum Fault {
     OwnAdvert,
     Settings,
     Addresses,
+    /// Only where there is an arbiter.
+    Arbiter,
 }
 
 const FAULTS: [Fault; 22] = [
@@ -116,6 +118,8 @@ pub(crate) struct Scenario {
     pub(crate) length: Duration,
     /// So many frames a node reads from a line before it looks at the time again.
     pub(crate) budget: usize,
+    /// There is an arbiter, whose vote lasts so long.
+    pub(crate) arbiter: Option<Duration>,
 }
 
 impl Scenario {
@@ -153,6 +157,7 @@ impl Scenario {
             gap,
             length,
             budget: dice.pick(&[128, 128, 4]),
+            arbiter: None,
         }
     }
 
@@ -188,6 +193,7 @@ impl Scenario {
             gap: SECOND * 1_000_000,
             length: SECOND,
             budget: 128,
+            arbiter: None,
         }
     }
 
@@ -207,6 +213,10 @@ impl Scenario {
             3 if self.mood == Mood::Weather => new.misses = dice.pick(&[2, 3, 4]),
             4 => new.preempt = !new.preempt,
             _ => new.preempt_delay = preempt_delay(new.interval, dice),
+        }
+        if self.arbiter.is_some_and(|length| length < new.interval * 2) {
+            // A file that says so is refused.
+            return *settings;
         }
         let lease = lease(new.interval, new.misses.min(3));
         match (new.lease, lease) {

@@ -58,6 +58,7 @@ impl World {
             Fault::Hung => self.hosts[node].hung_until = self.now + most.max(length),
             Fault::Mute => self.hosts[node].mute_until = self.now + most,
             Fault::Deletion => self.tear(node),
+            Fault::Arbiter => self.cut_arbiter(node, until),
             Fault::Fight => {
                 self.hosts[node].fight_until = until;
                 self.tear_again(node);

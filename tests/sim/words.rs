@@ -75,3 +75,16 @@ pub(crate) const ALL: [&str; 30] = [
     "served in calm",
     "served after deaths",
 ];
+
+/// The same behind an arbiter.
+pub(crate) const WITH_ARBITER: [&str; 9] = [
+    "MASTER",
+    "arbiter asked",
+    "arbiter votes",
+    "arbiter lost",
+    "cause: unarbitrated",
+    "cause: arbiter",
+    "cause: silence",
+    "cause: resigned",
+    "cause: preempting",
+];

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use floatlock::core::{Alarm, Effect, Event, Heard, Instant, Report, RoleName};
 
+use super::arbiter::{self, Arbiter};
 use super::dice::Dice;
 use super::host::{ALL, Agent, Change, Freeze, Host, KEPT, Packet};
 use super::laws::Step;
@@ -70,6 +71,8 @@ pub(crate) enum What {
     },
     Answer(Asker),
     LookOver(Asker),
+    /// Of this node and agent, at the arbiter.
+    Arbiter(usize, u32, arbiter::At),
     Source {
         node: usize,
         is_there: bool,
@@ -125,6 +128,7 @@ pub(crate) struct World {
     pub(crate) act: Act,
     pub(crate) hosts: Vec<Host>,
     pub(crate) network: Network,
+    pub(crate) arbiter: Option<Arbiter>,
     pub(crate) dice: Dice,
     /// For looks alone, so that they change no story in which nobody answers.
     pub(crate) look_dice: Dice,
@@ -148,6 +152,7 @@ impl World {
             excused_until: Instant::default(),
             hosts: hosts.collect(),
             network: Network::new(scenario.nodes(), scenario.lines.clone()),
+            arbiter: None,
             now: Instant::default(),
             act: Act::Weather,
             dice,
@@ -169,6 +174,7 @@ impl World {
             Mood::Frost | Mood::Weather => world.scenario.gap,
         };
         world.after(first, What::Fault);
+        world.start_arbiter();
         world
     }
 
@@ -227,6 +233,7 @@ impl World {
             What::Probe { asker, at } => self.probe(asker, at),
             What::Answer(asker) => self.answered(asker),
             What::LookOver(asker) => self.look_over(asker),
+            What::Arbiter(node, boot, at) => self.at_arbiter(node, boot, at),
             What::Link { node, is_up } => {
                 self.hosts[node].has_link = is_up;
                 self.tell_facts(node);
@@ -248,6 +255,7 @@ impl World {
         self.saw("start");
         let (lines, nodes) = (self.scenario.lines.len(), self.hosts.len());
         let said = self.hosts[node].start(lines, nodes, self.now);
+        self.begin_at_arbiter(node);
         let step = self.step_of(node, Event::Tick);
         for effect in &said {
             self.carry_out(node, step.as_ref(), effect);
@@ -512,6 +520,7 @@ impl World {
                 self.uphold(node, verdict);
             }
         }
+        self.plead(node, *effect);
         match *effect {
             Effect::Advertise { priority } => self.advertise(node, priority),
             Effect::Renew(until) => self.hosts[node].gate.renew(until),
@@ -532,7 +541,7 @@ impl World {
             Effect::Look(ticket) => self.look_around(node, ticket),
             Effect::Report(Report::Alarm(Alarm::Answered)) => self.saw("answered"),
             Effect::Report(Report::Alarm(_)) | Effect::Announce(_) | Effect::Hush => {}
-            // A law says that there are none.
+            // A law says that there are none, but for the arbiter.
             Effect::Say(_)
             | Effect::Extend(_)
             | Effect::Persist(_)
@@ -548,7 +557,10 @@ impl World {
     fn turned(&mut self, node: usize, to: RoleName, cause: floatlock::core::Cause) {
         self.saw(to.as_str());
         self.saw(super::words::of(cause));
-        if self.act == Act::Still {
+        // Whoever was let in, and got no vote, asks again after a minute or more.
+        let asks_again =
+            self.arbiter.is_some() && self.hosts.iter().any(|host| host.settings.preempt);
+        if self.act == Act::Still && !asks_again {
             let law = "liveness: nobody changes its role any more once all is healed".to_owned();
             self.uphold(node, Err(law));
         }
@@ -626,6 +638,12 @@ impl World {
             let law = "a node answers no longer than its lease after the last advert that left it";
             let lasts = host.clock(self.now) < host.gate.sent_at + lease;
             self.uphold(node, lasts.then_some(()).ok_or(law.to_owned()));
+        }
+        if self.arbiter.is_some() {
+            let answering = self.hosts.iter().filter(|host| host.answers(self.now));
+            let law = "with an arbiter no two nodes answer at once".to_owned();
+            let verdict = (answering.count() <= 1).then_some(()).ok_or(law);
+            self.uphold(node, verdict);
         }
         if self.scenario.mood != Mood::Weather {
             // A MASTER that dies in the very interval in which a better node asks it to go is taken for

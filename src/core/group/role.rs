@@ -110,10 +110,11 @@ impl Vigil {
     }
 
     /// Nobody holds, and an arbiter is asked whether this node may: its answer ends the wait.
-    pub(super) fn seeking() -> Self {
+    /// Without one it looks again what it waits for.
+    pub(super) fn seeking(again_at: Instant) -> Self {
         Self {
             look: Look::Sought,
-            ..Self::until(Instant::NEVER)
+            ..Self::until(again_at)
         }
     }
 

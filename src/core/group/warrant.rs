@@ -72,7 +72,7 @@ impl Group {
     /// It is this node's turn, and nothing speaks for it yet: it waits without a word.
     pub(super) fn seek(&mut self, out: &mut Vec<Effect>) {
         let vigil = match self.warrant.is_some() && self.is_fit() {
-            true => Vigil::seeking(),
+            true => Vigil::seeking(self.now + self.master_down(self.settings.interval)),
             false => self.vigil(),
         };
         match self.role {

@@ -314,6 +314,7 @@ fn the_disks_vote_moves_from_one_to_another() {
 
 /// A pair with a disk on which everything goes well.
 const FENCED: fenced::Bounds = fenced::Bounds {
+    nodes: 2,
     horizon: 24,
     skew: 0,
     promise: L + 1,
@@ -321,6 +322,8 @@ const FENCED: fenced::Bounds = fenced::Bounds {
     requests: 2,
     crashes: 0,
     handovers: 0,
+    failures: 0,
+    tears: 0,
     always: false,
 };
 const FENCED_SKEWED: fenced::Bounds = fenced::Bounds {
@@ -384,6 +387,45 @@ fn no_handover_makes_two_hold_that_have_a_disk() {
         ..FENCED_SKEWED
     };
     fenced_is_safe("handovers and crashes, skewed", both);
+}
+
+#[test]
+fn no_failure_of_the_disk_makes_two_hold_that_grant_each_other_votes() {
+    let bad = fenced::Bounds {
+        failures: 3,
+        tears: 2,
+        crashes: 2,
+        ..FENCED_SKEWED
+    };
+    fenced_is_safe("failures, tears and crashes, skewed", bad);
+    let always = true;
+    fenced_is_safe(
+        "always, failures, tears and crashes, skewed",
+        fenced::Bounds { always, ..bad },
+    );
+}
+
+#[test]
+fn nothing_makes_two_of_three_hold_that_have_a_disk() {
+    let three = fenced::Bounds {
+        nodes: 3,
+        handovers: 1,
+        crashes: 2,
+        failures: 1,
+        tears: 1,
+        ..FENCED_SKEWED
+    };
+    fenced_is_safe("three, skewed", three);
+    let always = true;
+    fenced_is_safe("three, always, skewed", fenced::Bounds { always, ..three });
+    let found = wander(&fenced::State::new(three), (7, 200_000, 160), |state| {
+        (state.taken_by_disk && state.moves > 0).then(|| "taken by the disk's vote".to_owned())
+    });
+    println!(
+        "fenced, three, taken by the disk's vote: after {} states",
+        found.states
+    );
+    assert!(found.way.is_some());
 }
 
 #[test]

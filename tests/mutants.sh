@@ -330,7 +330,7 @@ mutant "gate: the host itself is not asked" src/gate/program.rs \
 mutant "lease: a renewal that did not leave counts" src/agent/lease.rs \
     '.filter(|_| sent && in_time)' '.filter(|_| (sent || true) && in_time)'
 mutant "lease: an opened gate forgets its end" src/agent/lease.rs \
-    'self.shutter.open_until(self.granted);' 'self.shutter.open_until(Instant::NEVER);'
+    'self.shutter.open_until(self.granted());' 'self.shutter.open_until(Instant::NEVER);'
 mutant "lease: giving up shuts nothing" src/agent/lease.rs \
     'self.asked = None;
         self.shutter.close();' 'self.asked = None;'
@@ -364,7 +364,7 @@ mutant "disk: something is begun while something is under way" $disk \
             return Instant::NEVER;
         }' ''
 mutant "disk: an old epoch serves under a new vote" src/core/disk/desk/mod.rs \
-    'if ticket.epoch <= vote.above && ticket.epoch != Epoch::default() {' 'if ticket.epoch < Epoch::default() {'
+    'if ticket.epoch <= vote.above && is_new {' 'if ticket.epoch < Epoch::default() && is_new {'
 mutant "disk: an epoch serves before the slot says it" src/core/disk/desk/mod.rs \
     'if ticket.epoch <= vote.floor && !ticket.voted {' 'if !ticket.voted {'
 mutant "disk: a read that took long has seen the disk as it is now" $disk \
@@ -394,8 +394,8 @@ mutant "always: the peers are asked before the arbiter has voted" src/core/lease
 warrant=src/core/group/warrant.rs
 mutant "vrrp: silence is enough without the arbiter" $warrant \
     'self.warranted_until() > self.now' 'true'
-mutant "vrrp: an advert renews the right beyond the vote" src/core/group/mod.rs \
-    '(self.now + lease).min(self.warranted_until()),' '(self.now + lease),'
+mutant "vrrp: the gate is not told that the vote ends" $warrant \
+    'if std::mem::replace(&mut self.warranted, until) != until {' 'if false {'
 mutant "vrrp: a vote that has ended ends nothing" $warrant \
     '} => self.warranted_until(),
             _ => Instant::NEVER,' '} => Instant::NEVER,

@@ -67,6 +67,7 @@ pub(super) fn start(
         journal: journal.clone(),
         board: Arc::clone(&board),
         always: config.fencing.needs_disk(),
+        is_sound: false,
         ends_at: None,
     };
     let realtime = config.node.realtime;
@@ -135,6 +136,8 @@ pub(super) struct Arbiter {
     board: DiskBoard,
     /// Who holds is looked at all the time, so that whoever takes over has waited already.
     always: bool,
+    /// As the groups were told.
+    is_sound: bool,
     ends_at: Option<Instant>,
 }
 
@@ -165,6 +168,7 @@ impl Arbiter {
                 self.pass_on(word);
             }
             self.show();
+            self.tell_of_soundness();
             let is_over = |at: Instant| self.steward.is_at_rest() || at <= clock::now();
             if self.ends_at.is_some_and(is_over) {
                 return;
@@ -190,6 +194,14 @@ impl Arbiter {
                 let text = format!("disk lock {}: {note}", self.device);
                 self.journal.offer(Entry::Note(level, text));
             }
+        }
+    }
+
+    /// Who cannot be voted for should not be let in.
+    fn tell_of_soundness(&mut self) {
+        let is_sound = self.steward.is_sound();
+        if std::mem::replace(&mut self.is_sound, is_sound) != is_sound {
+            self.heart.send(Command::ArbiterSound(is_sound));
         }
     }
 

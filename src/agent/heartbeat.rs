@@ -66,6 +66,8 @@ pub(crate) struct Heartbeat {
     unsaid: Vec<(Key, Arc<[Placed]>)>,
     /// This node is out of service: groups that begin hold nothing either.
     maintenance: bool,
+    /// The arbiter can be read and written.
+    arbiter_sound: bool,
     /// The arbiter was told that no other node is heard.
     silence: bool,
     /// The way to the watchdog, if there is one.
@@ -118,6 +120,7 @@ impl Heartbeat {
             has_sent: Vec::with_capacity(64),
             unsaid: Vec::new(),
             maintenance,
+            arbiter_sound: false,
             silence: false,
             handler: None,
             inbox,
@@ -262,6 +265,10 @@ impl Heartbeat {
             Command::Looked(key, ticket, answered) => (key, Event::Looked(ticket, answered)),
             Command::Probed(key, ticket) => (key, Event::Probed(ticket)),
             Command::Proven(keys, asked_at) => return self.prove(&keys, asked_at),
+            Command::ArbiterSound(is_sound) => {
+                self.arbiter_sound = is_sound;
+                return self.tell_all(Event::ArbiterSound(is_sound));
+            }
             Command::HandOver(key, to, force, answer) => {
                 return self.hand_over(key, to, force, &answer);
             }
@@ -498,6 +505,9 @@ impl Heartbeat {
         let mut slot = Slot::start(planned, (self.started, now), &mut self.out);
         if self.maintenance {
             slot.step(now, Event::Maintenance(true), &mut self.out);
+        }
+        if self.arbiter_sound {
+            slot.step(now, Event::ArbiterSound(true), &mut self.out);
         }
         slot
     }

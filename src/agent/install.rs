@@ -45,8 +45,21 @@ pub(super) fn gate(config: &Config, rtnl: &mut Rtnl) -> Result<Shut, AgentError>
         GateChoice::Off => Ok(Shut::off("off, as configured".to_owned())),
         GateChoice::Bpf => demanded(Level::Bpf, config, rtnl),
         GateChoice::Nftables => demanded(Level::Nftables, config, rtnl),
-        GateChoice::Auto => Ok(best(config, rtnl)),
+        GateChoice::Auto => safe(config, best(config, rtnl)),
     }
+}
+
+/// A disk's vote that nothing ends is none.
+fn safe(config: &Config, shut: Shut) -> Result<Shut, AgentError> {
+    if shut.gate.is_some() || config.fencing.disk_lock.is_none() {
+        return Ok(shut);
+    }
+    let doing = format!(
+        "a disk lock needs a gate, without which a frozen node would answer on (gate: {})",
+        shut.report
+    );
+    let none = io::Error::other("this host has none");
+    Err(AgentError::system(doing)(none))
 }
 
 fn demanded(level: Level, config: &Config, rtnl: &mut Rtnl) -> Result<Shut, AgentError> {

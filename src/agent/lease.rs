@@ -12,8 +12,10 @@ pub(crate) struct Lease {
     pub(crate) shutter: Shutter,
     /// Until then, if the adverts of this turn leave the host.
     pub(crate) asked: Option<Instant>,
-    /// Until then, by the last advert that did.
-    granted: Instant,
+    /// Until then, by the last advert that did, or by votes.
+    renewed: Instant,
+    /// Until then, besides, by what speaks for this node under VRRP.
+    warrant: Instant,
     /// Until then, by the first that was asked of the gate since it is open: what comes before it
     /// has been written is nobody's failure.
     first: Instant,
@@ -32,24 +34,29 @@ impl Lease {
         Self {
             shutter,
             asked: None,
-            granted: Instant::default(),
+            renewed: Instant::default(),
+            warrant: Instant::NEVER,
             first: Instant::default(),
             open: false,
         }
+    }
+
+    fn granted(&self) -> Instant {
+        self.renewed.min(self.warrant)
     }
 
     /// When the right to answer ends, if it is made use of: by the votes or adverts, or since the gate
     /// was not renewed.
     pub(crate) fn ends(&self) -> Instant {
         match self.open {
-            true => self.granted.min(self.gate_ends()),
+            true => self.granted().min(self.gate_ends()),
             false => Instant::NEVER,
         }
     }
 
     /// Whether the group might answer for longer, and its gate has shut all the same.
     pub(crate) fn is_stuck(&self, now: Instant) -> bool {
-        self.open && now < self.granted && self.gate_ends() <= now
+        self.open && now < self.granted() && self.gate_ends() <= now
     }
 
     fn gate_ends(&self) -> Instant {
@@ -59,7 +66,7 @@ impl Lease {
     /// Whether it has ended by now. The first renewal may still wait for the end of this turn: what
     /// has not begun does not end.
     pub(crate) fn has_ended(&self, now: Instant) -> bool {
-        let begins = self.asked.is_some() && self.granted == Instant::default();
+        let begins = self.asked.is_some() && self.renewed == Instant::default();
         !begins && self.ends() <= now
     }
 
@@ -71,15 +78,27 @@ impl Lease {
 
     fn ask_gate(&mut self) {
         if self.first == Instant::default() {
-            self.first = self.granted;
+            self.first = self.granted();
         }
-        self.shutter.open_until(self.granted);
+        self.shutter.open_until(self.granted());
     }
 
     /// The votes allow it until then: later than before, or earlier.
     pub(crate) fn extend(&mut self, until: Instant) {
-        self.granted = until;
+        self.renewed = until;
         self.asked = None;
+        if self.open {
+            self.ask_gate();
+        }
+    }
+
+    /// What speaks for this node does so until then. What has ended is not begun anew by that: whoever looked meanwhile
+    /// found the gate shut.
+    pub(crate) fn warrant(&mut self, until: Instant, now: Instant) {
+        if self.open && self.granted() <= now {
+            return;
+        }
+        self.warrant = until;
         if self.open {
             self.ask_gate();
         }
@@ -88,7 +107,7 @@ impl Lease {
     /// The gate is shut, and stays armed while an address may be on.
     pub(crate) fn shut(&mut self) {
         self.open = false;
-        self.granted = Instant::default();
+        self.renewed = Instant::default();
         self.asked = None;
         self.shutter.close();
         self.shutter.arm();
@@ -98,12 +117,13 @@ impl Lease {
     /// the right before it had ended, since the agent stood still in between: whoever looked then
     /// found the gate shut, and may answer by now.
     pub(crate) fn settle(&mut self, sent: bool, now: Instant) {
-        let begins = !self.open || self.granted == Instant::default();
-        let in_time = begins || now < self.granted;
+        let begins = !self.open || self.renewed == Instant::default();
+        let in_time = begins || now < self.granted();
         let Some(until) = self.asked.take().filter(|_| sent && in_time) else {
             return;
         };
-        self.granted = self.granted.max(until);
+        // Earlier than before, where a reload has shortened the interval: the others wait for less from this advert on.
+        self.renewed = until;
         if self.open {
             self.ask_gate();
         }
@@ -111,7 +131,7 @@ impl Lease {
 
     pub(crate) fn row(&self) -> LeaseRow {
         LeaseRow {
-            until: self.open.then_some(self.granted),
+            until: self.open.then_some(self.granted()),
             dropped: self.shutter.dropped(),
         }
     }
@@ -137,6 +157,33 @@ mod tests {
     fn renew(lease: &mut Lease, at: Instant) {
         lease.asked = Some(at + LEASE);
         lease.settle(true, at);
+    }
+
+    #[test]
+    fn an_advert_of_a_shorter_interval_ends_the_right_sooner() {
+        let (mut lease, _) = open(START);
+        lease.asked = Some(START + LEASE / 2);
+        lease.settle(true, START);
+        assert_eq!(lease.row().until, Some(START + LEASE / 2));
+    }
+
+    #[test]
+    fn the_right_ends_with_what_speaks_for_the_node_and_moves_with_it() {
+        let (mut lease, _) = open(START);
+        lease.warrant(START + LEASE / 4, START);
+        assert_eq!(lease.row().until, Some(START + LEASE / 4));
+        lease.warrant(START + LEASE / 2, START);
+        assert_eq!(lease.row().until, Some(START + LEASE / 2));
+        lease.warrant(START + LEASE * 9, START);
+        assert_eq!(lease.row().until, Some(START + LEASE), "the adverts' end");
+    }
+
+    #[test]
+    fn what_has_ended_is_not_begun_anew_by_what_speaks_for_the_node() {
+        let (mut lease, _) = open(START);
+        lease.warrant(START + LEASE / 4, START);
+        lease.warrant(START + LEASE, START + LEASE / 2);
+        assert!(lease.has_ended(START + LEASE / 2));
     }
 
     #[test]

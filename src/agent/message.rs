@@ -35,6 +35,8 @@ pub(crate) enum Command {
     Arbiter(Key, lease::Event),
     /// The reference has answered what was sent then, as seen by the interface of these groups.
     Proven(Arc<[Key]>, Instant),
+    /// The arbiter can be read and written, or not any more.
+    ArbiterSound(bool),
     /// Move the addresses to this node, or to whoever is ready; by force, whether or not one is.
     HandOver(Key, Option<NodeId>, bool, SyncSender<Result<(), Immovable>>),
     /// Could this node be taken out of service?

@@ -147,7 +147,7 @@ pub(super) fn start(
 }
 
 /// As often, and for as long, as the quickest of the groups needs it.
-fn pace(config: &Config) -> Option<Pace> {
+pub(super) fn pace(config: &Config) -> Option<Pace> {
     let interval = config.groups.iter().map(|group| group.interval).min()?;
     let lease = config
         .groups

@@ -370,6 +370,11 @@ impl State {
                 self.config.fencing.reference.is_some() != config.fencing.reference.is_some(),
             ),
             (
+                "the shortest interval, or the shortest lease, beside a reference",
+                config.fencing.reference.is_some()
+                    && reference::pace(&self.config) != reference::pace(config),
+            ),
+            (
                 "fencing.watchdog, or the times that it follows from",
                 self.config.fencing.watchdog != config.fencing.watchdog
                     || config::watchdog(&self.config) != config::watchdog(config),

@@ -452,6 +452,12 @@ impl Slot {
                     out.has_stakes = true;
                 }
             }
+            Effect::Warrant(until) => {
+                if let Some(lease) = &mut self.lease {
+                    lease.warrant(until - self.early, clock::now());
+                    out.has_stakes = true;
+                }
+            }
             Effect::Persist(epoch) => {
                 self.unstored = Some(epoch);
                 self.store(out);

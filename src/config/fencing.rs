@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::duration::shown;
 use super::problem::{Checked, Problem, Problems, Span};
 use super::reader::{At, Section};
 use super::reference;
@@ -128,15 +127,6 @@ pub(super) fn check_groups(
                 "group `{name}` owns its addresses (priority 255), which {what} cannot take away"
             );
             return Err(out.push(Problem::error(at.clone(), message).advise("write 254")));
-        }
-        if fencing.needs_disk() && fencing.disk_lease() < group.interval * 2 {
-            let message = format!(
-                "adverts of group `{name}` are further apart than half of the disk's lease ({}): the gate would shut \
-                 between two of them",
-                shown(fencing.disk_lease())
-            );
-            let advice = "shorten `interval`, or make the lock area with a longer lease";
-            return Err(out.push(Problem::error(at.clone(), message).advise(advice)));
         }
         if group.lease().is_none() {
             let message = format!(

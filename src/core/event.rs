@@ -73,6 +73,8 @@ pub enum Event {
     /// Native: the reference has answered what it was asked at that time: as many of the targets as are
     /// needed, each at that time or later.
     Proven(Instant),
+    /// The arbiter, without which nobody holds here, can be read and written from here; or not any more.
+    ArbiterSound(bool),
     /// Native: this host may have stood still for so long without its clock knowing.
     Doubt(Duration),
     /// Give the addresses to this node, or to whoever takes them; see [`super::Group::successor`].
@@ -211,6 +213,9 @@ pub enum Effect {
     },
     /// Together with an advert: if it leaves this host, the right to answer lasts until then.
     Renew(Instant),
+    /// Under VRRP: an arbiter or a reference speaks for this node until then, later or earlier than before; the right
+    /// to answer ends with that, too.
+    Warrant(Instant),
     /// Native: tell the peers.
     Say(Say),
     /// Native: the votes let this node answer until then, later or earlier than before.

@@ -205,6 +205,12 @@ impl Steward {
         self.counter.vote()
     }
 
+    /// Whether the disk is there, its area is known, and nothing is wrong with it.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        self.is_ready && self.open.is_some() && self.trouble.is_none()
+    }
+
     /// Why it has not, though it is wanted.
     #[must_use]
     pub fn blocked(&self) -> Option<Blocked> {

@@ -22,6 +22,7 @@ const GROUP: u64 = 1;
 /// How much may happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Bounds {
+    pub(crate) nodes: NodeId,
     /// Ticks of the fastest clock.
     pub(crate) horizon: u64,
     /// By so many ticks may the clocks differ.
@@ -33,6 +34,10 @@ pub(crate) struct Bounds {
     pub(crate) requests: usize,
     pub(crate) crashes: u8,
     pub(crate) handovers: u8,
+    /// Reads and writes that fail, whether or not a write has landed.
+    pub(crate) failures: u8,
+    /// Slots that nobody can read any more.
+    pub(crate) tears: u8,
     /// Nobody holds without the disk.
     pub(crate) always: bool,
 }
@@ -68,15 +73,17 @@ pub(crate) enum Action {
     HandOver(NodeId),
     Crash(NodeId),
     Stray(NodeId),
+    Fail(NodeId),
+    Tear(NodeId),
     Restart(NodeId),
 }
 
-/// Both nodes, the disk, and all that was sent.
+/// All nodes, the disk, and all that was sent.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct State {
     bounds: Bounds,
-    nodes: [Node; 2],
-    slots: [Sight; 2],
+    nodes: Vec<Node>,
+    slots: Vec<Sight>,
     sent: Vec<Message>,
     /// The highest epoch of any authority, and whose.
     epoch: Epoch,
@@ -90,6 +97,8 @@ pub(crate) struct State {
     pub(crate) handed_over: bool,
     crashes: u8,
     handovers: u8,
+    failures: u8,
+    tears: u8,
 }
 
 const fn at(ticks: u64) -> Instant {
@@ -116,7 +125,7 @@ impl Node {
 impl State {
     /// Both are up, and their quarantine is over.
     pub(crate) fn new(bounds: Bounds) -> Self {
-        let node = || Node {
+        let node = |_| Node {
             runs: None,
             boots: 0,
             told: false,
@@ -129,8 +138,8 @@ impl State {
         };
         let mut state = Self {
             bounds,
-            nodes: [node(), node()],
-            slots: [Sight::Slot(Record::default()); 2],
+            nodes: (0..bounds.nodes).map(node).collect(),
+            slots: vec![Sight::Slot(Record::default()); usize::from(bounds.nodes)],
             sent: Vec::new(),
             epoch: Epoch::default(),
             holder: None,
@@ -140,8 +149,10 @@ impl State {
             handed_over: false,
             crashes: bounds.crashes,
             handovers: bounds.handovers,
+            failures: bounds.failures,
+            tears: bounds.tears,
         };
-        for id in 0..2 {
+        for id in 0..bounds.nodes {
             // Nothing is sent or stored in vain before anything has happened.
             let started = state.boot(id);
             assert_eq!(started, Ok(()));
@@ -175,8 +186,10 @@ impl State {
             nonce: 0,
         };
         let lease = Lease::new(settings, start, now, &mut said);
+        let served = lease.known();
         node.runs = Some((lease, Desk::new(disk, boot, now)));
-        self.carry_out_all(id, said)
+        self.carry_out_all(id, said)?;
+        self.ask_desk(id, |desk, now, out| desk.clean(now, served, out))
     }
 
     fn step(&mut self, id: NodeId, event: Event) -> Result<(), String> {
@@ -333,7 +346,7 @@ impl State {
         if matches!(self.nodes[usize::from(id)].io, Some(Io::Write(_, _, false))) {
             self.land(id);
         }
-        let slots = self.slots.to_vec();
+        let slots = self.slots.clone();
         match self.nodes[usize::from(id)].io.take() {
             Some(Io::Read(op)) => {
                 self.ask_desk(id, |desk, now, out| desk.read(now, op, slots, out))
@@ -343,6 +356,15 @@ impl State {
             }
             None => Ok(()),
         }
+    }
+
+    fn fail(&mut self, id: NodeId) -> Result<(), String> {
+        self.failures -= 1;
+        let (Io::Read(op) | Io::Write(op, ..)) = match self.nodes[usize::from(id)].io.take() {
+            Some(io) => io,
+            None => return Ok(()),
+        };
+        self.ask_desk(id, |desk, now, out| desk.failed(now, op, out))
     }
 
     fn arrive(&mut self, message: Message, to: NodeId) -> Result<(), String> {
@@ -387,6 +409,9 @@ impl State {
         if node.stray.is_some() {
             actions.push(Action::Stray(id));
         }
+        if self.tears > 0 && self.slots[usize::from(id)] != Sight::Torn {
+            actions.push(Action::Tear(id));
+        }
         if node.runs.is_none() {
             actions.push(Action::Restart(id));
             return;
@@ -396,6 +421,9 @@ impl State {
         }
         if !node.told {
             actions.push(Action::Stand(id));
+        }
+        if self.failures > 0 && node.io.is_some() {
+            actions.push(Action::Fail(id));
         }
         match node.io {
             Some(Io::Write(_, _, false)) => actions.extend([Action::Land(id), Action::Serve(id)]),
@@ -417,7 +445,7 @@ fn settings(bounds: Bounds, me: NodeId) -> Settings {
         me,
         priority: 100 - me,
         voters: Voters {
-            nodes: 3,
+            nodes: (1 << bounds.nodes) - 1,
             witnesses: 0,
             arbiter: true,
             hash: 7,
@@ -440,13 +468,16 @@ impl World for State {
             self.actions_of(id, node, &mut actions);
         }
         for message in &self.sent {
-            let to = match message {
-                Message::Request(from, _) | Message::Resign(from, _) => 1 - *from,
-                Message::Granted(_, to, ..) | Message::Refused(_, to, ..) => *to,
+            let (from, to) = match message {
+                Message::Request(from, _) | Message::Resign(from, _) => (*from, None),
+                Message::Granted(from, to, ..) | Message::Refused(from, to, ..) => {
+                    (*from, Some(*to))
+                }
             };
-            if self.nodes[usize::from(to)].runs.is_some() {
-                actions.push(Action::Arrive(*message, to));
-            }
+            let hears = |id: &NodeId| *id != from && to.is_none_or(|to| to == *id);
+            let runs = |id: &NodeId| self.nodes[usize::from(*id)].runs.is_some();
+            let hearers = (0..self.bounds.nodes).filter(hears).filter(runs);
+            actions.extend(hearers.map(|id| Action::Arrive(*message, id)));
         }
         actions
     }
@@ -471,13 +502,20 @@ impl World for State {
             Action::Serve(id) => self.serve(id)?,
             Action::HandOver(id) => {
                 self.handovers -= 1;
-                self.step(id, Event::HandOver(1 - id))?;
+                let to = (id + 1) % self.bounds.nodes;
+                self.step(id, Event::HandOver(to))?;
             }
             Action::Crash(id) => self.crash(id),
             Action::Stray(id) => {
                 if let Some(record) = self.nodes[usize::from(id)].stray.take() {
                     self.slots[usize::from(id)] = Sight::Slot(record);
                 }
+            }
+            Action::Fail(id) => self.fail(id)?,
+            Action::Tear(id) => {
+                self.tears -= 1;
+                self.nodes[usize::from(id)].stray = None;
+                self.slots[usize::from(id)] = Sight::Torn;
             }
             Action::Restart(id) => self.boot(id)?,
         }
@@ -501,8 +539,10 @@ impl World for State {
             Action::HandOver(id) => (8, id),
             Action::Crash(id) => (9, id),
             Action::Stray(id) => (10, id),
-            Action::Restart(id) => (11, id),
+            Action::Fail(id) => (11, id),
+            Action::Tear(id) => (12, id),
+            Action::Restart(id) => (13, id),
         };
-        2 * sort + u64::from(id)
+        8 * sort + u64::from(id)
     }
 }

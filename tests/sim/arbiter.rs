@@ -34,6 +34,8 @@ struct Desk {
     fails_until: Instant,
     /// It was told that the vote is lost.
     is_lost: bool,
+    /// It was told that it reaches the arbiter.
+    is_sound: bool,
 }
 
 /// What happens at the arbiter.
@@ -118,7 +120,7 @@ impl World {
     pub(crate) fn begin_at_arbiter(&mut self, node: usize) {
         if let Some(arbiter) = &mut self.arbiter {
             let desk = &mut arbiter.desks[node];
-            (desk.ticket, desk.owes) = (None, true);
+            (desk.ticket, desk.owes, desk.is_sound) = (None, true, false);
         }
     }
 
@@ -133,8 +135,9 @@ impl World {
             Effect::Contend(ticket, _) => At::Contend(ticket),
             Effect::Withdraw(ticket) => At::Withdraw(ticket),
             Effect::Disarm => At::Off,
-            Effect::Renew(until) => {
-                let law = "no advert renews the right beyond the arbiter's vote";
+            Effect::Warrant(until) => {
+                let law =
+                    "nobody says that the arbiter speaks for it for longer than its vote lasts";
                 let is_over = until <= self.hosts[node].clock(self.now);
                 let is_kept = is_over || may_hold && until <= ends;
                 return self.uphold(node, is_kept.then_some(()).ok_or(law.to_owned()));
@@ -162,7 +165,7 @@ impl World {
         let mut broken = None;
         match at {
             At::Contend(ticket) => {
-                if desk.ticket.is_some() {
+                if desk.ticket.is_some_and(|old| old != ticket) {
                     broken = Some("a group has one ticket at a time");
                 }
                 (desk.ticket, desk.is_lost) = (Some(ticket), false);
@@ -202,6 +205,7 @@ impl World {
         };
         let (lease, holder, ends) = (arbiter.lease, arbiter.holder, arbiter.ends);
         self.after(lease / RENEWALS, What::Arbiter(0, 0, At::Beat));
+        (0..self.hosts.len()).for_each(|node| self.tell_of_soundness(node));
         match holder {
             Some(node) if self.reaches_arbiter(node) && self.now < ends => self.vote_for(node),
             Some(node) if self.now >= ends => {
@@ -249,6 +253,18 @@ impl World {
         let until = self.hosts[node].clock(until);
         self.saw("arbiter votes");
         self.send_command(node, Event::Vote(lease::Event::Arbiter(ticket, until)));
+    }
+
+    fn tell_of_soundness(&mut self, node: usize) {
+        let (now, runs) = (self.now, self.hosts[node].agent.is_some());
+        let Some(arbiter) = self.arbiter.as_mut().filter(|_| runs) else {
+            return;
+        };
+        let desk = &mut arbiter.desks[node];
+        let is_sound = desk.fails_until <= now;
+        if std::mem::replace(&mut desk.is_sound, is_sound) != is_sound {
+            self.send_command(node, Event::ArbiterSound(is_sound));
+        }
     }
 
     fn tell_loss(&mut self, node: usize) {

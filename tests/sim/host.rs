@@ -29,16 +29,32 @@ pub(crate) struct Kernel {
 
 /// What the kernel knows of the gate, whether an agent runs or not, and what the agent does. Times
 /// are of the node's own clock.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Gate {
     pub(crate) armed: bool,
     pub(crate) deadline: Instant,
     /// Whether what is renewed opens it.
     pub(crate) open: bool,
     pub(crate) granted: Instant,
+    /// What speaks for the node besides its adverts does so until then.
+    pub(crate) warrant: Instant,
     /// Whether the last advert has left the host, and when.
     pub(crate) has_sent: bool,
     pub(crate) sent_at: Instant,
+}
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self {
+            armed: false,
+            deadline: Instant::default(),
+            open: false,
+            granted: Instant::default(),
+            warrant: Instant::NEVER,
+            has_sent: false,
+            sent_at: Instant::default(),
+        }
+    }
 }
 
 impl Gate {
@@ -53,22 +69,33 @@ impl Gate {
 
     pub(crate) fn renew(&mut self, until: Instant) {
         if self.has_sent {
-            self.granted = self.granted.max(until);
+            self.granted = until;
         }
         if self.open {
-            self.deadline = self.granted;
+            self.deadline = self.granted.min(self.warrant);
+        }
+    }
+
+    /// What has ended is not begun anew.
+    pub(crate) fn warrant(&mut self, until: Instant, clock: Instant) {
+        if self.open && self.deadline <= clock {
+            return;
+        }
+        self.warrant = until;
+        if self.open {
+            self.deadline = self.granted.min(until);
         }
     }
 
     pub(crate) fn let_through(&mut self) {
         self.open = true;
-        self.deadline = self.granted;
+        self.deadline = self.granted.min(self.warrant);
     }
 
     /// When the right to answer ends, if it is made use of.
     pub(crate) fn ends(&self) -> Instant {
         match self.open {
-            true => self.granted,
+            true => self.granted.min(self.warrant),
             false => Instant::NEVER,
         }
     }

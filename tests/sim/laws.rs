@@ -213,6 +213,10 @@ impl Ledger {
             Effect::Advertise { priority: RESIGN } => self.resigned(step),
             Effect::Advertise { .. } => self.spoke(step),
             Effect::Renew(until) => Self::renews(step, until),
+            Effect::Warrant(_) => demand(
+                step.settings.arbiter,
+                "nothing speaks for it that is not there",
+            ),
             Effect::Open => self.opens(step),
             Effect::Disarm => demand(
                 step.kernel.on == 0 || is_owner(&step.settings),
@@ -254,7 +258,12 @@ impl Ledger {
     }
 
     fn renews(step: &Step, until: Instant) -> Verdict {
-        let Some(lease) = step.settings.lease else {
+        // What a reload says of it counts from the advert that tells of it.
+        let settings = match step.event {
+            Event::Settings(new) => new,
+            _ => step.settings,
+        };
+        let Some(lease) = settings.lease else {
             return demand(false, "without a gate nothing is renewed");
         };
         demand(

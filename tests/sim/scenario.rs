@@ -214,10 +214,6 @@ impl Scenario {
             4 => new.preempt = !new.preempt,
             _ => new.preempt_delay = preempt_delay(new.interval, dice),
         }
-        if self.arbiter.is_some_and(|length| length < new.interval * 2) {
-            // A file that says so is refused.
-            return *settings;
-        }
         let lease = lease(new.interval, new.misses.min(3));
         match (new.lease, lease) {
             (None, _) => new,

@@ -524,6 +524,10 @@ impl World {
         match *effect {
             Effect::Advertise { priority } => self.advertise(node, priority),
             Effect::Renew(until) => self.hosts[node].gate.renew(until),
+            Effect::Warrant(until) => {
+                let clock = self.hosts[node].clock(self.now);
+                self.hosts[node].gate.warrant(until, clock);
+            }
             Effect::Open if !self.is_gated(node) => {}
             Effect::Open => self.hosts[node].gate.let_through(),
             Effect::Disarm => self.hosts[node].gate.armed = false,

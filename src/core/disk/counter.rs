@@ -133,6 +133,12 @@ impl Counter {
         is_clean && self.deadline() == Instant::NEVER
     }
 
+    /// The own slot, as it was last read or written.
+    #[cfg(test)]
+    fn own_record(&self) -> Option<super::Record> {
+        self.desk.as_ref()?.own()
+    }
+
     fn contend(&mut self, now: Instant, group: GroupKey, out: &mut Vec<DeskEffect>) {
         if let Some((nonce, epoch)) = self.tickets.get(&group).copied() {
             self.at_desk(out, |desk, said| {
@@ -168,5 +174,149 @@ impl Counter {
                 self.debtors.insert(*group);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::Record;
+    use super::*;
+
+    const WEB: GroupKey = 1;
+    const DB: GroupKey = 2;
+    const NOW: Instant = Instant::from_nanos(1_000_000_000);
+
+    /// A counter whose area is known, and what it has said.
+    struct Bench {
+        counter: Counter,
+        said: Vec<DeskEffect>,
+    }
+
+    impl Bench {
+        fn new(pleas: &[Plea]) -> Self {
+            let (counter, said) = (Counter::default(), Vec::new());
+            let mut bench = Self { counter, said };
+            pleas.iter().for_each(|plea| bench.hear(*plea));
+            bench
+        }
+
+        fn open(&mut self) {
+            let second = Duration::from_secs(1);
+            let settings = Settings {
+                me: 0,
+                lease: second * 5,
+                wait: second * 6,
+                poll: second,
+                hurry: second,
+            };
+            let Self { counter, said } = self;
+            counter.open(settings, BootId(7), NOW, said);
+        }
+
+        fn hear(&mut self, plea: Plea) {
+            self.counter.hear(NOW, plea, &mut self.said);
+        }
+
+        /// The disk does what it was asked for, until nothing is left.
+        fn serve(&mut self) {
+            while !self.said.is_empty() {
+                for effect in std::mem::take(&mut self.said) {
+                    let Self { counter, said } = self;
+                    match effect {
+                        DeskEffect::Read(op) => {
+                            let free = [Sight::Slot(Record::default()); 2];
+                            let own = counter.own_record().map_or(free[0], Sight::Slot);
+                            counter.read(NOW, op, vec![own, free[1]], said);
+                        }
+                        DeskEffect::Write(op, _) => counter.written(NOW, op, said),
+                        _ => {}
+                    }
+                }
+            }
+        }
+    }
+
+    fn contend(group: GroupKey) -> Plea {
+        Plea::Contend(group, 11, Epoch::from_number(64))
+    }
+
+    fn clean(group: GroupKey) -> Plea {
+        Plea::Clean(group, Epoch::default())
+    }
+
+    #[test]
+    fn a_group_waits_until_nothing_is_left_of_what_another_one_held() {
+        let mut bench = Bench::new(&[Plea::Owes(WEB), Plea::Owes(DB), clean(WEB)]);
+        bench.open();
+        bench.hear(contend(WEB));
+        assert_eq!(bench.said, [], "the addresses of the other one may be on");
+        bench.hear(clean(DB));
+        bench.serve();
+        assert!(bench.counter.vote().is_some());
+    }
+
+    #[test]
+    fn what_was_asked_for_before_the_area_was_known_is_asked_for_then() {
+        let mut bench = Bench::new(&[contend(WEB)]);
+        assert_eq!(bench.said, []);
+        bench.open();
+        bench.serve();
+        assert!(bench.counter.vote().is_some());
+    }
+
+    #[test]
+    fn a_group_whose_ticket_is_worth_nothing_owes_until_it_is_clean() {
+        let mut bench = Bench::new(&[contend(WEB)]);
+        bench.open();
+        let Some(DeskEffect::Read(op)) = bench.said.pop() else {
+            panic!("{:?}", bench.said);
+        };
+        let served = Record {
+            floor: Epoch::from_number(640),
+            ..Record::default()
+        };
+        let sights = vec![Sight::Slot(Record::default()), Sight::Slot(served)];
+        let Bench { counter, said } = &mut bench;
+        counter.read(NOW, op, sights.clone(), said);
+        // Intent, look, claim, look.
+        for _ in 0..4 {
+            match said.pop() {
+                Some(DeskEffect::Write(op, _)) => counter.written(NOW, op, said),
+                Some(DeskEffect::Read(op)) => {
+                    let own = counter.own_record().map_or(sights[0], Sight::Slot);
+                    counter.read(NOW, op, vec![own, sights[1]], said);
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        let floor = DeskEffect::Floor(WEB, 11, Epoch::from_number(640));
+        assert!(said.contains(&floor), "{said:?}");
+        said.clear();
+        bench.hear(Plea::Contend(WEB, 12, Epoch::from_number(704)));
+        assert_eq!(bench.said, [], "the slot still says that it is held");
+        bench.hear(clean(WEB));
+        assert!(!bench.said.is_empty());
+    }
+
+    #[test]
+    fn a_slot_that_is_mended_says_the_epochs_that_were_served_with() {
+        let served = Epoch::from_number(640);
+        let pleas = [
+            Plea::Owes(WEB),
+            Plea::Silence(true),
+            Plea::Clean(WEB, served),
+        ];
+        let mut bench = Bench::new(&pleas);
+        bench.open();
+        let Some(DeskEffect::Read(op)) = bench.said.pop() else {
+            panic!("{:?}", bench.said);
+        };
+        let sights = vec![Sight::Torn, Sight::Slot(Record::default())];
+        let Bench { counter, said } = &mut bench;
+        counter.read(NOW, op, sights, said);
+        let mends = |effect: &DeskEffect| matches!(effect, DeskEffect::Write(_, own) if own.floor == served);
+        assert!(said.iter().any(mends), "{said:?}");
     }
 }

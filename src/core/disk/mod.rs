@@ -346,9 +346,7 @@ impl DiskLock {
     }
 
     fn want(&mut self) {
-        if std::mem::replace(&mut self.wants, true) {
-            return;
-        }
+        self.wants = true;
         self.pace = self.settings.hurry;
         if let Phase::Watching { read_at, .. } = &mut self.phase {
             *read_at = (*read_at).min(self.now + self.pace);

@@ -67,6 +67,9 @@ impl Group {
     }
 
     pub(super) fn remember(&mut self, heard: Heard) {
+        if let Some(reach) = &mut self.reach {
+            reach.meet();
+        }
         if heard.priority == RESIGN {
             self.rivals.resign(heard.from);
             return;
@@ -96,7 +99,8 @@ impl Group {
 
     /// A node on which the addresses would not go on does not push a living MASTER aside.
     pub(super) fn preempts(&self) -> bool {
-        (self.settings.preempt && self.failures == 0 && !self.ceded) || self.is_owner()
+        let is_able = self.failures == 0 && self.could_be_voted_for();
+        (self.settings.preempt && is_able && !self.ceded) || self.is_owner()
     }
 
     pub(super) fn start_at(&self) -> Instant {

@@ -195,6 +195,10 @@ pub struct Group {
     native: Option<Box<Native>>,
     reach: Option<Box<Reach>>,
     warrant: Option<Warrant>,
+    /// Until when something speaks for this node, as it was told last.
+    warranted: Instant,
+    /// The arbiter can be read and written from here.
+    arbiter_sound: bool,
     /// When to be called next: it is asked for far more often than it changes.
     next: Instant,
 }
@@ -222,6 +226,7 @@ impl Group {
         group.reach = settings.reference.map(|_| Box::new(Reach::new(times.1)));
         group.warrant = settings.arbiter.then(Warrant::default);
         group.pass(true, out);
+        group.settle_warrant(out);
         group
     }
 
@@ -265,6 +270,8 @@ impl Group {
             native: None,
             reach: None,
             warrant: None,
+            warranted: Instant::NEVER,
+            arbiter_sound: false,
             next: now,
         }
     }
@@ -285,9 +292,7 @@ impl Group {
             self.next = self.soonest();
             self.pass(is_tick, out);
         }
-        if self.warrant.is_some() {
-            self.settle_warrant(out);
-        }
+        self.settle_warrant(out);
     }
 
     fn take(&mut self, event: Event, out: &mut Vec<Effect>) {
@@ -316,6 +321,7 @@ impl Group {
             Event::Said(peer, word) => self.on_peer(peer, word, out),
             Event::Ask(from) => self.on_ask(from, out),
             Event::Proven(asked_at) => self.on_proven(asked_at, out),
+            Event::ArbiterSound(is_sound) => self.arbiter_sound = is_sound,
             Event::Doubt(pause) => self.on_doubt(pause, out),
             Event::Looked(ticket, answered) => self.on_looked(ticket, answered, out),
             Event::Probed(ticket) => self.on_probed(ticket, out),
@@ -549,9 +555,7 @@ impl Group {
             Role::Backup(_) => self.role = Role::Backup(Vigil::until(self.stand_at())),
             Role::Candidate { advert_at, .. } | Role::Master { advert_at, .. } => {
                 *advert_at = self.now + settings.interval;
-                out.push(Effect::Advertise {
-                    priority: settings.priority,
-                });
+                self.advertise(out);
             }
             _ => {}
         }
@@ -764,9 +768,7 @@ impl Group {
         });
         // Law 2: from before the advert leaves, since those who hear it wait from when it comes.
         if let Some(lease) = self.settings.lease {
-            out.push(Effect::Renew(
-                (self.now + lease).min(self.warranted_until()),
-            ));
+            out.push(Effect::Renew(self.now + lease));
         }
     }
 

@@ -239,7 +239,8 @@ impl Group {
         let Some(native) = &self.native else {
             return false;
         };
-        matches!(self.role, Role::Backup(_)) && self.may_stand() && native.lease.is_ready()
+        let is_able = self.may_stand() && self.could_be_voted_for();
+        matches!(self.role, Role::Backup(_)) && is_able && native.lease.is_ready()
     }
 
     /// To whom the addresses would be moved.

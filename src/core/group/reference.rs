@@ -55,6 +55,8 @@ pub(super) struct Reach {
     /// This group began then, or its link came up.
     connected_at: Instant,
     solo: bool,
+    /// Under VRRP: a MASTER was heard.
+    was_met: bool,
     /// Since when the others that live are as unfit as this one.
     levels_at: Option<Instant>,
     /// A loss has had its effect ...
@@ -77,6 +79,7 @@ impl Reach {
             penalty: STEADY,
             connected_at: now,
             solo: false,
+            was_met: false,
             levels_at: None,
             is_noted: true,
             is_told: false,
@@ -90,6 +93,10 @@ impl Reach {
             true => Instant::NEVER,
             false => self.until,
         }
+    }
+
+    pub(super) const fn meet(&mut self) {
+        self.was_met = true;
     }
 
     /// By the answers that have come until now.
@@ -164,7 +171,7 @@ impl Group {
     fn has_company(&self) -> bool {
         match &self.native {
             Some(native) => native.has_company(),
-            None => self.rivals.last().is_some(),
+            None => self.reach.as_ref().is_some_and(|reach| reach.was_met),
         }
     }
 

@@ -28,6 +28,8 @@ pub(super) struct Warrant {
     last: Nonce,
     /// Until when its vote counts.
     until: Instant,
+    /// Who holds is about to lay it down: it is asked once more, and looks at once.
+    hurries: bool,
     /// So often it was asked in vain while somebody else became MASTER.
     vain: u32,
 }
@@ -41,6 +43,16 @@ impl Group {
             _ => Instant::NEVER,
         };
         vote.min(reached)
+    }
+
+    /// Whether nothing but who asks first keeps this node from the arbiter's vote, where it needs that: without a disk
+    /// that it can write it is in nobody's way, and asks nobody to go.
+    pub(super) fn could_be_voted_for(&self) -> bool {
+        let is_needed = match &self.native {
+            Some(native) => native.voting.lease.always,
+            None => self.settings.arbiter,
+        };
+        !is_needed || self.arbiter_sound
     }
 
     /// When whoever holds has to give up.
@@ -77,7 +89,12 @@ impl Group {
         };
         match self.role {
             Role::Backup(_) => self.role = Role::Backup(vigil),
-            _ => self.become_role(Role::Backup(vigil), Cause::Blocked(Blocked::Arbiter), out),
+            _ => {
+                self.become_role(Role::Backup(vigil), Cause::Blocked(Blocked::Arbiter), out);
+                if let Some(warrant) = &mut self.warrant {
+                    warrant.hurries = true;
+                }
+            }
         }
     }
 
@@ -93,6 +110,7 @@ impl Group {
         }
         if let Some(warrant) = &mut self.warrant {
             let length = AGAIN_AFTER * 2u32.pow(warrant.vain.min(DOUBLINGS));
+            let length = length.max(self.settings.preempt_delay);
             warrant.vain = warrant.vain.saturating_add(1);
             self.preempt_at = Some(self.now + length);
         }
@@ -124,8 +142,20 @@ impl Group {
         }
     }
 
-    /// A ticket while it is needed, and none while it is not: to be called when all else is decided.
+    /// To be called when all else is decided.
     pub(super) fn settle_warrant(&mut self, out: &mut Vec<Effect>) {
+        if self.is_native() {
+            return;
+        }
+        self.settle_ticket(out);
+        let until = self.warranted_until();
+        if std::mem::replace(&mut self.warranted, until) != until {
+            out.push(Effect::Warrant(until));
+        }
+    }
+
+    /// A ticket while it is needed, and none while it is not.
+    fn settle_ticket(&mut self, out: &mut Vec<Effect>) {
         let needs = match self.role {
             Role::Backup(vigil) => {
                 let is_about_to = vigil.stand_at <= self.now + LOOK_WITHIN;
@@ -141,7 +171,11 @@ impl Group {
         if is_master {
             warrant.vain = 0;
         }
+        let hurries = std::mem::take(&mut warrant.hurries);
         match (needs, warrant.ticket) {
+            (true, Some(ticket)) if hurries => {
+                out.push(Effect::Contend(ticket, Epoch::default()));
+            }
             (true, None) => {
                 warrant.last += 1;
                 warrant.ticket = Some(warrant.last);

@@ -399,7 +399,12 @@ impl World {
                     self.leave_disk(node, group);
                 }
             }
-            Effect::Advertise { .. } => self.uphold(false, "a native group sends no adverts"),
+            Effect::Advertise { .. } | Effect::Warrant(_) => {
+                self.uphold(
+                    false,
+                    "a native group sends no adverts, and needs no warrant",
+                );
+            }
             Effect::Contend(..) | Effect::Withdraw(_) if self.disk.is_none() => {
                 self.uphold(false, "nobody asks an arbiter where there is none");
             }

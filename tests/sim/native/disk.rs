@@ -37,6 +37,8 @@ pub(crate) struct Clerk {
     held_at: Instant,
     /// The last time at which the thread wants to be called, of the world's clock.
     timer_at: Instant,
+    /// As the groups were told.
+    is_sound: bool,
     /// It was told that no other node is heard.
     silence: bool,
     /// What came while the host stood still is looked at then, of the world's clock.
@@ -161,7 +163,7 @@ impl World {
         let (now, host) = (self.now, &mut self.hosts[node]);
         let clerk = &mut host.clerk;
         clerk.counter = Counter::default();
-        clerk.silence = false;
+        (clerk.silence, clerk.is_sound) = (false, false);
         clerk.timer_at = Instant::NEVER;
         let opens_at = now.max(clerk.strays_until);
         let wait = opens_at.since(now) + self.dice.between(MICRO * 100, MILLI * 5);
@@ -244,15 +246,27 @@ impl World {
                 }
             }
             At::Reads(op, from, sights) => return self.reads(node, op, from, sights),
-            At::Read(op, sights) => counter.read(now, op, sights, &mut said),
+            At::Read(op, sights) => {
+                counter.read(now, op, sights, &mut said);
+                self.is_sound(node, true);
+            }
             At::Written(op) => counter.written(now, op, &mut said),
-            At::Failed(op) => counter.failed(now, op, &mut said),
+            At::Failed(op) => {
+                counter.failed(now, op, &mut said);
+                self.is_sound(node, false);
+            }
             At::Lands(..) => {}
         }
         for effect in said {
             self.desk_says(node, now, effect);
         }
         self.rearm_clerk(node);
+    }
+
+    fn is_sound(&mut self, node: usize, is_sound: bool) {
+        if std::mem::replace(&mut self.hosts[node].clerk.is_sound, is_sound) != is_sound {
+            self.send_command(node, None, Event::ArbiterSound(is_sound));
+        }
     }
 
     fn settings(&self, node: usize) -> Option<disk::Settings> {

@@ -263,7 +263,7 @@ impl Right {
         let Some(until) = self.asked.take().filter(|_| sent && in_time) else {
             return;
         };
-        self.granted = self.granted.max(until);
+        self.granted = until;
         if self.open {
             kernel.deadline = self.granted;
         }

@@ -52,6 +52,8 @@ struct Ticket {
     epoch: Epoch,
     /// It was told of a vote that still counts.
     voted: bool,
+    /// It had the vote, and without a break since: nobody else can have served meanwhile.
+    holds: bool,
 }
 
 /// The groups of a node before the disk.
@@ -91,6 +93,7 @@ impl Desk {
             nonce,
             epoch,
             voted: false,
+            holds: false,
         });
         self.step(now, Event::Floor(epoch), out);
         self.step(now, Event::Want, out);
@@ -161,6 +164,12 @@ impl Desk {
         self.lock.blocked()
     }
 
+    /// The own slot, as it was last read or written.
+    #[cfg(test)]
+    pub(super) fn own(&self) -> Option<Record> {
+        self.lock.own
+    }
+
     fn step(&mut self, now: Instant, event: Event, out: &mut Vec<Effect>) {
         let mut said = std::mem::take(&mut self.said);
         self.lock.step(now, event, &mut said);
@@ -189,7 +198,7 @@ impl Desk {
     fn lose(&mut self, out: &mut Vec<Effect>) {
         self.vote = None;
         for ticket in &mut self.tickets {
-            ticket.voted = false;
+            (ticket.voted, ticket.holds) = (false, false);
             out.push(Effect::Lost(ticket.group, ticket.nonce));
         }
     }
@@ -202,12 +211,13 @@ impl Desk {
         };
         self.tickets.retain_mut(|ticket| {
             let Ticket { group, nonce, .. } = *ticket;
-            if ticket.epoch <= vote.above && ticket.epoch != Epoch::default() {
+            let is_new = ticket.epoch != Epoch::default() && !ticket.holds;
+            if ticket.epoch <= vote.above && is_new {
                 out.push(Effect::Floor(group, nonce, vote.above));
                 return false;
             }
             if ticket.epoch <= vote.floor && !ticket.voted {
-                ticket.voted = true;
+                (ticket.voted, ticket.holds) = (true, true);
                 out.push(Effect::Vote(group, nonce, vote.until));
             }
             true

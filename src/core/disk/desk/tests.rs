@@ -161,3 +161,17 @@ fn every_group_hears_that_the_vote_is_lost_and_gets_it_again() {
     let both = [Effect::Vote(WEB, 11, until), Effect::Vote(DB, 21, until)];
     assert_eq!(bench.told(), both);
 }
+
+/// A standby that mends its slot writes an epoch there that it may have served with at some time.
+#[test]
+fn an_epoch_that_comes_up_while_the_vote_is_held_is_none_that_another_serves_with() {
+    let mut bench = Bench::new();
+    bench.contend(WEB, 11, 1);
+    bench.told();
+    bench.slots[1] = Sight::Slot(Record {
+        floor: Epoch::from_number(64 * 5 + 1),
+        ..Record::default()
+    });
+    bench.wait_until(500);
+    assert_eq!(bench.told(), [Effect::Vote(WEB, 11, at(500) + LEASE)]);
+}

@@ -172,7 +172,9 @@ impl World {
                 Effect::Open => self.nodes[at].open = true,
                 Effect::Report(report) => self.nodes[at].reports.push(report),
                 Effect::Advertise { .. } => panic!("a native group sends no adverts"),
-                Effect::Contend(..) | Effect::Withdraw(_) => panic!("no arbiter is configured"),
+                Effect::Contend(..) | Effect::Withdraw(_) | Effect::Warrant(_) => {
+                    panic!("no arbiter is configured")
+                }
                 Effect::Announce(_) | Effect::Hush | Effect::Disarm => {}
             }
         }

@@ -49,6 +49,8 @@ pub(crate) struct Row {
     pub(crate) holds: [Option<Holds>; 7],
     /// It begins with `lb-a` as MASTER.
     pub(crate) settled: bool,
+    /// It takes a minute: it is played so often at most.
+    pub(crate) most: usize,
     /// The hosts hear each other by a second network, too.
     pub(crate) two_lines: bool,
     /// Returns when the fault was.
@@ -102,7 +104,7 @@ impl Row {
 
     fn cell(&self, mode: Mode, holds: Holds) -> Cell {
         let mut cell = Cell::default();
-        let count = wanted().unwrap_or(1);
+        let count = wanted().unwrap_or(1).min(self.most);
         while cell.runs.len() < count && cell.stood_still <= REPEATS.max(count) {
             let field = Field::new(mode, self.two_lines);
             if self.settled {

@@ -105,7 +105,7 @@ pub(super) fn nothing() -> [SockFilter; 1] {
 const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
 
 /// Our own questions pass the same tap; only what others sent is of interest.
-fn incoming_only() -> [SockFilter; 4] {
+pub(super) fn incoming_only() -> [SockFilter; 4] {
     const LOAD: u16 = (libc::BPF_LD | libc::BPF_B | libc::BPF_ABS) as u16;
     const JUMP_IF_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
     // Ancillary data stand at negative offsets.

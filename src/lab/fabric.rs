@@ -184,6 +184,16 @@ impl Lan {
         Ok(port)
     }
 
+    /// The bridge does not learn from what this host sends that is not its own: frames for others go where they are.
+    ///
+    /// # Errors
+    /// [`LabError::NotAttached`], or what `bridge` refused.
+    pub fn does_not_learn_from(&self, host: &Host) -> Result<(), LabError> {
+        let port = host.port_on(self)?;
+        let line = format!("link set dev {port} learning off");
+        self.inner.fabric.tool(tool::bridge, vec![line])
+    }
+
     /// Pulls the host's cable: both ends lose their carrier.
     ///
     /// # Errors
@@ -340,6 +350,17 @@ impl Trunk {
         };
         lines.extend(what.kinds().iter().map(rule));
         self.fabric.tool(tool::nft, lines)
+    }
+
+    /// The bridges do not learn from what comes through it: where there is another way for some frames, their sender is
+    /// not behind this one.
+    ///
+    /// # Errors
+    /// What `bridge` refused.
+    pub fn is_not_learnt_from(&self) -> Result<(), LabError> {
+        let line = |end: &String| format!("link set dev {end} learning off");
+        let lines = self.ends.iter().map(line).collect();
+        self.fabric.tool(tool::bridge, lines)
     }
 
     /// Undoes all of it.

@@ -31,6 +31,7 @@ mod machine;
 mod observation;
 mod ping;
 mod process;
+mod relay;
 pub mod responder;
 pub mod service;
 mod tool;
@@ -47,6 +48,7 @@ pub use frame::{Advert, Announcement, Mac};
 pub use host::Host;
 pub use observation::{Gap, Observation, Question, Reply};
 pub use process::{Line, Process};
+pub use relay::{Relay, Weather};
 pub use watch::{Ask, Watch, WatchOptions};
 
 use fabric::Fabric;

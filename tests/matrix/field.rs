@@ -9,7 +9,8 @@ use std::time::Duration;
 use floatlock::core::Instant;
 use floatlock::lab::agent::{AgentKind, GroupSetup, Setup};
 use floatlock::lab::{
-    Ask, Host, Lab, Lan, Observation, Process, Traffic, Trunk, Watch, WatchOptions, Way, clock,
+    Ask, Host, Lab, Lan, Observation, Process, Relay, Traffic, Trunk, Watch, WatchOptions, Way,
+    Weather, clock,
 };
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -20,6 +21,7 @@ use crate::disk::Disk;
 use crate::pulse;
 use crate::site::{NODES, SOON, write_key};
 
+const RELAYS: [&str; 2] = ["eth0", "eth1"];
 const VIP: &str = "10.77.0.100";
 const GATEWAY: &str = "10.77.0.254";
 /// Between two heartbeats or adverts; a lease is five of them.
@@ -91,6 +93,9 @@ pub(crate) struct Field {
     pub(crate) disk: Option<Disk>,
     /// Between the hosts alone.
     pub(crate) inside: Option<Lan>,
+    /// In both racks, to carry heartbeats badly.
+    relay_host: Option<Host>,
+    relay: RefCell<Option<Relay>>,
     programs: RefCell<Vec<Process>>,
     watches: [Watch; 2],
     _clients: [Host; 2],
@@ -101,7 +106,7 @@ pub(crate) struct Field {
 
 impl Field {
     /// Nothing runs yet.
-    pub(crate) fn new(mode: Mode, two_lines: bool) -> Self {
+    pub(crate) fn new(mode: Mode, (two_lines, relayed): (bool, bool)) -> Self {
         pulse::start_processors();
         let lab = Lab::new().expect("a laboratory");
         let racks = ["rack-a", "rack-b"].map(|name| lab.lan(name).unwrap());
@@ -126,6 +131,15 @@ impl Field {
             }
             lan
         });
+        let relay_host = relayed.then(|| {
+            let host = lab.host("relay").unwrap();
+            trunk.is_not_learnt_from().unwrap();
+            for (rack, interface) in racks.iter().zip(RELAYS) {
+                rack.attach(&host, interface, &[]).unwrap();
+                rack.does_not_learn_from(&host).unwrap();
+            }
+            host
+        });
         let clients = [host("client-a", 0, 8), host("client-b", 1, 9)];
         let pair = [(0, &racks[0]), (1, &racks[1])];
         let macs = pair.map(|(number, rack)| hosts[number].mac_on(rack).unwrap());
@@ -148,6 +162,8 @@ impl Field {
             gateways,
             disk: mode.disk_lease().map(Disk::new),
             inside,
+            relay_host,
+            relay: RefCell::default(),
             programs: RefCell::default(),
             watches,
             _clients: clients,
@@ -156,50 +172,65 @@ impl Field {
         }
     }
 
-    /// All agents run, `lb-a` is MASTER, and `lb-b` could take over at once.
-    pub(crate) fn settle(&self) {
+    /// All agents run, `lb-a` is MASTER, and `lb-b` could take over at once. False where a processor stood still
+    /// meanwhile, by which `lb-a` may have lost its role already.
+    pub(crate) fn settle(&self) -> bool {
+        let settled = self.settles();
+        let stood_still = self.stood_still().is_some();
+        match settled {
+            Err(why) if !stood_still => panic!("not {why}: {}", self.logs()),
+            settled => settled.is_ok(),
+        }
+    }
+
+    fn settles(&self) -> Result<(), &'static str> {
         self.start(0);
         if self.mode == Mode::Witness {
             self.start(2);
         }
-        let answers = |watch: &Watch| {
-            let first =
-                |seen: &Observation| seen.first_reply_from("lb-a", vip(), self.began).map(drop);
-            watch.wait_for(SOON, first)
-        };
-        let came = answers(&self.watches[0]);
-        assert!(came.is_some(), "lb-a does not answer: {}", self.logs());
+        let first = |seen: &Observation| seen.first_reply_from("lb-a", vip(), self.began).map(drop);
+        let answers = self.watches[0].wait_for(SOON, first);
+        answers.ok_or("lb-a answers")?;
         self.start(1);
         match self.mode {
             Mode::Keepalived => clock::pause(BEAT * 8),
-            Mode::Vrrp => self.until("lb-b hears lb-a", || {
+            Mode::Vrrp => self.wait("lb-b hears lb-a", || {
                 let group = &self.status(1)["groups"][0];
                 group["role"] == "BACKUP" && group["rival"].is_object()
-            }),
-            _ => self.until("lb-b is ready", || {
+            })?,
+            _ => self.wait("lb-b is ready", || {
                 let [a, b] = [0, 1].map(|number| self.status(number));
                 let (a, b) = (&a["groups"][0], &b["groups"][0]);
                 b["ready"] == true && b["holder"] == "lb-a" && a["successor"] == "lb-b"
-            }),
+            })?,
         }
         if self.mode == Mode::Disk {
             // An agent that starts lays down what an earlier one may have held.
-            self.until("nobody asks the disk", || {
+            self.wait("nobody asks the disk", || {
                 (0..2)
                     .all(|number| self.status(number)["cluster"]["disk_lock"]["vote_ms"].is_null())
-            });
+            })?;
         }
         // Not always at the same place between two heartbeats.
         let nanos = clock::now().as_nanos() % 1_000;
         clock::pause(BEAT * u32::try_from(nanos).unwrap() / 1_000);
+        Ok(())
     }
 
-    pub(crate) fn until(&self, what: &str, is_so: impl FnMut() -> bool) {
-        assert!(
-            clock::wait_until(SOON, is_so),
-            "not {what}: {}",
-            self.logs()
-        );
+    fn wait(&self, what: &'static str, is_so: impl FnMut() -> bool) -> Result<(), &'static str> {
+        clock::wait_until(SOON, is_so).then_some(()).ok_or(what)
+    }
+
+    pub(crate) fn until(&self, what: &'static str, is_so: impl FnMut() -> bool) {
+        if let Err(what) = self.wait(what, is_so) {
+            panic!("not {what}: {}", self.logs());
+        }
+    }
+
+    /// For how long a processor has stood still since there is this field, if that may have cost a lease.
+    fn stood_still(&self) -> Option<Duration> {
+        let stop = pulse::longest_stop_since(self.began);
+        (stop >= BEAT).then_some(stop)
     }
 
     /// Waits until this node has the disk's vote, where there is a disk.
@@ -290,6 +321,13 @@ impl Field {
         .unwrap();
     }
 
+    /// From now on heartbeats go another way between the racks as well, which is a bad one.
+    pub(crate) fn relay_heartbeats(&self, weather: Weather) {
+        let host = self.relay_host.as_ref().expect("a row that is relayed");
+        let relay = Relay::start(host, RELAYS, weather).unwrap();
+        *self.relay.borrow_mut() = Some(relay);
+    }
+
     pub(crate) fn lose_heartbeats(&self, way: Way, percent: u8) {
         self.trunk.lose(way, Traffic::Vrrp, percent).unwrap();
     }
@@ -322,12 +360,11 @@ impl Field {
         let (seen, end) = (self.seen(), clock::now());
         let lately = seen.replies_for(vip(), end - LATELY);
         let holders: BTreeSet<String> = lately.map(|reply| reply.from.to_string()).collect();
-        let stop = pulse::longest_stop_since(self.began);
         Outcome {
             two: seen.overlap(vip()),
             silence: seen.longest_silence(vip(), at, end),
             holders: holders.into_iter().collect(),
-            stood_still: (stop >= BEAT).then_some(stop),
+            stood_still: self.stood_still(),
         }
     }
 }

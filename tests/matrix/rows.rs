@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use floatlock::core::Instant;
-use floatlock::lab::{Traffic, Way, clock};
+use floatlock::lab::{Traffic, Way, Weather, clock};
 use nix::sys::signal::Signal;
 
 use crate::disk::can_hang;
-use crate::field::{DISK_LEASE, Field, LEASE, Mode};
+use crate::field::{BEAT, DISK_LEASE, Field, LEASE, Mode};
 use crate::table::{Holds, Row, wanted};
 
 use Holds::{A, B, Both, Nobody, One, OneAfterBoth};
@@ -24,6 +24,7 @@ fn row(name: &'static str, holds: [Holds; 7], play: fn(&Field) -> Instant) -> Ro
         settled: true,
         most: usize::MAX,
         two_lines: false,
+        relayed: false,
         play,
     }
 }
@@ -251,6 +252,30 @@ fn a_line_that_loses_every_third_frame() {
             at
         },
     )
+    .demand();
+}
+
+#[test]
+fn a_line_that_loses_doubles_delays_and_reorders() {
+    Row {
+        relayed: true,
+        ..row(
+            "30 % of all heartbeats are lost, 5 % come twice, all up to a heartbeat late and out of order",
+            [One, One, One, One, One, A, A],
+            |field| {
+                field.relay_heartbeats(Weather {
+                    lost: 30,
+                    doubled: 5,
+                    late: BEAT,
+                });
+                let at = clock::now();
+                field.lose_heartbeats(Way::There, 100);
+                field.lose_heartbeats(Way::Back, 100);
+                clock::pause(WHILE);
+                at
+            },
+        )
+    }
     .demand();
 }
 

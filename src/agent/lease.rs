@@ -104,6 +104,17 @@ impl Lease {
         }
     }
 
+    /// Before an advert goes out by which the others wait for less than by the ones before: its own end, at once.
+    pub(crate) fn ask(&mut self, until: Instant) {
+        self.asked = Some(until);
+        if until < self.renewed {
+            self.renewed = until;
+            if self.open {
+                self.ask_gate();
+            }
+        }
+    }
+
     /// The gate is shut, and stays armed while an address may be on.
     pub(crate) fn shut(&mut self) {
         self.open = false;

@@ -464,7 +464,7 @@ impl Slot {
             }
             Effect::Renew(until) => {
                 if let Some(lease) = &mut self.lease {
-                    lease.asked = Some(until - self.early);
+                    lease.ask(until - self.early);
                     out.dues.renewal = true;
                 }
                 // It counts only with a heartbeat, which need not be due in this turn.

@@ -12,6 +12,7 @@ use super::types::{Config, GateChoice, GroupConfig, OnLeaseLost};
 use super::wording::quoted;
 use crate::core::election::OWNER;
 use crate::core::watchdog::{Plan, Reach, Times, needs};
+use crate::wire::disk;
 
 pub(super) fn device(section: &Section<'_>, out: &mut Problems) -> Checked<Option<PathBuf>> {
     let Some(text) = section.text("watchdog", out)? else {
@@ -62,7 +63,16 @@ fn times(config: &Config) -> Vec<Times> {
             interval: group.interval,
         })
     };
-    config.groups.iter().filter_map(|group| of(group)).collect()
+    let groups = config.groups.iter().filter_map(|group| of(group));
+    // Where nobody holds without the disk, the right ends with its vote.
+    let disk = disk::Times::of(config.fencing.disk_lease());
+    let disk = disk
+        .filter(|_| config.fencing.needs_disk())
+        .map(|times| Times {
+            lease: times.lease(),
+            interval: times.renew(),
+        });
+    groups.chain(disk).collect()
 }
 
 /// What is said of it.

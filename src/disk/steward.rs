@@ -208,7 +208,9 @@ impl Steward {
     /// Whether the disk is there, its area is known, and nothing is wrong with it.
     #[must_use]
     pub fn is_sound(&self) -> bool {
-        self.is_ready && self.open.is_some() && self.trouble.is_none()
+        let is_there = self.is_ready && self.open.is_some();
+        let is_well = self.trouble.is_none() && self.late_since.is_none();
+        is_there && is_well && self.counter.blocked() != Some(Blocked::Lying)
     }
 
     /// Why it has not, though it is wanted.

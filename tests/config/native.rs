@@ -218,6 +218,44 @@ fn a_third_voter_may_refuse_once_more() {
     assert_eq!(derived.takeover_max, Duration::from_millis(1261));
 }
 
+const ALWAYS: &str =
+    "[fencing]\ndisk-lock = [\"/dev/sdb\"]\ndisk-lock-mode = \"always\"\ndisk-lease = \"2s\"\n";
+
+/// A renewal (400 ms), W (2.14 s), the disk's vote (300 ms) and a look.
+#[test]
+fn where_nobody_holds_without_the_disk_a_takeover_waits_for_it() {
+    let millis = Duration::from_millis;
+    let native = good(&PAIR.replace("[[group]]", &format!("{ALWAYS}[[group]]"))).config;
+    let derived = config::derived(&native, &native.groups[0]);
+    assert_eq!(derived.takeover_max, millis(2860));
+    assert_eq!(derived.planned_max, millis(305));
+
+    let beat = "[heartbeat]\nprotocol = \"vrrp3\"\ninterval = \"100ms\"\n";
+    let vrrp = good(&PAIR.replace("[[group]]", &format!("{beat}{ALWAYS}[[group]]"))).config;
+    let derived = config::derived(&vrrp, &vrrp.groups[0]);
+    assert_eq!(derived.takeover_max, millis(2890));
+    assert_eq!(derived.planned_max, millis(300));
+    let said = config::summary(&vrrp).not_survived;
+    assert!(
+        said.contains("the loss of the disk leaves no MASTER"),
+        "{said}"
+    );
+    assert!(
+        said.contains("does not ask the disk is not held back by it"),
+        "{said}"
+    );
+}
+
+/// Its right ends with the disk's vote, however long leases are.
+#[test]
+fn a_watchdog_reckons_with_the_disk_where_nobody_holds_without_it() {
+    let beat = "[heartbeat]\ninterval = \"1s\"\nmisses = 6\n";
+    let watched = format!("{beat}{ALWAYS}watchdog = \"/dev/watchdog\"\n[[group]]");
+    let watchdog = config::summary(&good(&PAIR.replace("[[group]]", &watched)).config).watchdog;
+    let text = watchdog.expect("there is one").text;
+    assert!(text.contains("they last 2.000 s"), "{text}");
+}
+
 /// P is 41 ms longer than L at 1 s.
 #[test]
 fn the_files_of_a_cluster_have_times_together() {

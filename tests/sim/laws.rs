@@ -442,7 +442,12 @@ impl Ledger {
 
     fn stands_in_time(&self, group: &Group, role: RoleName) -> Verdict {
         let settings = group.settings();
-        let wait = self.master_down(settings) * 2 + LOOK_WITHIN;
+        // Who gave way to a better node leaves it the time to get the arbiter's vote.
+        let yields = match settings.arbiter {
+            true => Duration::from_secs(1),
+            false => Duration::ZERO,
+        };
+        let wait = self.master_down(settings) * 2 + LOOK_WITHIN + yields;
         let stirred_at = self.stirred_at.max(self.thawed_at);
         let latest = stirred_at.max(self.born + settings.start_delay) + wait;
         // Who waits for the arbiter looks again as often.

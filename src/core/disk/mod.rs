@@ -173,8 +173,9 @@ pub struct DiskLock {
     clean: bool,
     /// The own slot, as it was last read or written.
     own: Option<Record>,
-    /// Nobody can read it: others take it for held.
+    /// Nobody can read it, or a write has failed and may have landed in part: others may take it for held.
     own_torn: bool,
+    own_unsure: bool,
     /// A write may have landed of which nothing is known: the slot may be held by this boot.
     may_hold: bool,
     seq: u64,
@@ -210,6 +211,7 @@ impl DiskLock {
             clean: false,
             own: None,
             own_torn: false,
+            own_unsure: false,
             may_hold: false,
             seq: 0,
             floor: Epoch::default(),
@@ -371,7 +373,8 @@ impl DiskLock {
     fn is_to_clear(&self) -> bool {
         // Whoever wants the vote was clean when it began to.
         let is_clean = self.clean || self.wants && !self.may_hold;
-        self.may_hold && self.clean && !self.wants || self.own_torn && is_clean
+        let is_doubtful = self.own_torn || self.own_unsure;
+        self.may_hold && self.clean && !self.wants || is_doubtful && is_clean
     }
 
     fn looked(&mut self, slots: Vec<Sight>, out: &mut Vec<Effect>) {
@@ -569,6 +572,7 @@ impl DiskLock {
     }
 
     fn wrote(&mut self) {
+        self.own_unsure = false;
         match &mut self.phase {
             Phase::Declaring { step, .. } | Phase::Committing { step, .. } => *step = Step::Look,
             Phase::Holding {
@@ -576,7 +580,12 @@ impl DiskLock {
                 ..
             } => *step = Step::Look,
             Phase::Clearing => {
-                (self.may_hold, self.own_torn) = (false, false);
+                if self.own_torn {
+                    // A medium that drops what is written would be written without end.
+                    self.next_at = self.now + self.settings.poll;
+                }
+                self.may_hold = false;
+                self.own_torn = false;
                 self.phase = Phase::Idle;
             }
             Phase::Holding { .. } | Phase::Idle | Phase::Watching { .. } => {}
@@ -587,6 +596,7 @@ impl DiskLock {
     fn failed(&mut self) {
         self.blocked = Some(Blocked::Failed);
         self.next_at = self.now + self.settings.poll;
+        self.own_unsure |= self.writes;
         match &mut self.phase {
             Phase::Holding {
                 asked, renew_at, ..

@@ -541,7 +541,6 @@ fn an_own_slot_that_cannot_be_read_is_mended_once_nothing_is_left_of_what_it_all
     bench.served();
     let own = bench.own();
     assert_eq!((own.hold, own.floor), (Hold::Clean, served));
-    bench.served();
     bench.wait_until(1_000);
     assert!(matches!(bench.said[..], [Effect::Read(_)]), "{bench:?}");
 }
@@ -555,4 +554,39 @@ fn a_slot_that_tears_while_it_is_held_is_written_by_the_next_renewal_alone() {
     assert_eq!(bench.own().hold, Hold::Held);
     bench.served();
     assert_eq!(bench.lock.vote(), Some(at(500) + LEASE));
+}
+
+#[test]
+fn a_write_that_failed_is_made_good_though_the_vote_is_not_wanted_any_more() {
+    let mut bench = Bench::new();
+    bench.tell(Event::Want).served();
+    let [Effect::Write(op, _)] = bench.said()[..] else {
+        panic!("{bench:?}");
+    };
+    bench
+        .tell(Event::Failed(op))
+        .tell(Event::Rest)
+        .tell(Event::Clean);
+    bench.wait_until(500).served();
+    assert_eq!(bench.own().hold, Hold::Clean);
+    assert_eq!(
+        (bench.said(), bench.lock.deadline()),
+        (vec![], Instant::NEVER)
+    );
+}
+
+#[test]
+fn a_medium_that_drops_what_is_written_is_not_written_without_end() {
+    let mut bench = Bench::new();
+    bench.tell(Event::Watch(true)).tell(Event::Clean);
+    let mut writes = 0;
+    for _ in 0..20 {
+        bench.slots[ME] = Sight::Torn;
+        if bench.said.is_empty() {
+            break;
+        }
+        writes += usize::from(matches!(bench.said[..], [Effect::Write(..)]));
+        bench.served();
+    }
+    assert_eq!(writes, 1, "and then it waits: {bench:?}");
 }

@@ -203,7 +203,9 @@ impl Group {
 
     /// The gate has shut by itself, and the others are about to take over.
     pub(super) fn on_lapsed(&mut self, out: &mut Vec<Effect>) {
-        if matches!(self.role, Role::Master { .. }) {
+        if matches!(self.role, Role::Master { .. }) && self.is_unwarranted() {
+            self.forfeit_warrant(out);
+        } else if matches!(self.role, Role::Master { .. }) {
             self.release(Cause::Lapsed, out);
         }
     }

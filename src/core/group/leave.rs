@@ -10,6 +10,7 @@ use crate::core::time::Instant;
 impl Group {
     pub(super) fn step_down(&mut self, heard: Heard, out: &mut Vec<Effect>) {
         self.remember(heard);
+        self.let_in();
         self.release(outranked_by(heard), out);
     }
 

@@ -59,6 +59,7 @@ impl Group {
         let preempt_at = *self
             .preempt_at
             .get_or_insert(self.now + self.settings.preempt_delay);
+        let preempt_at = preempt_at.max(self.patient_until());
         if self.now >= preempt_at {
             self.remember(heard);
             return stand_at;
@@ -93,7 +94,10 @@ impl Group {
     pub(super) fn earliest(&self) -> Instant {
         match self.maintenance || !self.is_fit() {
             true => Instant::NEVER,
-            false => self.start_at().max(self.held_until),
+            false => self
+                .start_at()
+                .max(self.held_until)
+                .max(self.yields_until()),
         }
     }
 

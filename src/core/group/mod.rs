@@ -197,6 +197,8 @@ pub struct Group {
     warrant: Option<Warrant>,
     /// Until when something speaks for this node, as it was told last.
     warranted: Instant,
+    /// Until when the last advert let this node answer, if it left.
+    renewed: Instant,
     /// The arbiter can be read and written from here.
     arbiter_sound: bool,
     /// When to be called next: it is asked for far more often than it changes.
@@ -271,6 +273,7 @@ impl Group {
             reach: None,
             warrant: None,
             warranted: Instant::NEVER,
+            renewed: Instant::default(),
             arbiter_sound: false,
             next: now,
         }
@@ -475,6 +478,10 @@ impl Group {
     fn on_advert(&mut self, heard: Heard, out: &mut Vec<Effect>) {
         self.delayed = false;
         match self.role {
+            Role::Backup(_) if self.seeks() && heard.priority == RESIGN => {
+                self.remember(heard);
+                self.hurry();
+            }
             Role::Backup(vigil) => {
                 // Whoever asks the arbiter has waited to the end.
                 let stand_at = if self.stop_seeking() {
@@ -762,13 +769,14 @@ impl Group {
         self.settings.priority == OWNER
     }
 
-    fn advertise(&self, out: &mut Vec<Effect>) {
+    fn advertise(&mut self, out: &mut Vec<Effect>) {
         out.push(Effect::Advertise {
             priority: self.settings.priority,
         });
         // Law 2: from before the advert leaves, since those who hear it wait from when it comes.
         if let Some(lease) = self.settings.lease {
-            out.push(Effect::Renew(self.now + lease));
+            self.renewed = self.now + lease;
+            out.push(Effect::Renew(self.renewed));
         }
     }
 

@@ -19,6 +19,8 @@ use crate::core::time::Instant;
 const AGAIN_AFTER: Duration = Duration::from_secs(60);
 /// ... so often at most.
 const DOUBLINGS: u32 = 6;
+/// Who gave way to a better node leaves it so long to get the vote.
+const YIELDS: Duration = Duration::from_secs(1);
 
 /// The arbiter's side of it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -30,8 +32,12 @@ pub(super) struct Warrant {
     until: Instant,
     /// Who holds is about to lay it down: it is asked once more, and looks at once.
     hurries: bool,
-    /// So often it was asked in vain while somebody else became MASTER.
+    /// So often it was asked in vain while somebody else became MASTER, ...
     vain: u32,
+    /// ... which is left alone until then.
+    patient_until: Instant,
+    /// A better node was let in, and is given the time to get the vote.
+    yields_until: Instant,
 }
 
 impl Group {
@@ -71,12 +77,17 @@ impl Group {
         self.warranted_until() > self.now
     }
 
-    /// Nothing speaks for this node any more.
+    /// Whether the right ended with what speaks for this node, and not with its adverts.
+    pub(super) fn is_unwarranted(&self) -> bool {
+        !self.is_native() && self.warranted_until() < self.renewed
+    }
+
+    /// Nothing speaks for this node any more: what ended first.
     pub(super) fn forfeit_warrant(&mut self, out: &mut Vec<Effect>) {
-        let has_vote = self.warrant.is_none_or(|warrant| warrant.until > self.now);
-        let cause = match has_vote {
-            true => Cause::Blocked(Blocked::Reference),
-            false => Cause::Unarbitrated,
+        let vote = self.warrant.map_or(Instant::NEVER, |warrant| warrant.until);
+        let cause = match vote == self.warranted_until() {
+            true => Cause::Unarbitrated,
+            false => Cause::Blocked(Blocked::Reference),
         };
         self.release(cause, out);
     }
@@ -91,9 +102,7 @@ impl Group {
             Role::Backup(_) => self.role = Role::Backup(vigil),
             _ => {
                 self.become_role(Role::Backup(vigil), Cause::Blocked(Blocked::Arbiter), out);
-                if let Some(warrant) = &mut self.warrant {
-                    warrant.hurries = true;
-                }
+                self.hurry();
             }
         }
     }
@@ -103,18 +112,42 @@ impl Group {
         matches!(self.role, Role::Backup(vigil) if is_seeking(vigil))
     }
 
-    /// Somebody else advertises while this node asks the arbiter; whether it did.
+    /// Somebody else is MASTER while this node asks the arbiter; whether it did.
     pub(super) fn stop_seeking(&mut self) -> bool {
         if !self.seeks() {
             return false;
         }
         if let Some(warrant) = &mut self.warrant {
             let length = AGAIN_AFTER * 2u32.pow(warrant.vain.min(DOUBLINGS));
-            let length = length.max(self.settings.preempt_delay);
             warrant.vain = warrant.vain.saturating_add(1);
-            self.preempt_at = Some(self.now + length);
+            warrant.patient_until = self.now + length;
         }
         true
+    }
+
+    /// A worse MASTER is left alone until then.
+    pub(super) fn patient_until(&self) -> Instant {
+        let patient = |warrant: Warrant| warrant.patient_until;
+        self.warrant.map_or(Instant::default(), patient)
+    }
+
+    /// Who was let in needs a moment for the vote: nobody else asks for it meanwhile.
+    pub(super) fn let_in(&mut self) {
+        if let Some(warrant) = &mut self.warrant {
+            warrant.yields_until = self.now + YIELDS;
+        }
+    }
+
+    pub(super) fn yields_until(&self) -> Instant {
+        let yields = |warrant: Warrant| warrant.yields_until;
+        self.warrant.map_or(Instant::default(), yields)
+    }
+
+    /// A MASTER resigns while this node asks the arbiter: its slot is about to be laid down.
+    pub(super) fn hurry(&mut self) {
+        if let Some(warrant) = &mut self.warrant {
+            warrant.hurries = true;
+        }
     }
 
     /// What the arbiter says to a ticket.
@@ -169,7 +202,7 @@ impl Group {
             return;
         };
         if is_master {
-            warrant.vain = 0;
+            (warrant.vain, warrant.patient_until) = (0, Instant::default());
         }
         let hurries = std::mem::take(&mut warrant.hurries);
         match (needs, warrant.ticket) {

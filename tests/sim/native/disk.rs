@@ -29,6 +29,8 @@ pub(crate) struct Disk {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Clerk {
     counter: Counter,
+    /// What it asks for hangs until then, of the world's clock.
+    hangs_until: Instant,
     /// What it reads is of now; it fails until then, of the world's clock.
     fails_until: Instant,
     /// A write of an earlier agent may still land until then, of the world's clock: nobody else writes before.
@@ -118,7 +120,7 @@ impl World {
     // --- what goes wrong with it ------------------------------------------------------------
 
     pub(crate) fn harm_disk(&mut self, node: usize, until: Instant) {
-        let what = self.dice.below(4);
+        let what = self.dice.below(5);
         let Some(disk) = &mut self.disk else {
             return;
         };
@@ -126,6 +128,11 @@ impl World {
             0 => {
                 disk.hangs_until = disk.hangs_until.max(until);
                 self.saw("disk hangs");
+            }
+            4 => {
+                let clerk = &mut self.hosts[node].clerk;
+                clerk.hangs_until = clerk.hangs_until.max(until);
+                self.saw("path to the disk hangs");
             }
             1 => {
                 disk.slots[node] = Sight::Torn;
@@ -150,6 +157,7 @@ impl World {
         }
         for host in &mut self.hosts {
             host.clerk.fails_until = now;
+            host.clerk.hangs_until = now;
         }
     }
 
@@ -316,7 +324,7 @@ impl World {
         }
         match effect {
             DeskEffect::Read(op) => {
-                let wait = self.disk_takes();
+                let wait = self.disk_takes(node);
                 self.disk_after(node, wait, At::Reads(op, 0, Vec::new()));
             }
             DeskEffect::Write(op, record) => self.write(node, now, op, record),
@@ -325,11 +333,12 @@ impl World {
     }
 
     /// How long the medium takes, which may be for as long as it hangs.
-    fn disk_takes(&mut self) -> Duration {
+    fn disk_takes(&mut self, node: usize) -> Duration {
         let hangs = self
             .disk
             .as_ref()
             .map_or(Duration::ZERO, |disk| disk.hangs_until.since(self.now));
+        let hangs = hangs.max(self.hosts[node].clerk.hangs_until.since(self.now));
         let is_slow = self.disk.as_ref().is_some_and(|disk| disk.is_slow);
         let most = match self.dice.chance(5) && is_slow {
             true => self.scenario.promise,
@@ -346,7 +355,7 @@ impl World {
         if record.hold == disk::Hold::Held {
             self.hosts[node].clerk.held_at = now;
         }
-        let wait = self.disk_takes();
+        let wait = self.disk_takes(node);
         let lands_at = self.now + wait;
         let clerk = &mut self.hosts[node].clerk;
         clerk.strays_until = clerk.strays_until.max(lands_at + MICRO);
@@ -386,7 +395,7 @@ impl World {
             false => Sight::Torn,
         };
         if lives && !self.is_failing(node) {
-            let wait = self.disk_takes();
+            let wait = self.disk_takes(node);
             self.disk_after(node, wait, At::Written(op));
         } else if lives {
             self.disk_after(node, MICRO * 50, At::Failed(op));
@@ -400,7 +409,7 @@ impl World {
         };
         sights.push(disk.slots[from]);
         let is_last = sights.len() == disk.slots.len();
-        let wait = self.disk_takes();
+        let wait = self.disk_takes(node);
         let next = match (is_last, self.is_failing(node)) {
             (_, true) => At::Failed(op),
             (true, false) => At::Read(op, sights),

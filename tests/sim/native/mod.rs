@@ -31,12 +31,13 @@ pub(crate) const WITH_REFERENCE: [&str; 8] = [
 ];
 
 /// The same of a pair with a disk.
-pub(crate) const WITH_DISK: [&str; 9] = [
+pub(crate) const WITH_DISK: [&str; 10] = [
     "MASTER",
     "elected",
     "disk asked",
     "disk votes",
     "disk hangs",
+    "path to the disk hangs",
     "disk fails",
     "slot torn",
     "stray write",

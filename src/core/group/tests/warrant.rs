@@ -385,3 +385,66 @@ fn who_has_heard_a_master_once_is_not_solo_when_that_one_resigns() {
     bench.wait(SECOND * 60);
     assert_eq!((bench.role(), bench.acquires()), (RoleName::Backup, 0));
 }
+
+#[test]
+fn a_resignation_while_the_disk_is_asked_keeps_the_ticket_and_has_it_looked_at_at_once() {
+    let mut bench = Bench::sound(with_disk(100));
+    bench.wait(SECOND * 5);
+    let ticket = bench.ticket().expect("it is its turn");
+    bench.said.clear();
+    bench.hear(advert(RESIGN));
+    let again = Effect::Contend(ticket, lease::Epoch::default());
+    assert!(bench.says(again) && !bench.says(Effect::Withdraw(ticket)));
+}
+
+#[test]
+fn a_disk_that_comes_and_goes_does_not_shorten_the_time_that_the_next_master_is_left_alone() {
+    let mut bench = Bench::sound(with_disk(200));
+    bench.wait(SECOND * 5);
+    bench.hear(Event::ArbiterSound(false));
+    bench.hear(advert(100));
+    bench.hear(Event::ArbiterSound(true));
+    bench.said.clear();
+    for _ in 0..50 {
+        bench.hear(advert(100));
+        bench.wait(SECOND);
+    }
+    assert!(bench.adverts().is_empty());
+}
+
+#[test]
+fn who_gave_way_to_a_better_node_leaves_it_a_moment_to_get_the_vote() {
+    let mut bench = Bench::voted(
+        Settings {
+            interval: SECOND / 10,
+            lease: Some(SECOND / 5),
+            ..with_disk(100)
+        },
+        LONG,
+    );
+    let better = Event::Advert(Heard {
+        from: peer(9),
+        priority: 200,
+        interval: SECOND / 10,
+        lead: true,
+    });
+    bench.hear(better);
+    bench.released(Ok(()));
+    bench.said.clear();
+    bench.wait(SECOND * 9 / 10);
+    assert_eq!(bench.ticket(), None);
+    bench.wait(SECOND);
+    assert!(bench.ticket().is_some(), "it did not get it");
+}
+
+/// A gate that gives up a little earlier ends the right first, and it is not the adverts that were missing.
+#[test]
+fn a_right_that_ends_with_the_vote_is_not_taken_for_one_that_was_not_advertised() {
+    let mut bench = Bench::voted(with_disk(100), SECOND * 5);
+    bench.wait(SECOND * 19 / 4);
+    bench.hear(Event::Lapsed);
+    assert_eq!(bench.group.view().cause, Cause::Unarbitrated);
+    let mut bench = Bench::voted(with_disk(100), LONG);
+    bench.hear(Event::Lapsed);
+    assert_eq!(bench.group.view().cause, Cause::Lapsed);
+}

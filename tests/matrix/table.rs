@@ -27,6 +27,8 @@ pub(crate) enum Holds {
     Both,
     /// The same, until the cut heals.
     OneAfterBoth,
+    /// One, or nobody at the moment.
+    AtMostOne,
     Nobody,
 }
 
@@ -36,6 +38,7 @@ impl Holds {
             Holds::A => holders == ["lb-a"],
             Holds::B => holders == ["lb-b"],
             Holds::One | Holds::OneAfterBoth => holders.len() == 1,
+            Holds::AtMostOne => holders.len() <= 1,
             Holds::Both => holders.len() == 2,
             Holds::Nobody => holders.is_empty(),
         }

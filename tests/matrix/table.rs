@@ -27,8 +27,6 @@ pub(crate) enum Holds {
     Both,
     /// The same, until the cut heals.
     OneAfterBoth,
-    /// One, or nobody at the moment.
-    AtMostOne,
     Nobody,
 }
 
@@ -38,7 +36,6 @@ impl Holds {
             Holds::A => holders == ["lb-a"],
             Holds::B => holders == ["lb-b"],
             Holds::One | Holds::OneAfterBoth => holders.len() == 1,
-            Holds::AtMostOne => holders.len() <= 1,
             Holds::Both => holders.len() == 2,
             Holds::Nobody => holders.is_empty(),
         }

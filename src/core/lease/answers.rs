@@ -21,8 +21,12 @@ impl Lease {
         };
         let from = Voice::Node(from);
         campaign.vote(Vote { from, epoch, until });
-        campaign.acks_until = self.now + self.settings.lease / 2;
-        campaign.alone = false;
+        // Whoever waits longer than that for the next one has no heartbeat left before its end: an answer
+        // that took so long is worth its vote, and is no sign that more will come in time.
+        let in_time = until - self.settings.interval * 3 / 2;
+        let acks_until = in_time.min(self.now + self.settings.lease / 2);
+        campaign.acks_until = campaign.acks_until.max(acks_until);
+        campaign.alone &= campaign.acks_until <= self.now;
     }
 
     pub(super) fn refused(&mut self, from: NodeId, floor: Epoch) {

@@ -723,6 +723,24 @@ fn one_of_a_pair_goes_on_alone_but_only_while_it_lives() {
 }
 
 #[test]
+fn one_of_a_pair_goes_on_alone_before_its_end_where_acks_come_late() {
+    let mut holder = Node::holding(0, With::Nobody);
+    let request = asked(&holder.at(2200, Event::Time));
+    holder.at(2400, Event::Time);
+    let late = Event::Granted(1, boot_id(0), request.nonce);
+    holder.at(2590, late);
+    assert_eq!(holder.until(), Some(ms(3200)));
+    for at in (2600..2801).step_by(200) {
+        holder.at(at, Event::Time);
+        assert_eq!(holder.until(), Some(ms(3200)), "acks have not stopped");
+    }
+    holder.at(3000, Event::Time);
+    assert_eq!(holder.until(), Some(ms(4000)));
+    holder.at(3010, late);
+    assert_eq!(holder.until(), Some(ms(4000)), "too old to rely on");
+}
+
+#[test]
 fn one_of_a_pair_begins_alone_only_after_silence_and_an_unanswered_look() {
     let mut node = Node::booted(0, With::Nobody);
     node.runs(0, 1500);

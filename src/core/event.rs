@@ -157,6 +157,10 @@ pub enum ConflictField {
     Version,
     /// VRRPv2 routers must be configured with the same interval (RFC 3768, section 7.1).
     Interval,
+    /// Native: the name of the cluster, with the same key and the same addresses.
+    Cluster,
+    /// Native: who has the name of this node.
+    Node,
     /// Native: the nodes and witnesses.
     Voters,
     /// Native: the groups, or their ids.

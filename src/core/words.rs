@@ -203,6 +203,8 @@ impl fmt::Display for ConflictField {
         f.write_str(match self {
             ConflictField::Version => "VRRP version",
             ConflictField::Interval => "advert interval",
+            ConflictField::Cluster => "name of the cluster",
+            ConflictField::Node => "host under this node's name",
             ConflictField::Voters => "list of nodes and witnesses, disk or reference",
             ConflictField::Groups => "list of groups and ids",
             ConflictField::Addresses => "list of addresses",

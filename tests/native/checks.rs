@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use floatlock::wire::native::{
     BootId, Class, ClusterId, Counters, Expect, FRAME_LEN_MIN, GROUP_LEN, Group, HEADER_LEN,
-    HEARD_LEN, Header, KeyAge, Keyring, NodeId, Received, Rejected, Statement, decode,
+    HEARD_LEN, Header, Key, KeyAge, Keyring, NodeId, Received, Rejected, Statement, decode,
+    decode_of,
 };
 
 use crate::scene::{
@@ -86,6 +87,42 @@ fn another_cluster_with_the_same_key_is_not_heard() {
     falls(&frame, "cluster_other", Class::Foreign);
     let theirs = ClusterId(CLUSTER.0 ^ 1 << 56);
     assert_eq!(hear(&frame), Err(Rejected::Cluster { theirs }));
+}
+
+#[test]
+fn what_another_cluster_says_is_read_only_if_it_has_our_key() {
+    let keys = Keyring::new(current_key(), None);
+    let expect = Expect {
+        cluster: CLUSTER,
+        keys: &keys,
+        node: US,
+        boot_id: OUR_BOOT,
+        peers: &[],
+    };
+    let theirs = ClusterId(9);
+    let read = |key: &Key, named: ClusterId, ttl| {
+        let mut payload = usual();
+        payload[10..18].copy_from_slice(&theirs.0.to_be_bytes());
+        seal(&mut payload, key);
+        let payload = payload.as_slice();
+        let received = Received {
+            payload,
+            ttl,
+            on_link: true,
+        };
+        let frame = decode_of(named, &received, &expect);
+        frame.map(|frame| frame.groups().count())
+    };
+    assert_eq!(read(&current_key(), theirs, 255), Ok(2), "whoever sends it");
+    assert_eq!(read(&other_key(), theirs, 255), Err(Rejected::Mac));
+    assert_eq!(
+        read(&current_key(), CLUSTER, 255),
+        Err(Rejected::Cluster { theirs })
+    );
+    assert_eq!(
+        read(&current_key(), theirs, 64),
+        Err(Rejected::Ttl { theirs: 64 })
+    );
 }
 
 #[test]

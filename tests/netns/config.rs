@@ -11,6 +11,7 @@ pub(crate) const SILENCE: Duration = Duration::from_millis(500);
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
     node: String,
+    name: String,
     nodes: Vec<String>,
     /// Other lines under `[cluster]`.
     cluster: String,
@@ -24,6 +25,7 @@ impl Config {
     pub(crate) fn new(node: &str, groups: &[Group]) -> Self {
         Self {
             node: node.to_owned(),
+            name: "lab".to_owned(),
             nodes: vec!["lb-a".to_owned(), "lb-b".to_owned()],
             cluster: String::new(),
             heartbeat: "protocol = \"vrrp3\"\ninterval = \"100ms\"\nmisses = 5\n".to_owned(),
@@ -41,6 +43,13 @@ impl Config {
     /// Another line under `[cluster]`.
     pub(crate) fn cluster(mut self, line: &str) -> Self {
         let _ = writeln!(self.cluster, "{line}");
+        self
+    }
+
+    /// Of the cluster; the others know it as `lab`.
+    #[allow(dead_code, reason = "not by all who share this file")]
+    pub(crate) fn name(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.name);
         self
     }
 
@@ -71,6 +80,7 @@ impl Config {
     pub(crate) fn text(&self) -> String {
         let Self {
             node,
+            name,
             nodes,
             cluster,
             heartbeat,
@@ -78,7 +88,7 @@ impl Config {
         } = self;
         let groups: Vec<String> = groups.iter().map(Group::text).collect();
         format!(
-            "[cluster]\nname = \"lab\"\nnodes = {nodes:?}\n{cluster}\n\
+            "[cluster]\nname = {name:?}\nnodes = {nodes:?}\n{cluster}\n\
              [node]\nname = \"{node}\"\nruntime-dir = \"/run/floatlock\"\n\
              state-dir = \"/run/lab/state\"\n\n\
              [heartbeat]\n{heartbeat}\n{}",

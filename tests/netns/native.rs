@@ -211,12 +211,17 @@ fn a_line_that_carries_one_way_is_told_once_and_again_when_it_is_whole() {
 
 /// `lb-b` was told something else: the MASTER goes on, nobody is promoted, both say why.
 fn demand_conflict(field: &str, other: impl Fn(Config, Group) -> Config) {
+    demand_conflict_of("lb-b", field, other);
+}
+
+/// The second agent has this name.
+fn demand_conflict_of(node: &str, field: &str, other: impl Fn(Config, Group) -> Config) {
     let site = Site::keyed();
     let a = site.start_with(0, &Config::native("lb-a", &[Group::web(150)]));
     a.becomes("MASTER");
     let mark = a.mark();
     let group = Group::web(100);
-    let told = other(Config::native("lb-b", std::slice::from_ref(&group)), group);
+    let told = other(Config::native(node, std::slice::from_ref(&group)), group);
     let b = site.start_with(1, &told);
     a.said(&format!("with another {field}"));
     b.said(&format!("with another {field}"));
@@ -263,5 +268,29 @@ fn a_reference_on_one_side_only_is_a_conflict() {
 fn another_list_of_nodes_is_a_conflict() {
     demand_conflict("list of nodes and witnesses", |config, _| {
         config.nodes(&["lb-a", "lb-b", "lb-c"])
+    });
+}
+
+#[test]
+fn another_name_of_the_cluster_is_a_conflict() {
+    demand_conflict("name of the cluster", |config, _| config.name("lap"));
+}
+
+#[test]
+fn a_node_that_the_other_one_does_not_know_is_a_conflict() {
+    demand_conflict_of("lb-x", "list of nodes and witnesses", |config, _| {
+        config.nodes(&["lb-a", "lb-x"])
+    });
+}
+
+#[test]
+fn two_nodes_of_one_name_are_a_conflict() {
+    demand_conflict_of("lb-a", "host under this node's name", |config, _| config);
+}
+
+#[test]
+fn another_id_of_a_group_is_a_conflict() {
+    demand_conflict("list of groups and ids", |_, group| {
+        Config::native("lb-b", &[group.key("id", "52")])
     });
 }

@@ -12,8 +12,8 @@ use crate::core::lease::{self, BootId, Epoch, NodeId, Request, Resign};
 use crate::core::mesh::{Echo, Head, Verdict};
 use crate::core::{ConflictField, Event, Fitness, Instant, PeerState, RoleName};
 use crate::wire::native::{
-    self, Class, Configuration, Expect, Frame, Group, Header, Learned, Received, Rejected, Role,
-    Statement, Why, decode,
+    self, Class, ClusterId, Configuration, Expect, Frame, Group, Header, Learned, Received,
+    Rejected, Role, Statement, Why, decode, decode_of,
 };
 use crate::wire::vrrp;
 
@@ -47,23 +47,19 @@ impl Herald {
             return;
         };
         let from = received.source;
-        let expect = Expect {
-            cluster: self.identity.cluster,
-            keys: &self.identity.keys,
-            node: self.identity.nodes[usize::from(self.identity.me)],
-            boot_id: native::BootId(self.identity.boot.0.to_be_bytes()),
-            peers: &self.peers,
-        };
-        let payload = received.payload;
-        let ttl = received.ttl;
         let native = Received {
-            payload,
-            ttl,
+            payload: received.payload,
+            ttl: received.ttl,
             on_link,
         };
-        let frame = match decode(&native, &expect) {
+        let frame = match decode(&native, &self.expect()) {
             Ok(frame) => frame,
-            Err(rejected) => return self.reject(place, rejected, from, (at, now), slots, out),
+            Err(rejected) => {
+                if let Rejected::Cluster { theirs } = rejected {
+                    self.hear_others(theirs, &native, from, (at, now), slots, out);
+                }
+                return self.reject(place, rejected, from, (at, now), slots, out);
+            }
         };
         let Some(node) = self.number(frame.header.node) else {
             return;
@@ -94,6 +90,7 @@ impl Herald {
                 passed.unproved += 1;
                 // It does not know yet that we hear it.
                 self.answer.owe();
+                self.suspect(&header, from, (at, now), slots, out);
                 if is_late {
                     self.take(place, speaker, &frame, (at, now), slots, out);
                 }
@@ -115,6 +112,82 @@ impl Herald {
         }
         self.compare(node, &header.configuration, from, (at, now), slots, out);
         self.take(place, speaker, &frame, (at, now), slots, out);
+    }
+
+    fn expect(&self) -> Expect<'_> {
+        Expect {
+            cluster: self.identity.cluster,
+            keys: &self.identity.keys,
+            node: self.identity.nodes[usize::from(self.identity.me)],
+            boot_id: native::BootId(self.identity.boot.0.to_be_bytes()),
+            peers: &self.peers,
+        }
+    }
+
+    /// Two clusters may share a network, and even a key, but no address: then one of them has the wrong name.
+    /// A group that is not written out says nothing of its addresses; who hears nobody writes them all.
+    fn hear_others(
+        &mut self,
+        cluster: ClusterId,
+        received: &Received<'_>,
+        from: IpAddr,
+        (at, now): (Instant, Instant),
+        slots: &mut [Slot],
+        out: &mut Out,
+    ) {
+        let Ok(frame) = decode_of(cluster, received, &self.expect()) else {
+            return;
+        };
+        let Header {
+            boot_id, sequence, ..
+        } = frame.header;
+        let conflict = Event::Conflict {
+            from,
+            field: ConflictField::Cluster,
+            interval: self.identity.interval,
+        };
+        // Asked once for a frame, and only about those who want what is here.
+        let mut is_living = None;
+        for group in frame.groups() {
+            let found = self.find(group.id, 0);
+            let Some(slot) = found.and_then(|(_, place)| slots.get_mut(place)) else {
+                continue;
+            };
+            let spoken = slot.spoken();
+            if spoken.is_none_or(|spoken| spoken.addresses != group.addresses) {
+                continue;
+            }
+            let mesh = &mut self.mesh;
+            let ask = || mesh.is_living_stranger(boot(boot_id), sequence);
+            if *is_living.get_or_insert_with(ask) {
+                slot.step(slot.time(now, at), conflict, out);
+            }
+        }
+    }
+
+    /// A node that does not know this one never proves that it is of now; that it was told of other nodes is to
+    /// be known here too.
+    fn suspect(
+        &mut self,
+        header: &Header,
+        from: IpAddr,
+        times: (Instant, Instant),
+        slots: &mut [Slot],
+        out: &mut Out,
+    ) {
+        let is_other = header.configuration.voters != self.identity.configuration.voters;
+        let Header {
+            boot_id, sequence, ..
+        } = *header;
+        if is_other && self.mesh.is_living_stranger(boot(boot_id), sequence) {
+            let interval = self.identity.interval;
+            let conflict = Event::Conflict {
+                from,
+                field: ConflictField::Voters,
+                interval,
+            };
+            self.tell_all(conflict, times, slots, out);
+        }
     }
 
     /// What a frame says about the groups: what it writes out, or what its template stands for.
@@ -186,7 +259,10 @@ impl Herald {
             Class::Unauthentic => return self.doubt(place, &rejected, from, times.1, out),
             Class::Stranger if self.is_living(&rejected) => Event::Conflict {
                 from,
-                field: ConflictField::Voters,
+                field: match rejected {
+                    Rejected::SecondSelf { .. } => ConflictField::Node,
+                    _ => ConflictField::Voters,
+                },
                 interval,
             },
             _ => return,

@@ -78,15 +78,39 @@ impl<'a> Frame<'a> {
 /// # Errors
 /// The first check that failed, in the order of [`Rejected`].
 pub fn decode<'a>(received: &Received<'a>, expect: &Expect<'_>) -> Result<Frame<'a>, Rejected> {
+    let (sealed, key) = unseal(received, expect)?;
+    let frame = sealed.frame(key, |header| check_sender(header, expect))?;
+    check_groups(frame.groups)?;
+    Ok(frame)
+}
+
+/// Judges a frame of another cluster, whose sender has our key all the same. Any node may be its sender: the
+/// names of another cluster are its own.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_of<'a>(
+    cluster: ClusterId,
+    received: &Received<'a>,
+    expect: &Expect<'_>,
+) -> Result<Frame<'a>, Rejected> {
+    let (sealed, key) = unseal(received, &Expect { cluster, ..*expect })?;
+    let frame = sealed.frame(key, |_| Ok(()))?;
+    check_groups(frame.groups)?;
+    Ok(frame)
+}
+
+fn unseal<'a>(
+    received: &Received<'a>,
+    expect: &Expect<'_>,
+) -> Result<(Sealed<'a>, KeyAge), Rejected> {
     let sealed = Sealed::view(received.payload)?;
     let key = sealed.unseal(expect)?;
     if received.on_link && received.ttl != TTL {
         let theirs = received.ttl;
         return Err(Rejected::Ttl { theirs });
     }
-    let frame = sealed.frame(key, expect)?;
-    check_groups(frame.groups)?;
-    Ok(frame)
+    Ok((sealed, key))
 }
 
 /// A frame of the right length and format of which nothing is known yet.
@@ -153,12 +177,16 @@ impl<'a> Sealed<'a> {
     }
 
     /// The frame, its sender and its counts checked; of an authentic one only.
-    fn frame(&self, key: KeyAge, expect: &Expect<'_>) -> Result<Frame<'a>, Rejected> {
+    fn frame(
+        &self,
+        key: KeyAge,
+        check_sender: impl FnOnce(&Header) -> Result<(), Rejected>,
+    ) -> Result<Frame<'a>, Rejected> {
         let mut fields = self.fields();
         // Key id and cluster, which it was unsealed by.
         let _: ([u8; 4], u64) = (fields.array(), fields.long());
         let header = Header::take(self.header[PATH], &mut fields);
-        check_sender(&header, expect)?;
+        check_sender(&header)?;
         let (heard, groups) = (usize::from(fields.short()), usize::from(fields.short()));
         let entries_len = heard * HEARD_LEN + groups * GROUP_LEN;
         if entries_len != self.entries.len() {

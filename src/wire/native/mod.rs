@@ -89,7 +89,7 @@ mod rejected;
 mod template;
 
 pub use counters::Counters;
-pub use decode::{Expect, Frame, Received, decode};
+pub use decode::{Expect, Frame, Received, decode, decode_of};
 pub use emit::{Heartbeat, Unsendable, frames, max_groups, split};
 pub use group::{Group, LEASE_MAX, Nonce, Role, Statement, Why};
 pub use header::{BootId, Configuration, Header, Heard};

@@ -1,6 +1,6 @@
 //! Writes down what the groups are told and what they say, for a replay; see `core::record`.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -40,11 +40,18 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
-    /// Begins a recording; an older one of that name is gone.
+    /// Begins a recording; an older one is kept beside it, as `FILE.old`: it may show why this agent had to be
+    /// started.
     ///
     /// # Errors
-    /// The file cannot be made.
+    /// The file cannot be made, or the older one not be moved.
     pub(crate) fn create(path: &Path) -> io::Result<Self> {
+        let mut old = path.as_os_str().to_owned();
+        old.push(".old");
+        match fs::rename(path, old) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
         Ok(Self {
             path: path.to_owned(),
             file: BufWriter::new(File::create(path)?),
@@ -126,5 +133,25 @@ impl Recorder {
             return Err(io::Error::other("it is full (64 MiB)"));
         }
         self.file.write_all(&text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_recording_before_is_kept() {
+        let folder = std::env::temp_dir().join(format!("floatlock-rec-{}", std::process::id()));
+        fs::create_dir(&folder).unwrap();
+        let path = folder.join("rec.jsonl");
+        for text in ["first", "second", "third"] {
+            let mut recorder = Recorder::create(&path).unwrap();
+            recorder.file.write_all(text.as_bytes()).unwrap();
+        }
+        let texts =
+            ["rec.jsonl.old", "rec.jsonl"].map(|name| fs::read_to_string(folder.join(name)));
+        fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(texts.map(Result::unwrap), ["second", "third"]);
     }
 }

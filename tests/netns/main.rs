@@ -20,6 +20,7 @@ mod lines;
 mod native;
 mod native_keys;
 mod native_service;
+mod passage;
 mod recordings;
 mod reference;
 mod reloads;

@@ -18,6 +18,7 @@ mod hostile;
 mod lease;
 mod lines;
 mod native;
+mod native_hostile;
 mod native_keys;
 mod native_service;
 mod passage;

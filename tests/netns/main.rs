@@ -26,6 +26,7 @@ mod recordings;
 mod reference;
 mod reloads;
 mod renewal;
+mod resumption;
 mod returns;
 mod site;
 mod stops;

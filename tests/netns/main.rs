@@ -28,6 +28,7 @@ mod reloads;
 mod renewal;
 mod resumption;
 mod returns;
+mod shortest;
 mod site;
 mod stops;
 mod systemd;

@@ -11,8 +11,8 @@ use crate::config::{Config, Group};
 use crate::site::{SOON, Site, await_address, write_key};
 
 const VIPS: [&str; 2] = ["10.77.0.100", "fd77::100"];
-/// So many answers are those of half a second, or more, ...
-const ENOUGH: usize = 500;
+/// So many answers are those of a quarter of a second, or more, ...
+const ENOUGH: usize = 250;
 /// ... between which there is no longer pause than this, unless the client did not ask. A busy machine passes frames on
 /// late, too.
 const PAUSE: Duration = Duration::from_millis(300);
@@ -171,9 +171,22 @@ impl Way {
         }
     }
 
+    /// Until the agent of `lb-b` knows that none of the addresses is on its host, its gate is shut.
+    fn demand_short_start(&self) {
+        let seen = self.watch.observation();
+        let (began, ended) = (seen.rounds[0], clock::now());
+        let most = PAUSE + seen.asked_late(began, ended);
+        for vip in vips() {
+            let gap = seen.longest_gap(vip, began, ended);
+            let is_short = gap.as_ref().is_none_or(|gap| gap.length() <= most);
+            assert!(is_short, "{gap:?}");
+        }
+    }
+
     fn demand(&self, gate: &str) {
         let [a, b] = self.pair(gate);
         assert_eq!(b.status().gate, gate);
+        self.demand_short_start();
         self.demand_passage(&b);
         let mark = b.mark();
         move_to(&a, "lb-b");

@@ -6,12 +6,11 @@ use std::time::Duration;
 use floatlock::core::Instant;
 use floatlock::lab::{Observation, Question};
 
+use crate::site::lateness;
 use crate::stage::{Stage, vips};
 
 /// What is queued below a gate when it shuts still goes out.
 const QUEUED: Duration = Duration::from_millis(20);
-/// Questions that come later than this say nothing about the answers.
-const LATE: Duration = Duration::from_millis(10);
 
 /// What a row has done to the hosts.
 #[derive(Clone, Debug)]
@@ -83,7 +82,6 @@ impl Outcome {
     pub(crate) fn of(stage: &Stage, deed: &Deed) -> Self {
         let seen = stage.seen();
         let end = seen.rounds.last().copied().unwrap_or(deed.at);
-        let late = seen.asked_late(deed.at, end);
         let old = |after| of_host(&seen, "lb-a", after);
         let last = deed.to.and_then(|_| old(deed.at).last());
         let silent_from = silent_from(stage, deed, &seen);
@@ -114,7 +112,7 @@ impl Outcome {
             gap: gaps
                 .map(|gap| millis(gap.from, gap.until))
                 .fold(0.0, f64::max),
-            late: (late > LATE || seen.missed > 0).then_some(late),
+            late: lateness(&seen, deed.at, end),
             stopped: stage.stood_still(),
             changed: deed.changed,
         }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use floatlock::core::Instant;
 use floatlock::disk::{Access, Area as LockArea, Device};
 use floatlock::lab::agent::{AgentKind, GroupSetup, Setup};
-use floatlock::lab::{Ask, Host, Lan, Observation, Process, Watch, WatchOptions, clock};
+use floatlock::lab::{Host, Lan, Observation, Process, Watch, clock};
 use floatlock::wire::disk::State;
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
@@ -29,8 +29,6 @@ pub(crate) const VIPS: [&str; 2] = ["10.77.0.100", "fd77::100"];
 /// `start-delay` of who may stand at once, and of who may not.
 const NOW: &str = "\"0s\"";
 const AFTER_THE_ROW: &str = "\"1h\"";
-/// Above the agents, and above what starves them.
-const ASKER: u8 = 70;
 /// 32 bytes.
 const KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 
@@ -152,13 +150,6 @@ impl Stage {
         pulse::start();
         let third = matches!(cast, Cast::Three | Cast::Witness);
         let site = Site::of(if third { 3 } else { 2 });
-        let hosts = site.hosts.iter();
-        let options = WatchOptions {
-            ask: Ask::Hosts(hosts.map(|host| host.mac_on(&site.lan).unwrap()).collect()),
-            neighbours: true,
-            priority: ASKER,
-            ..WatchOptions::new(&vips())
-        };
         let area = Area::new();
         if cast == Cast::Disk {
             area.make(DISK_LEASE);
@@ -175,7 +166,7 @@ impl Stage {
             beat,
             cast,
             programs: RefCell::default(),
-            watch: Watch::start(&site.client, options).unwrap(),
+            watch: site.watch_closely(&VIPS, &site.hosts.iter().collect::<Vec<_>>()),
             site,
             began: clock::now(),
         }

@@ -12,6 +12,11 @@ use crate::config::{Config, Group};
 /// Longer than anything takes here, also on a machine with other work.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
+/// Above the agents, and above what starves them.
+const ASKER: u8 = 70;
+/// Questions that come later than this say nothing about the answers.
+const LATE: Duration = Duration::from_millis(10);
+
 /// Names of the nodes, the better one first.
 pub(crate) const NODES: [&str; 3] = ["lb-a", "lb-b", "lb-c"];
 
@@ -127,10 +132,28 @@ impl Site {
         Watch::start(&self.client, options).unwrap()
     }
 
+    /// Asks every one of these hosts by echo, ARP and neighbour discovery, before anything else runs.
+    pub(crate) fn watch_closely(&self, addresses: &[&str], hosts: &[&Host]) -> Watch {
+        let macs = hosts.iter().map(|host| host.mac_on(&self.lan).unwrap());
+        let options = WatchOptions {
+            ask: Ask::Hosts(macs.collect()),
+            neighbours: true,
+            priority: ASKER,
+            ..WatchOptions::new(&parsed(addresses))
+        };
+        Watch::start(&self.client, options).unwrap()
+    }
+
     /// Listens only.
     pub(crate) fn listen(&self) -> Watch {
         self.watch(&[])
     }
+}
+
+/// How late the client asked between two instants, if that spoils what it has seen.
+pub(crate) fn lateness(seen: &Observation, from: Instant, until: Instant) -> Option<Duration> {
+    let late = seen.asked_late(from, until);
+    (late > LATE || seen.missed > 0).then_some(late)
 }
 
 /// Gives the host a key in /run/lab that is made of this byte.

@@ -1,5 +1,6 @@
 //! How do frames that nobody should send come onto the network? From a socket of the client's.
 
+use std::io::Read;
 use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 
@@ -15,7 +16,10 @@ use pnet_packet::ipv6::MutableIpv6Packet;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::scene::Scene;
+use crate::site::SOON;
 
+/// Longer than any frame here.
+const FRAME_MAX: usize = 2048;
 const ETHERNET_BYTES: usize = 14;
 const IPV4_BYTES: usize = 20;
 const IPV6_BYTES: usize = 40;
@@ -29,18 +33,45 @@ pub(crate) struct Injector {
 
 impl Injector {
     pub(crate) fn on(host: &Host) -> Self {
-        let socket = host.run(open).unwrap();
+        // Protocol 0: nothing is received.
+        let socket = host.run(|| open(0)).unwrap();
         Self { socket }
     }
 
     pub(crate) fn send(&self, scene: &Scene) {
-        self.socket.send(&frame(scene)).unwrap();
+        self.send_frame(&frame(scene));
+    }
+
+    pub(crate) fn send_frame(&self, frame: &[u8]) {
+        self.socket.send(frame).unwrap();
     }
 }
 
-fn open() -> Socket {
-    // Protocol 0: nothing is received.
-    let socket = Socket::new(Domain::PACKET, Type::RAW, Some(Protocol::from(0))).unwrap();
+/// Hears whole Ethernet frames with IPv4 on a host's `eth0`, for whomever they are.
+pub(crate) struct Tap {
+    socket: Socket,
+}
+
+impl Tap {
+    pub(crate) fn on(host: &Host) -> Self {
+        let protocol = i32::from((libc::ETH_P_IP as u16).to_be());
+        let socket = host.run(move || open(protocol)).unwrap();
+        socket.set_read_timeout(Some(SOON)).unwrap();
+        Self { socket }
+    }
+
+    /// Waits for the next one.
+    pub(crate) fn next(&self) -> Vec<u8> {
+        let mut frame = vec![0; FRAME_MAX];
+        let length = (&self.socket).read(&mut frame).unwrap();
+        frame.truncate(length);
+        frame
+    }
+}
+
+fn open(protocol: i32) -> Socket {
+    let protocol = Some(Protocol::from(protocol));
+    let socket = Socket::new(Domain::PACKET, Type::RAW, protocol).unwrap();
     let mut all = getifaddrs()
         .unwrap()
         .filter(|found| found.interface_name == "eth0");

@@ -177,10 +177,10 @@ mutant "the resigner uses an older ack" $lease/candidate.rs \
         self.abandon(out);' 'out.push(Effect::Lost(why));
         if why != Loss::Resigned { self.abandon(out); }'
 mutant "a vote counts from the answer" $lease/answers.rs \
-    'campaign.vote(Vote { from, epoch, until });
-        campaign.acks_until' 'let until = until.max(self.now + self.settings.lease);
-        campaign.vote(Vote { from, epoch, until });
-        campaign.acks_until'
+    'let from = Voice::Node(from);
+        campaign.vote(Vote { from, epoch, until });' 'let from = Voice::Node(from);
+        let from_now = until.max(self.now + self.settings.lease);
+        campaign.vote(Vote { from, epoch, until: from_now });'
 mutant "an epoch is used before it is stored" $lease/epoch.rs \
     'epoch <= self.mark' 'epoch <= self.mark.max(self.marking)'
 mutant "an epoch starts anew at boot" $lease/mod.rs \
@@ -271,10 +271,10 @@ mutant "a holder does not notice the end of its lease" $lease/candidate.rs \
 mutant "a lease that was lost is not given up" src/core/group/native.rs \
     'Voted::Lost(Loss::Lapsed) => self.unvoted(out)' 'Voted::Lost(Loss::Lapsed) => {}'
 mutant "a vote lasts L from now, whenever it was asked for" $lease/answers.rs \
-    'campaign.vote(Vote { from, epoch, until });
-        campaign.acks_until' 'let until = self.now + self.settings.lease;
-        campaign.vote(Vote { from, epoch, until });
-        campaign.acks_until'
+    'let from = Voice::Node(from);
+        campaign.vote(Vote { from, epoch, until });' 'let from = Voice::Node(from);
+        let from_now = self.now + self.settings.lease;
+        campaign.vote(Vote { from, epoch, until: from_now });'
 mutant "an answer of long ago counts" $lease/campaign.rs \
     'self.asked.first().is_some_and(|asked| asked.until <= now)' 'false'
 mutant "an epoch is never stored" $lease/epoch.rs \

@@ -2,8 +2,9 @@
 //!
 //! A message stays in flight for ever: it can arrive never, late, twice and in any order. A node
 //! that is not woken is frozen; its gate goes by its clock alone. The clock of node 0 is behind by
-//! up to one tick, now and then, or with [`Bounds::skewed`] any clock behind any. All times are kept relative to the slowest clock, so that time is not
-//! bounded; what is bounded are the requests a node sends, the crashes and the handovers.
+//! up to one tick, now and then, or with [`Bounds::skewed`] any clock behind any. All times are kept
+//! relative to the slowest clock, so that time is not bounded; what is bounded are the requests a node
+//! sends, the crashes and the handovers.
 
 use std::time::Duration;
 
@@ -37,14 +38,35 @@ pub(crate) struct Bounds {
     pub(crate) slow_disk: bool,
     /// All clocks go on their own, at most one tick apart; else those of all but node 0 together.
     pub(crate) skewed: bool,
+    /// Wrong on purpose.
+    pub(crate) flaw: Option<Flaw>,
 }
 
 impl Bounds {
     /// The promise: L, and what two clocks may differ by over it, which is two where each may be
     /// ahead once and behind once. One less and two nodes hold at once.
     pub(crate) const fn promise(&self) -> u64 {
-        L + 1 + self.skewed as u64
+        L + 1 + self.skewed as u64 - matches!(self.flaw, Some(Flaw::Promise)) as u64
     }
+
+    const fn boot_id(&self, id: NodeId, boots: u8) -> BootId {
+        let boots = match self.flaw {
+            Some(Flaw::Nonces) => 1,
+            _ => boots,
+        };
+        BootId((id as u128) * 256 + boots as u128)
+    }
+}
+
+/// What the core is told wrongly. It is judged by S1 alone then: all else follows from what it was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Flaw {
+    /// P is a tick short. Only where clocks are skewed: the core cannot be told a P that is no longer than L.
+    Promise,
+    /// So is the quarantine: whoever starts has run for a tick, it is told.
+    Quarantine,
+    /// Every start of a node is the same one, so that nonces begin anew.
+    Nonces,
 }
 
 /// In flight.
@@ -193,12 +215,29 @@ impl World for State {
 
     fn within_bounds(&self) -> bool {
         (0u8..).zip(&self.nodes).all(|(id, node)| {
-            let boot = boot_id(id, node.boots);
+            let boot = self.bounds.boot_id(id, node.boots);
             let of_boot = |message: &&Message| {
                 matches!(message, Message::Request(_, request) if request.boot == boot)
             };
             self.sent.iter().filter(of_boot).count() <= self.bounds.requests[usize::from(id)]
         })
+    }
+
+    fn sort(action: Action) -> u64 {
+        let (kind, id) = match action {
+            Action::Tick(id) => (0, id),
+            Action::Wake(id) => (1, id),
+            Action::Stand(id) => (2, id),
+            Action::Arrive(Message::Request(..), to) => (3, to),
+            Action::Arrive(Message::Granted(..), to) => (4, to),
+            Action::Arrive(Message::Refused(..), to) => (5, to),
+            Action::Arrive(Message::Resign(..), to) => (6, to),
+            Action::Stored(id) => (7, id),
+            Action::HandOver(id, _) => (8, id),
+            Action::Crash(id) => (9, id),
+            Action::Restart(id) => (10, id),
+        };
+        kind * 8 + u64::from(id)
     }
 }
 
@@ -306,13 +345,15 @@ impl State {
         let node = &mut self.nodes[usize::from(id)];
         node.gate = 0;
         node.boots += 1;
+        let is_early = self.bounds.flaw == Some(Flaw::Quarantine);
+        let since = at(node.clock) - Duration::from_nanos(TICK * u64::from(is_early));
         let boot = Boot {
-            id: boot_id(id, node.boots),
+            id: self.bounds.boot_id(id, node.boots),
             stored: node.stored,
             longest: Duration::ZERO,
             nonce: 0,
         };
-        node.lease = Some(Lease::new(settings, boot, at(node.clock), &mut out));
+        node.lease = Some(Lease::new(settings, boot, since, &mut out));
         for effect in out {
             if let Effect::Persist(mark) = effect {
                 node.storing = Some(mark);
@@ -406,7 +447,7 @@ impl State {
                 if !node.serving {
                     node.serving = true;
                     let holder = Some((id, node.boots));
-                    if own.epoch <= self.epoch {
+                    if own.epoch <= self.epoch && self.bounds.flaw.is_none() {
                         return Err(format!("S2: {id} begins with {:?}", own.epoch));
                     }
                     self.holders = [holder, self.holders[0], self.holders[1]];
@@ -427,13 +468,14 @@ impl State {
     }
 
     fn note_grant(&mut self, id: NodeId, boot: BootId, nonce: Nonce) -> Result<(), String> {
+        let judges = self.bounds.flaw.is_none();
         let node = &mut self.nodes[usize::from(id)];
-        if node.clock < node.gate {
+        if node.clock < node.gate && judges {
             return Err(format!("{id} grants while its gate is open"));
         }
         let running = node.promise.filter(|(_, _, until)| node.clock < *until);
         let old = match running {
-            Some((old, ..)) if old != boot => {
+            Some((old, ..)) if old != boot && judges => {
                 return Err(format!("{id} grants {boot:?}, but is promised to {old:?}"));
             }
             Some((_, nonce, _)) => nonce,
@@ -472,6 +514,9 @@ impl State {
         if serving.len() > 1 {
             return Err(format!("S1: {serving:?} serve at the same time"));
         }
+        if self.bounds.flaw.is_some() {
+            return Ok(());
+        }
         for (id, node) in (0u8..).zip(&self.nodes) {
             if node.gate > node.bound {
                 return Err(format!("{id} serves beyond its own deadline"));
@@ -487,10 +532,6 @@ impl State {
         }
         Ok(())
     }
-}
-
-const fn boot_id(id: NodeId, boots: u8) -> BootId {
-    BootId((id as u128) * 256 + boots as u128)
 }
 
 fn concerns(message: &Message, node: NodeId) -> bool {

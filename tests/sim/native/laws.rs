@@ -428,7 +428,7 @@ impl World {
         };
         let holds = agent.slots.iter().all(|slot| {
             let is_master = slot.group.view().role == RoleName::Master;
-            !is_master || slot.right.granted > now
+            !is_master || slot.right.until().is_some_and(|until| until > now)
         });
         self.uphold(holds, "a MASTER has the right to answer");
     }

@@ -10,7 +10,7 @@
 # (`gateless`); the `model` checker; the kernel's `gate` in namespaces, and agents on
 # `hosts` behind it, and a stand-in for the watchdog (`dogs`), as root. The simulator's frozen agents are the other way round: there the gate's
 # deadline is all that ends an answer. `disks` simulates a pair with a disk that hangs, fails and tears,
-# `arbiters` groups of VRRP behind an arbiter.
+# `vrrp` groups of VRRP, `arbiters` the same behind an arbiter.
 #
 # The first judge that notices is named. To ask all of them, and print who notices as a table:
 #
@@ -39,6 +39,7 @@ fresh() {
 judges_of() {
     case $1 in
     src/core/disk/*) echo unit disks model ;;
+    src/core/right.rs) echo unit sim answers vrrp arbiters disks hosts ;;
     src/core/group/warrant.rs | src/core/group/mod.rs) echo unit arbiters ;;
     */watchdog.rs | src/agent/plan.rs) echo unit dogs ;;
     src/core/*) echo unit sim answers gateless model ;;
@@ -68,6 +69,7 @@ judged() (
     gateless)
         FLOATLOCK_LAW="S1 without" timeout 600 cargo test -q --test sim native >"$log" 2>&1 || broken_law "$log"
         ;;
+    vrrp) timeout 600 cargo test -q --test sim a_cluster_keeps >"$log" 2>&1 || broken_law "$log" ;;
     disks) timeout 600 cargo test -q --test sim with_a_disk >"$log" 2>&1 || broken_law "$log" ;;
     arbiters) timeout 600 cargo test -q --test sim with_an_arbiter >"$log" 2>&1 || broken_law "$log" ;;
     model) timeout 300 cargo test -q --test model >"$log" 2>&1 || failed_test "$log" ;;
@@ -81,6 +83,7 @@ judged() (
 compiles() (
     cd "$home"
     case $1 in
+    src/core/right.rs) cargo test -q --lib --test sim --test netns --no-run ;;
     */watchdog.rs) cargo test -q --lib --test netns --no-run ;;
     src/core/*) cargo test -q --lib --test sim --test model --no-run ;;
     src/gate/*) cargo test -q --lib --test gate --no-run ;;
@@ -263,7 +266,7 @@ mutant "a frame counts twice" src/core/mesh.rs \
     'return Verdict::Replayed;' ''
 mutant "a clock that stood still is no doubt" src/core/group/native.rs \
     'self.vote(lease::Event::Doubt, out);' ''
-mutant "a heartbeat that left late opens a gate that has shut" src/agent/lease.rs \
+mutant "a heartbeat that left late opens a gate that has shut" src/core/right.rs \
     'filter(|_| sent && in_time)' 'filter(|_| sent && (in_time || sent))'
 
 mutant "a holder does not notice the end of its lease" $lease/candidate.rs \
@@ -327,16 +330,37 @@ mutant "gate: neighbour advertisements go out" src/gate/program.rs \
 mutant "gate: the host itself is not asked" src/gate/program.rs \
     'self.key_v4(16); // destination
         self.check();' 'self.key_v4(16); // destination'
-mutant "lease: a renewal that did not leave counts" src/agent/lease.rs \
+right=src/core/right.rs
+mutant "right: a renewal that did not leave counts" $right \
     '.filter(|_| sent && in_time)' '.filter(|_| (sent || true) && in_time)'
-mutant "lease: an opened gate forgets its end" src/agent/lease.rs \
-    'self.shutter.open_until(self.granted());' 'self.shutter.open_until(Instant::NEVER);'
-mutant "lease: giving up shuts nothing" src/agent/lease.rs \
+mutant "right: an opened gate forgets its end" $right \
+    'self.gate.open_until(self.granted());' 'self.gate.open_until(Instant::NEVER);'
+mutant "right: the gate is open for longer than it was told" $right \
+    'self.gate.open_until(self.granted());' 'self.gate.open_until(self.granted() + LATE);'
+mutant "right: giving up shuts nothing" $right \
     'self.asked = None;
-        self.shutter.close();' 'self.asked = None;'
-mutant "lease: what was there before stays open" src/agent/lease.rs \
-    'shutter.close();
-        shutter.arm();' ''
+        self.gate.close();' 'self.asked = None;'
+mutant "right: a release is none of its business" $right \
+    'Effect::Release(_) => self.shut(),' ''
+mutant "right: a renewal counts from the answer" $right \
+    'self.renewed = until;
+        if self.open {
+            self.ask_gate();
+        }
+    }
+
+    /// Until when' 'self.renewed = until + until.since(self.renewed).min(LATE);
+        if self.open {
+            self.ask_gate();
+        }
+    }
+
+    /// Until when'
+mutant "right: what speaks for the node ends nothing" $right \
+    'self.renewed.min(self.warrant)' 'self.renewed'
+mutant "right: what was there before stays open" $right \
+    'gate.close();
+        gate.arm();' ''
 
 disk=src/core/disk/mod.rs
 mutant "disk: nobody waits for a slot that is held" $disk \

@@ -20,6 +20,8 @@ mod arbiter;
 mod dice;
 #[path = "sim/end.rs"]
 mod end;
+#[path = "sim/gate.rs"]
+mod gate;
 #[path = "sim/host.rs"]
 mod host;
 #[path = "sim/laws.rs"]

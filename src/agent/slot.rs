@@ -371,7 +371,7 @@ impl Slot {
         }
         match (role, &self.lease) {
             (RoleName::Master, Some(lease)) => {
-                let ends = lease.row().until.unwrap_or_default();
+                let ends = lease.until().unwrap_or_default();
                 watchdog::Stake::Answers(ends + self.early)
             }
             (RoleName::Master, None) => watchdog::Stake::Endless,
@@ -432,6 +432,9 @@ impl Slot {
             Effect::Open | Effect::Release(_) => self.guard(false, out),
             _ => {}
         }
+        if let Some(lease) = &mut self.lease {
+            lease.carry_out(effect, self.early, clock::now);
+        }
         let addresses = || Arc::clone(&self.addresses);
         match effect {
             Effect::Advertise { priority } => {
@@ -446,34 +449,17 @@ impl Slot {
                     out.says.push((spoken.id, say));
                 }
             }
-            Effect::Extend(until) => {
-                if let Some(lease) = &mut self.lease {
-                    lease.extend(until - self.early);
-                    out.has_stakes = true;
-                }
-            }
-            Effect::Warrant(until) => {
-                if let Some(lease) = &mut self.lease {
-                    lease.warrant(until - self.early, clock::now());
-                    out.has_stakes = true;
-                }
-            }
+            Effect::Extend(_) | Effect::Warrant(_) => out.has_stakes |= self.lease.is_some(),
             Effect::Persist(epoch) => {
                 self.unstored = Some(epoch);
                 self.store(out);
             }
-            Effect::Renew(until) => {
-                if let Some(lease) = &mut self.lease {
-                    lease.ask(until - self.early);
-                    out.dues.renewal = true;
-                }
+            Effect::Renew(_) => {
+                out.dues.renewal |= self.lease.is_some();
                 // It counts only with a heartbeat, which need not be due in this turn.
                 out.has_news |= self.spoken.is_some();
             }
             Effect::Open => {
-                if let Some(lease) = &mut self.lease {
-                    lease.open();
-                }
                 out.has_stakes = true;
                 out.has_news |= self.spoken.is_some();
             }
@@ -486,9 +472,6 @@ impl Slot {
                 self.settle_with_arbiter(out);
             }
             Effect::Disarm => {
-                if let Some(lease) = &self.lease {
-                    lease.shutter.disarm();
-                }
                 (self.stake.may_be_on, self.stake.acquired) = (false, false);
                 self.stake.released_at = None;
                 out.has_stakes = true;
@@ -499,18 +482,12 @@ impl Slot {
                 (self.stake.may_be_on, self.stake.acquired) = (true, true);
                 self.stake.released_at = None;
                 out.has_stakes = true;
-                if let Some(lease) = &self.lease {
-                    lease.shutter.arm();
-                }
                 self.holding.store(true, Ordering::Release);
                 let before = Before::from(self.group.view().cause);
                 out.jobs
                     .offer(Job::Acquire(self.key, term, addresses(), before));
             }
             Effect::Release(term) => {
-                if let Some(lease) = &mut self.lease {
-                    lease.shut();
-                }
                 self.holding.store(false, Ordering::Release);
                 self.stake.released_at.get_or_insert_with(clock::now);
                 out.has_stakes = true;

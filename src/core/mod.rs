@@ -10,6 +10,7 @@ pub mod group;
 pub mod lease;
 pub mod mesh;
 pub mod record;
+pub mod right;
 pub mod time;
 pub mod watchdog;
 pub mod words;

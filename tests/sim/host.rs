@@ -4,8 +4,10 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use floatlock::core::right::Right;
 use floatlock::core::{Effect, Event, Facts, Group, Instant, Settings, Term};
 
+use super::gate::Gate;
 use super::laws::Ledger;
 
 /// What a node hears on a line.
@@ -25,80 +27,6 @@ pub(crate) struct Kernel {
     pub(crate) on: u8,
     /// Since when some are missing that nobody of ours took off.
     pub(crate) torn_at: Option<Instant>,
-}
-
-/// What the kernel knows of the gate, whether an agent runs or not, and what the agent does. Times
-/// are of the node's own clock.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Gate {
-    pub(crate) armed: bool,
-    pub(crate) deadline: Instant,
-    /// Whether what is renewed opens it.
-    pub(crate) open: bool,
-    pub(crate) granted: Instant,
-    /// What speaks for the node besides its adverts does so until then.
-    pub(crate) warrant: Instant,
-    /// Whether the last advert has left the host, and when.
-    pub(crate) has_sent: bool,
-    pub(crate) sent_at: Instant,
-}
-
-impl Default for Gate {
-    fn default() -> Self {
-        Self {
-            armed: false,
-            deadline: Instant::default(),
-            open: false,
-            granted: Instant::default(),
-            warrant: Instant::NEVER,
-            has_sent: false,
-            sent_at: Instant::default(),
-        }
-    }
-}
-
-impl Gate {
-    pub(crate) fn shut(&mut self) {
-        (self.armed, self.open) = (true, false);
-        (self.deadline, self.granted) = (Instant::default(), Instant::default());
-    }
-
-    pub(crate) fn is_shut(&self, clock: Instant) -> bool {
-        self.armed && self.deadline <= clock
-    }
-
-    pub(crate) fn renew(&mut self, until: Instant) {
-        if self.has_sent {
-            self.granted = until;
-        }
-        if self.open {
-            self.deadline = self.granted.min(self.warrant);
-        }
-    }
-
-    /// What has ended is not begun anew.
-    pub(crate) fn warrant(&mut self, until: Instant, clock: Instant) {
-        if self.open && self.deadline <= clock {
-            return;
-        }
-        self.warrant = until;
-        if self.open {
-            self.deadline = self.granted.min(until);
-        }
-    }
-
-    pub(crate) fn let_through(&mut self) {
-        self.open = true;
-        self.deadline = self.granted.min(self.warrant);
-    }
-
-    /// When the right to answer ends, if it is made use of.
-    pub(crate) fn ends(&self) -> Instant {
-        match self.open {
-            true => self.granted.min(self.warrant),
-            false => Instant::NEVER,
-        }
-    }
 }
 
 pub(crate) const ALL: u8 = 0b11;
@@ -121,6 +49,10 @@ pub(crate) struct Job {
 /// A running agent.
 pub(crate) struct Agent {
     pub(crate) group: Group,
+    /// Where a gate ends it.
+    pub(crate) right: Option<Right<Gate>>,
+    /// Whether an advert has left the host in this turn.
+    pub(crate) has_sent: bool,
     /// Frames that were not read yet, by line, each with its time of arrival.
     pub(crate) ears: Vec<VecDeque<(Instant, Packet)>>,
     /// Commands of the other threads.
@@ -166,6 +98,8 @@ pub(crate) struct Host {
     pub(crate) returns_after: Option<Duration>,
     pub(crate) kernel: Kernel,
     pub(crate) gate: Gate,
+    /// When the last advert left the host that was no resignation.
+    pub(crate) sent_at: Instant,
     pub(crate) frozen: Option<Freeze>,
     pub(crate) has_link: bool,
     pub(crate) has_source: bool,
@@ -192,6 +126,7 @@ impl Host {
             returns_after: None,
             kernel,
             gate: Gate::default(),
+            sent_at: never,
             frozen: None,
             has_link: true,
             has_source: true,
@@ -231,12 +166,12 @@ impl Host {
         if self.is_owner() {
             self.kernel.on = ALL;
         }
-        self.gate = Gate::default();
-        if self.settings.lease.is_some() {
-            self.gate.shut();
-        }
+        (self.gate, self.sent_at) = (Gate::default(), Instant::default());
+        let gated = self.settings.lease;
         self.agent = Some(Agent {
             group,
+            right: gated.map(|_| Right::new(self.gate.clone())),
+            has_sent: false,
             ears: vec![VecDeque::new(); lines],
             inbox: VecDeque::new(),
             jobs: VecDeque::new(),

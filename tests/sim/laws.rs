@@ -8,7 +8,7 @@ use floatlock::core::{
     RoleName, Settings, Term,
 };
 
-use super::host::{ALL, Change, Gate, Kernel, Packet};
+use super::host::{ALL, Change, Kernel, Packet};
 
 /// One step says no more than this.
 const EFFECTS_MAX: usize = 12;
@@ -86,7 +86,7 @@ pub(crate) struct Step {
     pub(crate) role: RoleName,
     pub(crate) settings: Settings,
     pub(crate) kernel: Kernel,
-    pub(crate) gate: Gate,
+    pub(crate) gate_is_shut: bool,
     /// The agent's clock now; what it is told may have happened before, while it was frozen.
     pub(crate) clock: Instant,
 }
@@ -287,7 +287,7 @@ impl Ledger {
     fn resigned(&mut self, step: &Step) -> Verdict {
         self.spoke_at = None;
         demand(
-            step.kernel.on == 0 || step.gate.is_shut(step.clock) || is_owner(&step.settings),
+            step.kernel.on == 0 || step.gate_is_shut || is_owner(&step.settings),
             "law 6: a resignation is sent only after the gate is shut or the addresses are off",
         )
     }

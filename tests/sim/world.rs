@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::time::Duration;
 
+use floatlock::core::right::Right;
 use floatlock::core::{Alarm, Effect, Event, Heard, Instant, Report, RoleName};
 
 use super::arbiter::{self, Arbiter};
@@ -340,6 +341,7 @@ impl World {
             }
             self.obey(node);
             self.pass(node, is_due);
+            self.settle(node);
             let agent = self.hosts[node].agent.as_ref();
             if agent.is_none_or(Agent::is_idle) && !self.is_a_wait_over(node) {
                 break;
@@ -347,6 +349,17 @@ impl World {
             self.listen(node, self.scenario.budget);
         }
         self.rearm(node);
+    }
+
+    /// What the adverts of this turn renew holds if one of them has left.
+    fn settle(&mut self, node: usize) {
+        let clock = self.hosts[node].clock(self.now);
+        if let Some(agent) = &mut self.hosts[node].agent {
+            let sent = std::mem::take(&mut agent.has_sent);
+            if let Some(right) = &mut agent.right {
+                right.settle(sent, clock);
+            }
+        }
     }
 
     fn is_asked(&self, node: usize) -> bool {
@@ -426,9 +439,11 @@ impl World {
             agent.ledger.pass(at);
             self.step(node, at, Event::Tick);
         }
-        let host = &self.hosts[node];
-        if host.agent.is_some() && host.gate.ends() <= host.clock(self.now) {
-            self.step(node, self.hosts[node].clock(self.now), Event::Lapsed);
+        let clock = self.hosts[node].clock(self.now);
+        let agent = self.hosts[node].agent.as_ref();
+        let right = agent.and_then(|agent| agent.right.as_ref());
+        if right.is_some_and(|right| right.has_ended(clock)) {
+            self.step(node, clock, Event::Lapsed);
         }
     }
 
@@ -440,7 +455,7 @@ impl World {
             role: group.view().role,
             settings: *group.settings(),
             kernel: host.kernel,
-            gate: host.gate,
+            gate_is_shut: host.gate.is_shut(host.clock(self.now)),
             clock: host.clock(self.now),
         })
     }
@@ -489,7 +504,8 @@ impl World {
         let Some(agent) = &mut host.agent else {
             return;
         };
-        let deadline = agent.group.deadline().min(host.gate.ends());
+        let ends = agent.right.as_ref().map_or(Instant::NEVER, Right::ends);
+        let deadline = agent.group.deadline().min(ends);
         if deadline == Instant::NEVER {
             return;
         }
@@ -515,35 +531,29 @@ impl World {
                 let frames = agent.ears.iter().flatten();
                 let unread = frames.map(|(at, packet)| (*at + offset, packet));
                 // The gate as it is after what was said before.
-                let gate = host.gate;
-                let verdict = agent.ledger.said(&Step { gate, ..*step }, effect, unread);
+                let gate_is_shut = host.gate.is_shut(step.clock);
+                let step = Step {
+                    gate_is_shut,
+                    ..*step
+                };
+                let verdict = agent.ledger.said(&step, effect, unread);
                 self.uphold(node, verdict);
             }
         }
         self.plead(node, *effect);
+        let clock = self.hosts[node].clock(self.now);
+        let agent = self.hosts[node].agent.as_mut();
+        if let Some(right) = agent.and_then(|agent| agent.right.as_mut()) {
+            right.carry_out(*effect, Duration::ZERO, || clock);
+        }
         match *effect {
             Effect::Advertise { priority } => self.advertise(node, priority),
-            Effect::Renew(until) => self.hosts[node].gate.renew(until),
-            Effect::Warrant(until) => {
-                let clock = self.hosts[node].clock(self.now);
-                self.hosts[node].gate.warrant(until, clock);
-            }
-            Effect::Open if !self.is_gated(node) => {}
-            Effect::Open => self.hosts[node].gate.let_through(),
-            Effect::Disarm => self.hosts[node].gate.armed = false,
-            Effect::Acquire(term) => {
-                self.hosts[node].gate.armed = self.is_gated(node);
-                self.ask(node, Change::Acquire, term);
-            }
-            Effect::Release(term) => {
-                if self.is_gated(node) {
-                    self.hosts[node].gate.shut();
-                }
-                self.ask(node, Change::Release, term);
-            }
+            Effect::Acquire(term) => self.ask(node, Change::Acquire, term),
+            Effect::Release(term) => self.ask(node, Change::Release, term),
             Effect::Report(Report::Role { to, cause, .. }) => self.turned(node, to, cause),
             Effect::Look(ticket) => self.look_around(node, ticket),
             Effect::Report(Report::Alarm(Alarm::Answered)) => self.saw("answered"),
+            Effect::Renew(_) | Effect::Warrant(_) | Effect::Open | Effect::Disarm => {}
             Effect::Report(Report::Alarm(_)) | Effect::Announce(_) | Effect::Hush => {}
             // A law says that there are none, but for the arbiter.
             Effect::Say(_)
@@ -552,10 +562,6 @@ impl World {
             | Effect::Contend(..)
             | Effect::Withdraw(_) => {}
         }
-    }
-
-    fn is_gated(&self, node: usize) -> bool {
-        self.hosts[node].settings.lease.is_some()
     }
 
     fn turned(&mut self, node: usize, to: RoleName, cause: floatlock::core::Cause) {
@@ -583,10 +589,12 @@ impl World {
         let interval = agent.group.settings().interval;
         let usable = (0..self.scenario.lines.len()).any(|line| self.is_usable(line, node));
         let clock = self.hosts[node].clock(self.now);
-        let gate = &mut self.hosts[node].gate;
-        gate.has_sent = usable;
+        let host = &mut self.hosts[node];
+        if let Some(agent) = &mut host.agent {
+            agent.has_sent |= usable;
+        }
         if usable && priority != floatlock::core::election::RESIGN {
-            gate.sent_at = clock;
+            host.sent_at = clock;
         }
         for line in 0..self.scenario.lines.len() {
             if !self.is_usable(line, node) {
@@ -640,7 +648,7 @@ impl World {
         let host = &self.hosts[node];
         if let Some(lease) = host.settings.lease.filter(|_| host.answers(self.now)) {
             let law = "a node answers no longer than its lease after the last advert that left it";
-            let lasts = host.clock(self.now) < host.gate.sent_at + lease;
+            let lasts = host.clock(self.now) < host.sent_at + lease;
             self.uphold(node, lasts.then_some(()).ok_or(law.to_owned()));
         }
         if self.arbiter.is_some() {

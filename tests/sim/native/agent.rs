@@ -1,13 +1,16 @@
 //! What does an agent do with its time? Turns of the heartbeat thread, as `agent::heartbeat` makes
 //! them, each of which may be cut off by a freeze at any of its stages.
 
+use std::time::Duration;
+
 use floatlock::core::disk::Plea;
 use floatlock::core::lease::{self, Boot, BootId};
 use floatlock::core::mesh::Mesh;
+use floatlock::core::right::Right;
 use floatlock::core::{Effect, Event, Facts, Group, Instant, Report, RoleName};
 
 use super::disk::Stake;
-use super::host::{Agent, Change, Right, Slot, Stage};
+use super::host::{Agent, Change, Slot, Stage};
 use super::laws::Ledger;
 use super::score::Detail;
 use super::world::{What, World};
@@ -98,9 +101,6 @@ impl World {
             longest: self.scenario.lease,
             nonce: local.as_nanos(),
         };
-        // Law 8: whatever is on the host already is shut off first.
-        let mut right = Right::default();
-        right.shut(&mut host.kernel[group]);
         let mut said = Vec::new();
         let facts = Facts {
             link: host.has_link,
@@ -109,7 +109,8 @@ impl World {
         let times = (local, local);
         let slot = Slot {
             group: Group::native(settings, boot, facts, times, &mut said),
-            right,
+            // Law 8: whatever is on the host already is shut off first.
+            right: Right::new(host.kernel[group].gate.clone()),
             jobs: Default::default(),
             work: 0,
             ledger: Ledger::default(),
@@ -283,7 +284,7 @@ impl World {
             let Some(agent) = self.running(node) else {
                 return;
             };
-            if agent.slots[group].right.ends() <= now {
+            if agent.slots[group].right.has_ended(now) {
                 self.step(node, group, now, Event::Lapsed);
             }
         }
@@ -297,8 +298,8 @@ impl World {
         let Some(agent) = &mut host.agent else {
             return;
         };
-        for (slot, kernel) in agent.slots.iter_mut().zip(&mut host.kernel) {
-            slot.right.settle(agent.has_sent, now, kernel);
+        for slot in &mut agent.slots {
+            slot.right.settle(agent.has_sent, now);
         }
         let boots = host.boots;
         for (group, ticket) in std::mem::take(&mut agent.looks) {
@@ -357,15 +358,15 @@ impl World {
         self.judge(node, group, cause, effect);
         let host = &mut self.hosts[node];
         let boots = host.boots;
-        let (Some(agent), kernel) = (&mut host.agent, &mut host.kernel[group]) else {
+        let Some(agent) = &mut host.agent else {
             return;
         };
-        let slot = &mut agent.slots[group];
+        let (slot, clock) = (&mut agent.slots[group], &host.clock);
+        slot.right
+            .carry_out(effect, Duration::ZERO, || clock.local(self.now));
         match effect {
             Effect::Say(say) => agent.says.push((group, say)),
-            Effect::Extend(until) => slot.right.extend(until, kernel),
-            Effect::Renew(until) => {
-                slot.right.asked = Some(until);
+            Effect::Renew(_) => {
                 let own = slot.group.view().authority;
                 slot.guards |= slot.group.is_claiming() && own.is_some_and(|own| own.alone);
             }
@@ -373,15 +374,10 @@ impl World {
             Effect::Look(ticket) => agent.looks.push((group, ticket)),
             Effect::Open => {
                 slot.guards = false;
-                slot.right.let_through(kernel);
                 agent.has_news = true;
             }
-            Effect::Disarm => {
-                kernel.armed = false;
-                self.is_on(node, group, false);
-            }
+            Effect::Disarm => self.is_on(node, group, false),
             Effect::Acquire(term) => {
-                kernel.armed = true;
                 let own = slot.group.view().authority;
                 slot.guards = own.is_some_and(|own| own.alone);
                 self.is_on(node, group, true);
@@ -389,7 +385,6 @@ impl World {
             }
             Effect::Release(term) => {
                 slot.guards = false;
-                slot.right.shut(kernel);
                 self.ask(node, group, Change::Release, term);
             }
             Effect::Report(Report::Role { to, cause, .. }) => {
@@ -410,7 +405,7 @@ impl World {
             }
             Effect::Contend(ticket, epoch) => self.contend(node, group, ticket, epoch),
             Effect::Withdraw(ticket) => self.give_back(node, group, ticket),
-            Effect::Announce(_) | Effect::Hush | Effect::Report(_) => {}
+            Effect::Extend(_) | Effect::Announce(_) | Effect::Hush | Effect::Report(_) => {}
         }
         self.who_answers();
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use floatlock::core::lease::{BootId, Epoch};
 use floatlock::core::mesh::Mesh;
+use floatlock::core::right::Right;
 use floatlock::core::{Event, Group, Instant, Say, Settings, Term};
 
 use super::clock::Clock;
@@ -15,29 +16,20 @@ use super::laws::Ledger;
 use super::reference::View;
 use super::scenario::{ADDRESSES, VOTERS};
 use super::wire::Frame;
+use crate::gate::Gate;
 
 /// What the kernel knows of one group.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Kernel {
     /// The addresses are on.
     pub(crate) on: bool,
-    pub(crate) armed: bool,
-    /// Of the host's clock: from then on nothing passes.
-    pub(crate) deadline: Instant,
-}
-
-/// The gate as the agent knows it, see `agent::lease`.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Right {
-    pub(crate) asked: Option<Instant>,
-    pub(crate) granted: Instant,
-    pub(crate) open: bool,
+    pub(crate) gate: Gate,
 }
 
 /// One group in an agent.
 pub(crate) struct Slot {
     pub(crate) group: Group,
-    pub(crate) right: Right,
+    pub(crate) right: Right<Gate>,
     pub(crate) jobs: VecDeque<Job>,
     /// Numbers what the actuator works on.
     pub(crate) work: u32,
@@ -152,7 +144,7 @@ impl Host {
     pub(crate) fn new(clock: Clock, late: Duration, settings: Vec<Settings>) -> Self {
         Self {
             clock,
-            kernel: vec![Kernel::default(); settings.len()],
+            kernel: settings.iter().map(|_| Kernel::default()).collect(),
             late,
             stored: vec![Epoch::default(); settings.len()],
             settings,
@@ -183,8 +175,7 @@ impl Host {
     pub(crate) fn answers(&self, group: usize, now: Instant) -> bool {
         let kernel = &self.kernel[group];
         let runs = self.is_up && !self.paused && self.has_link;
-        let opens = || self.clock.local(now) < kernel.deadline + self.late;
-        runs && kernel.on && (!kernel.armed || opens())
+        runs && kernel.on && !kernel.gate.is_shut(self.clock.local(now) - self.late)
     }
 
     /// Whether an agent that runs has opened the gate, and has not shut it since.
@@ -192,13 +183,13 @@ impl Host {
         let runs = self.is_up && !self.paused && !self.frozen && self.has_link;
         let agent = self.agent.as_ref().filter(|_| runs);
         let slot = agent.and_then(|agent| agent.slots.get(group));
-        self.kernel[group].on && slot.is_some_and(|slot| slot.right.open)
+        self.kernel[group].on && slot.is_some_and(|slot| slot.right.until().is_some())
     }
 
     /// The same by the letter of its deadline.
     pub(crate) fn may_answer(&self, group: usize, now: Instant) -> bool {
         let kernel = &self.kernel[group];
-        kernel.on && (!kernel.armed || self.clock.local(now) < kernel.deadline)
+        kernel.on && !kernel.gate.is_shut(self.clock.local(now))
     }
 }
 
@@ -226,46 +217,5 @@ impl Agent {
         let of = |slot: &Slot| slot.group.deadline().min(slot.right.ends());
         let groups = self.slots.iter().map(of).min();
         groups.unwrap_or(Instant::NEVER).min(self.beat_at)
-    }
-}
-
-impl Right {
-    /// When the right to answer ends, if it is made use of.
-    pub(crate) fn ends(&self) -> Instant {
-        match self.open {
-            true => self.granted,
-            false => Instant::NEVER,
-        }
-    }
-
-    pub(crate) fn let_through(&mut self, kernel: &mut Kernel) {
-        self.open = true;
-        kernel.deadline = self.granted;
-    }
-
-    pub(crate) fn extend(&mut self, until: Instant, kernel: &mut Kernel) {
-        self.granted = until;
-        self.asked = None;
-        if self.open {
-            kernel.deadline = until;
-        }
-    }
-
-    pub(crate) fn shut(&mut self, kernel: &mut Kernel) {
-        *self = Self::default();
-        kernel.deadline = Instant::default();
-        kernel.armed = true;
-    }
-
-    pub(crate) fn settle(&mut self, sent: bool, now: Instant, kernel: &mut Kernel) {
-        let begins = !self.open || self.granted == Instant::default();
-        let in_time = begins || now < self.granted;
-        let Some(until) = self.asked.take().filter(|_| sent && in_time) else {
-            return;
-        };
-        self.granted = until;
-        if self.open {
-            kernel.deadline = self.granted;
-        }
     }
 }

@@ -428,7 +428,7 @@ impl World {
         };
         let holds = agent.slots.iter().all(|slot| {
             let is_master = slot.group.view().role == RoleName::Master;
-            !is_master || slot.right.granted > now
+            !is_master || slot.right.until().is_some_and(|until| until > now)
         });
         self.uphold(holds, "a MASTER has the right to answer");
     }
@@ -440,12 +440,8 @@ impl World {
 
     /// How long nobody answers when the holder dies, as `check` says it.
     pub(crate) fn unplanned(&self) -> Duration {
-        let asks_again = match self.scenario.is_pair() {
-            true => Duration::ZERO,
-            false => self.scenario.interval,
-        };
-        let bound = self.scenario.promise + asks_again + MILLI * 20;
-        bound * 101 / 100 + self.delay() * 6 + self.scenario.work * 2
+        // By a clock that may be slow by a hundredth.
+        self.scenario.derived().takeover_max * 101 / 100 + self.delay() * 6 + self.scenario.work * 2
     }
 
     pub(crate) fn delay(&self) -> Duration {

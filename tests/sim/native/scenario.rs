@@ -1,11 +1,14 @@
 //! What does a seed stand for? The voters with their settings and clocks, the paths between them,
 //! and the faults that may happen.
 
+use std::path::Path;
 use std::time::Duration;
 
+use floatlock::config::{self, Derived, Paint};
 use floatlock::core::election::Version;
 use floatlock::core::lease::{self, GRANULARITY, NodeId, Voters};
 use floatlock::core::{Instant, Settings, Voting};
+use floatlock::wire::native::Key;
 
 use super::disk;
 use super::reference;
@@ -242,6 +245,22 @@ impl Scenario {
         scenario.seed = seed;
         disk::add(&mut scenario, &mut dice);
         (scenario, dice)
+    }
+
+    /// The times that `floatlock check` prints for such a cluster.
+    pub(crate) fn derived(&self) -> Derived {
+        let (nodes, witnesses) = NAMES[..self.voters].split_at(self.nodes);
+        let misses = self.lease.as_nanos() / self.interval.as_nanos();
+        let text = format!(
+            "[cluster]\nname = 'sim'\nkey-file = '/key'\nnodes = {nodes:?}\nwitnesses = {witnesses:?}\n\
+             [heartbeat]\ninterval = '{:?}'\nmisses = {misses}\n\
+             [[group]]\nname = 'g'\nid = 1\ninterface = 'eth0'\naddresses = ['192.0.2.10/24']\n",
+            self.interval
+        );
+        let key = |_: &Path| Ok(Key::new(&[1; 32]).expect("long enough"));
+        let loaded = config::parse_with("sim", &text, nodes[0], &key);
+        let config = loaded.unwrap_or_else(|why| panic!("{}", why.render(Paint::Plain)));
+        config::derived(&config.config, &config.config.groups[0])
     }
 
     /// Two nodes alone.

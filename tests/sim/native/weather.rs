@@ -219,7 +219,7 @@ impl World {
         }
         host.returns_after = None;
         host.is_up = false;
-        host.kernel.fill(Kernel::default());
+        host.kernel.fill_with(Kernel::default);
         self.saw("power loss");
         self.end(node);
         self.after(length, What::PowerOn(node));

@@ -196,7 +196,7 @@ impl Shut {
         });
         let mut warden = Warden::new(Arc::clone(&gate), events.ok(), clock::now());
         let doing = "looking whether the gate is in place";
-        let checked = warden.check(rtnl, clock::now());
+        let checked = warden.check(rtnl, clock::now(), || ());
         checked.map_err(AgentError::system(doing))?;
         Ok(Installed {
             gate: Some(gate),

@@ -147,11 +147,17 @@ impl Warden {
         now.since(self.checked_at) < JUST
     }
 
-    /// Looks at every interface: new ones get the gate, and those that have lost it get it back.
+    /// Looks at every interface: new ones get the gate, and those that have lost it get it back. Before
+    /// they do, which may take a program of its own, `alarm` is called.
     ///
     /// # Errors
     /// The gate is not on every interface, and cannot be put there.
-    pub(crate) fn check(&mut self, rtnl: &mut Rtnl, now: Instant) -> io::Result<Found> {
+    pub(crate) fn check(
+        &mut self,
+        rtnl: &mut Rtnl,
+        now: Instant,
+        alarm: impl FnOnce(),
+    ) -> io::Result<Found> {
         self.checked_at = now;
         // What is told from here on is looked at the next time.
         self.is_alarmed = false;
@@ -166,7 +172,10 @@ impl Warden {
         // One that gets another name may lose it by that, which is nobody's doing.
         let had = |link: &&&LinkState| self.attached.get(&link.index) == Some(&link.name);
         let lost = missing.iter().filter(had).map(|link| link.name.clone());
-        let lost = lost.collect();
+        let lost: Vec<String> = lost.collect();
+        if !lost.is_empty() {
+            alarm();
+        }
         if !missing.is_empty() {
             attached.extend(self.gate.attach(rtnl, &missing)?);
         }

@@ -201,7 +201,8 @@ impl Actuator {
         if warden.has_just_checked(now) {
             return Ok(());
         }
-        let found = warden.check(&mut self.rtnl, now)?;
+        let alarm = || self.heart.send(Command::GateLost);
+        let found = warden.check(&mut self.rtnl, now, alarm)?;
         self.tell_loss(&found.lost);
         Ok(())
     }
@@ -227,7 +228,9 @@ impl Actuator {
         let Some(warden) = &mut self.warden else {
             return;
         };
-        match warden.check(&mut self.rtnl, clock::now()) {
+        // Nothing ended the right to answer for a while: all groups give way before they go on.
+        let alarm = || self.heart.send(Command::GateLost);
+        match warden.check(&mut self.rtnl, clock::now(), alarm) {
             Ok(found) => {
                 self.tell_loss(&found.lost);
                 if std::mem::take(&mut self.gate_is_broken) {
@@ -244,10 +247,8 @@ impl Actuator {
         }
     }
 
-    /// Nothing ended the right to answer for a while: all groups give way before they go on.
-    fn tell_loss(&mut self, lost: &[String]) {
+    fn tell_loss(&self, lost: &[String]) {
         if !lost.is_empty() {
-            self.heart.send(Command::GateLost);
             let names = lost.join(", ");
             let text = format!("somebody else took the gate off {names}: it was put back");
             self.note(Level::Error, text);

@@ -189,13 +189,14 @@ impl Shut {
         }
         let gate = Arc::new(gate);
         let events = gate.events().inspect_err(|error| {
-            let text =
-                format!("the gate is looked after every 100 ms, since no events come: {error}");
+            let text = format!(
+                "a gate that is taken away is missed after 100 ms, since no events come: {error}"
+            );
             journal.offer(Entry::Note(Grade::Warning, text));
         });
         let mut warden = Warden::new(Arc::clone(&gate), events.ok(), clock::now());
         let doing = "looking whether the gate is in place";
-        let checked = warden.check(rtnl, clock::now());
+        let checked = warden.check(rtnl, clock::now(), || ());
         checked.map_err(AgentError::system(doing))?;
         Ok(Installed {
             gate: Some(gate),

@@ -14,13 +14,13 @@ use crate::net::rtnl::{LinkState, Rtnl};
 
 use super::message::Key;
 
-/// How often it is looked whether the gate is still there: while addresses may be on, and the kernel
-/// tells who takes it away, ...
-const CHECK_EVERY: Duration = Duration::from_secs(1);
-/// ... or does not, ...
-const CHECK_BLIND_EVERY: Duration = Duration::from_millis(100);
+/// How often it is looked whether the gate is still there: while addresses may be on, whatever the
+/// kernel tells, since it does not tell of everything, ...
+const CHECK_EVERY: Duration = Duration::from_millis(100);
 /// ... and while none is on.
 const CHECK_IDLE_EVERY: Duration = Duration::from_secs(5);
+/// A gate that nobody can have touched is looked at only so often: what it has dropped is counted then.
+const COUNT_EVERY: Duration = Duration::from_secs(1);
 /// What a group has asked of the gate holds within this, unless another program that changes a
 /// ruleset holds it up.
 const SETTLE_WITHIN: Duration = Duration::from_millis(500);
@@ -39,6 +39,8 @@ pub(crate) struct Warden {
     /// The interfaces that have the gate, by index.
     attached: HashMap<u32, String>,
     checked_at: Instant,
+    /// When everything was last looked at.
+    counted_at: Instant,
     /// None where the kernel does not tell.
     events: Option<Events>,
     /// It has told something since the last look.
@@ -53,7 +55,7 @@ pub(crate) struct Found {
 }
 
 impl Warden {
-    /// For a gate that is on every interface. Without events it looks more often.
+    /// For a gate that is on every interface.
     pub(crate) fn new(gate: Arc<Gate>, events: Option<Events>, now: Instant) -> Self {
         Self {
             gate,
@@ -61,6 +63,7 @@ impl Warden {
             keys: BTreeSet::new(),
             attached: HashMap::new(),
             checked_at: now,
+            counted_at: Instant::default(),
             events,
             is_alarmed: false,
         }
@@ -71,8 +74,7 @@ impl Warden {
         let holds = self.keys.iter().any(|key| self.is_armed(*key));
         let every = match holds {
             _ if self.is_alarmed => CHECK_ALARMED_EVERY,
-            true if self.events.is_some() => CHECK_EVERY,
-            true => CHECK_BLIND_EVERY,
+            true => CHECK_EVERY,
             false => CHECK_IDLE_EVERY,
         };
         self.checked_at + every
@@ -145,22 +147,35 @@ impl Warden {
         now.since(self.checked_at) < JUST
     }
 
-    /// Looks at every interface: new ones get the gate, and those that have lost it get it back.
+    /// Looks at every interface: new ones get the gate, and those that have lost it get it back. Before
+    /// they do, which may take a program of its own, `alarm` is called.
     ///
     /// # Errors
     /// The gate is not on every interface, and cannot be put there.
-    pub(crate) fn check(&mut self, rtnl: &mut Rtnl, now: Instant) -> io::Result<Found> {
+    pub(crate) fn check(
+        &mut self,
+        rtnl: &mut Rtnl,
+        now: Instant,
+        alarm: impl FnOnce(),
+    ) -> io::Result<Found> {
         self.checked_at = now;
         // What is told from here on is looked at the next time.
         self.is_alarmed = false;
         let links = rtnl.links()?;
+        if now.since(self.counted_at) < COUNT_EVERY && self.gate.is_untouched(&links)? {
+            return Ok(Found::default());
+        }
+        self.counted_at = now;
         let mut attached = self.gate.whole(rtnl, &links)?;
         let is_missing = |link: &&LinkState| !attached.contains(&link.index);
         let missing: Vec<&LinkState> = links.iter().filter(is_missing).collect();
         // One that gets another name may lose it by that, which is nobody's doing.
         let had = |link: &&&LinkState| self.attached.get(&link.index) == Some(&link.name);
         let lost = missing.iter().filter(had).map(|link| link.name.clone());
-        let lost = lost.collect();
+        let lost: Vec<String> = lost.collect();
+        if !lost.is_empty() {
+            alarm();
+        }
         if !missing.is_empty() {
             attached.extend(self.gate.attach(rtnl, &missing)?);
         }

@@ -4,30 +4,38 @@
 //! the deadline an absolute instant of the boot clock. Renewing is one store, whatever the number of
 //! addresses, and a store that comes late opens nothing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::net::IpAddr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::program::{KEY_LEN, program};
-use super::slots::{self, Shutter, Words};
+use super::slots::{self, Plain, Shutter, Words};
 use super::{LEFTOVERS, NAME, Want, pins, scope};
-use crate::net::rtnl::{Direction, LinkState, Rtnl};
+use crate::net::rtnl::{Direction, Filter, LinkState, Rtnl};
 use crate::sys::bpf::{self, Map, Shared};
 
 /// The programs of this agent, and the maps behind them.
 #[derive(Debug)]
 pub struct Filters {
     addresses: Map,
+    /// What is in that map, unless somebody else has changed it: the slots, by address.
+    covered: Mutex<HashMap<[u8; KEY_LEN], u32>>,
     /// Kept open for the pin.
     slots: Map,
-    shared: Arc<Shared>,
-    capacity: usize,
-    ingress: OwnedFd,
-    egress: OwnedFd,
+    plain: Arc<Plain>,
+    ingress: Classifier,
+    egress: Classifier,
     /// Tells the filters of this agent from those of one before.
     handle: u32,
+}
+
+/// A program in the kernel.
+#[derive(Debug)]
+struct Classifier {
+    fd: OwnedFd,
+    id: u32,
 }
 
 impl Filters {
@@ -54,15 +62,15 @@ impl Filters {
         let entries = |n: usize| u32::try_from(n).map_err(|_| io::ErrorKind::InvalidInput);
         let map = Map::hash("floatlock_addrs", KEY_LEN as u32, 4, entries(addresses)?)?;
         let slots = Map::shared_array("floatlock_slots", SLOT_LEN, entries(groups)?)?;
-        let shared = Arc::new(Shared::map(&slots, groups * slots::WORDS)?);
-        let load = |direction| bpf::load_classifier(NAME, &program(direction, &map, &slots));
+        let shared = Shared::map(&slots, groups * slots::WORDS)?;
+        let load = |direction| Classifier::load(&program(direction, &map, &slots));
         Ok(Self {
             ingress: load(Direction::Ingress)?,
             egress: load(Direction::Egress)?,
             addresses: map,
+            covered: Mutex::default(),
             slots,
-            shared,
-            capacity: groups,
+            plain: Arc::new(Plain::new(shared, groups)),
             handle,
         })
     }
@@ -70,8 +78,8 @@ impl Filters {
     /// The shutter of a slot; `None` where there are not that many.
     #[must_use]
     pub fn shutter(&self, slot: usize) -> Option<Shutter> {
-        let words = Words::Kernel(Arc::clone(&self.shared));
-        (slot < self.capacity).then_some(Shutter { words, slot })
+        let words = Words::Kernel(Arc::clone(&self.plain));
+        (slot < self.plain.len()).then_some(Shutter { words, slot })
     }
 
     /// Puts an address behind the shutter of a slot. A link-local one counts on its interface only.
@@ -80,8 +88,11 @@ impl Filters {
     /// `E2BIG` when there are more addresses than were asked for.
     pub fn cover(&self, address: IpAddr, index: u32, slot: usize) -> io::Result<()> {
         let slot = u32::try_from(slot).map_err(|_| io::ErrorKind::InvalidInput)?;
-        self.addresses
-            .update(&key(address, index), &slot.to_ne_bytes())
+        let key = key(address, index);
+        let mut covered = self.covered();
+        self.addresses.update(&key, &slot.to_ne_bytes())?;
+        covered.insert(key, slot);
+        Ok(())
     }
 
     /// The address is nobody's any more.
@@ -89,22 +100,23 @@ impl Filters {
     /// # Errors
     /// What the kernel says.
     pub fn uncover(&self, address: IpAddr, index: u32) -> io::Result<()> {
-        self.addresses.delete(&key(address, index))
+        let key = key(address, index);
+        let mut covered = self.covered();
+        self.addresses.delete(&key)?;
+        covered.remove(&key);
+        Ok(())
     }
 
-    /// Puts the programs onto an interface; where they are already, nothing changes.
+    /// Puts the programs onto an interface, in the place of what somebody else has put there under
+    /// their number.
     ///
     /// # Errors
     /// What the kernel says; `ENODEV` where the interface has gone.
     pub fn attach(&self, rtnl: &mut Rtnl, index: u32) -> io::Result<()> {
-        for direction in Direction::ALL {
-            let program = self.program(direction);
-            match rtnl.add_filter(index, direction, self.handle, program, NAME) {
-                Err(error) if error.raw_os_error() == Some(libc::EEXIST) => {}
-                other => other?,
-            }
-        }
-        Ok(())
+        Direction::ALL.into_iter().try_for_each(|direction| {
+            let program = self.program(direction).fd.as_fd();
+            rtnl.put_filter(index, direction, self.handle, program, NAME)
+        })
     }
 
     /// Whether the programs of this agent are on the interface, both ways.
@@ -114,8 +126,11 @@ impl Filters {
     pub fn is_attached(&self, rtnl: &mut Rtnl, index: u32) -> io::Result<bool> {
         for direction in Direction::ALL {
             let filters = rtnl.filters(index, direction)?;
-            let ours = |f: &crate::net::rtnl::Filter| f.handle == self.handle && is_named(f);
-            if !filters.iter().any(ours) {
+            let program = Some(self.program(direction).id);
+            let is_ours = |filter: &Filter| {
+                filter.handle == self.handle && filter.program == program && filter.is_first()
+            };
+            if !filters.iter().any(is_ours) {
                 return Ok(false);
             }
         }
@@ -124,6 +139,9 @@ impl Filters {
 
     pub(super) fn whole(&self, rtnl: &mut Rtnl, links: &[LinkState]) -> io::Result<BTreeSet<u32>> {
         let mut whole = BTreeSet::new();
+        if !self.has_addresses()? || !self.plain.is_armed_as_told() {
+            return Ok(whole);
+        }
         for link in links {
             if self.is_attached(rtnl, link.index)? {
                 whole.insert(link.index);
@@ -137,6 +155,7 @@ impl Filters {
         rtnl: &mut Rtnl,
         links: &[&LinkState],
     ) -> io::Result<BTreeSet<u32>> {
+        self.restore()?;
         let mut attached = BTreeSet::new();
         for link in links {
             match self.attach(rtnl, link.index) {
@@ -165,17 +184,50 @@ impl Filters {
         let objects = [
             self.addresses.as_fd(),
             self.slots.as_fd(),
-            self.ingress.as_fd(),
-            self.egress.as_fd(),
+            self.ingress.fd.as_fd(),
+            self.egress.fd.as_fd(),
         ];
         pins::pin(objects);
     }
 
-    fn program(&self, direction: Direction) -> BorrowedFd<'_> {
-        match direction {
-            Direction::Ingress => self.ingress.as_fd(),
-            Direction::Egress => self.egress.as_fd(),
+    /// Whether every address is behind its shutter in the kernel too.
+    fn has_addresses(&self) -> io::Result<bool> {
+        let (keys, values) = self.addresses.entries()?;
+        let covered = self.covered();
+        let found = keys.chunks(KEY_LEN).zip(values.chunks(size_of::<u32>()));
+        let is_ours = |(key, slot): &(&[u8], &[u8])| {
+            let wanted = covered.get(*key).map(|slot| slot.to_ne_bytes());
+            wanted.is_some_and(|wanted| wanted == *slot)
+        };
+        Ok(found.filter(is_ours).count() == covered.len())
+    }
+
+    /// The maps say again what was put into them.
+    fn restore(&self) -> io::Result<()> {
+        for (key, slot) in &*self.covered() {
+            self.addresses.update(key, &slot.to_ne_bytes())?;
         }
+        self.plain.arm_as_told();
+        Ok(())
+    }
+
+    fn covered(&self) -> MutexGuard<'_, HashMap<[u8; KEY_LEN], u32>> {
+        self.covered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn program(&self, direction: Direction) -> &Classifier {
+        match direction {
+            Direction::Ingress => &self.ingress,
+            Direction::Egress => &self.egress,
+        }
+    }
+}
+
+impl Classifier {
+    fn load(instructions: &[u64]) -> io::Result<Self> {
+        let fd = bpf::load_classifier(NAME, instructions)?;
+        let id = bpf::program_id(fd.as_fd())?;
+        Ok(Self { fd, id })
     }
 }
 
@@ -192,7 +244,7 @@ pub fn detach(rtnl: &mut Rtnl, except: Option<u32>) -> io::Result<BTreeSet<u32>>
     for link in rtnl.links()? {
         for direction in Direction::ALL {
             let filters = rtnl.filters(link.index, direction)?;
-            let ours = |f: &&crate::net::rtnl::Filter| is_named(f) && Some(f.handle) != except;
+            let ours = |f: &&Filter| is_named(f) && Some(f.handle) != except;
             for filter in filters.iter().filter(ours) {
                 rtnl.delete_filter(link.index, direction, filter)?;
                 had.insert(link.index);
@@ -205,7 +257,7 @@ pub fn detach(rtnl: &mut Rtnl, except: Option<u32>) -> io::Result<BTreeSet<u32>>
     Ok(had)
 }
 
-fn is_named(filter: &crate::net::rtnl::Filter) -> bool {
+fn is_named(filter: &Filter) -> bool {
     filter.name.as_deref() == Some(NAME)
 }
 

@@ -174,6 +174,18 @@ impl Gate {
         }
     }
 
+    /// Whether nothing can have changed since [`Gate::whole`] last found it on all of these interfaces:
+    /// where that is much less work than to look again.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn is_untouched(&self, links: &[LinkState]) -> io::Result<bool> {
+        match self {
+            Gate::Bpf(_) => Ok(false),
+            Gate::Nftables(table) => table.is_untouched(links),
+        }
+    }
+
     /// Puts the gate onto these interfaces, after a look that found it not whole there; returns
     /// those that have it now. One that has gone meanwhile has not.
     ///

@@ -1,7 +1,7 @@
 //! Until when is a group's part of the gate open? What the heartbeat thread says, in stores only.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::wishes::Wishes;
 use crate::core::Instant;
@@ -26,20 +26,101 @@ pub struct Shutter {
 #[derive(Clone, Debug)]
 pub(super) enum Words {
     /// Before the eyes of the kernel, for each frame.
-    Kernel(Arc<Shared>),
+    Kernel(Arc<Plain>),
     /// Where a thread reads them and tells the kernel.
     Writer(Arc<Wishes>),
+}
+
+/// Slots in memory that the kernel shares, with this agent and with whoever else opens the map.
+#[derive(Debug)]
+pub(super) struct Plain {
+    shared: Shared,
+    /// By slot: what we have armed. It is armed in the kernel before it is here, and disarmed there
+    /// after it is here.
+    armed: Box<[AtomicBool]>,
+}
+
+impl Plain {
+    pub(super) fn new(shared: Shared, slots: usize) -> Self {
+        Self {
+            shared,
+            armed: (0..slots).map(|_| AtomicBool::new(false)).collect(),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.armed.len()
+    }
+
+    /// Whether all that we have armed is. A deadline that somebody else moves is of no interest: each
+    /// renewal writes it anew.
+    pub(super) fn is_armed_as_told(&self) -> bool {
+        // We may have disarmed it just now, and armed it again: not twice.
+        !(0..self.len()).any(|slot| self.lacks(slot) && self.lacks(slot))
+    }
+
+    fn lacks(&self, slot: usize) -> bool {
+        self.is_armed(slot) && self.get(slot, ARMED) == 0 && self.is_armed(slot)
+    }
+
+    /// What we have armed is armed in the kernel again.
+    pub(super) fn arm_as_told(&self) {
+        for slot in (0..self.len()).filter(|slot| self.is_armed(*slot)) {
+            self.set(slot, ARMED, 1);
+            if !self.is_armed(slot) {
+                self.set(slot, ARMED, 0);
+            }
+        }
+    }
+
+    fn arm(&self, slot: usize) {
+        self.set(slot, ARMED, 1);
+        self.note_armed(slot, true);
+    }
+
+    fn disarm(&self, slot: usize) {
+        self.note_armed(slot, false);
+        self.set(slot, ARMED, 0);
+    }
+
+    fn is_armed(&self, slot: usize) -> bool {
+        let armed = self.armed.get(slot);
+        armed.is_some_and(|armed| armed.load(Ordering::SeqCst))
+    }
+
+    fn note_armed(&self, slot: usize, is_armed: bool) {
+        if let Some(armed) = self.armed.get(slot) {
+            armed.store(is_armed, Ordering::SeqCst);
+        }
+    }
+
+    fn set(&self, slot: usize, word: usize, value: u64) {
+        if let Some(place) = self.shared.word(slot * WORDS + word) {
+            place.store(value, Ordering::SeqCst);
+        }
+    }
+
+    fn get(&self, slot: usize, word: usize) -> u64 {
+        let place = self.shared.word(slot * WORDS + word);
+        place.map_or(0, |place| place.load(Ordering::SeqCst))
+    }
 }
 
 impl Shutter {
     /// From now on frames for and from the group's addresses pass only while it is open.
     pub fn arm(&self) {
-        self.set(ARMED, 1);
+        match &self.words {
+            Words::Kernel(plain) => plain.arm(self.slot),
+            Words::Writer(_) => self.set(ARMED, 1),
+        }
     }
 
     /// Everything passes again: none of the addresses is on this host.
     pub fn disarm(&self) {
-        self.set(ARMED, 0);
+        match &self.words {
+            Words::Kernel(plain) => plain.disarm(self.slot),
+            Words::Writer(_) => self.set(ARMED, 0),
+        }
     }
 
     /// Open until then. A store that comes late, after a pause, opens nothing: the instant is
@@ -64,10 +145,13 @@ impl Shutter {
         matches!(self.words, Words::Kernel(_))
     }
 
-    /// Whether it is armed.
+    /// Whether it was armed, and not disarmed since.
     #[must_use]
     pub fn is_armed(&self) -> bool {
-        self.get(ARMED) != 0
+        match &self.words {
+            Words::Kernel(plain) => plain.is_armed(self.slot),
+            Words::Writer(_) => self.get(ARMED) != 0,
+        }
     }
 
     /// Until when it is open; in the past: it is closed.
@@ -93,13 +177,11 @@ impl Shutter {
     }
 
     fn set(&self, word: usize, value: u64) {
-        let Some(place) = self.word(word) else {
-            return;
-        };
         match &self.words {
-            Words::Kernel(_) => place.store(value, Ordering::Release),
+            Words::Kernel(plain) => plain.set(self.slot, word, value),
             Words::Writer(wishes) => {
-                if place.swap(value, Ordering::AcqRel) != value {
+                let place = wishes.word(self.slot * WORDS + word);
+                if place.is_some_and(|place| place.swap(value, Ordering::AcqRel) != value) {
                     wishes.note(self.slot);
                 }
             }
@@ -107,15 +189,12 @@ impl Shutter {
     }
 
     fn get(&self, word: usize) -> u64 {
-        self.word(word)
-            .map_or(0, |word| word.load(Ordering::Acquire))
-    }
-
-    fn word(&self, word: usize) -> Option<&AtomicU64> {
-        let place = self.slot * WORDS + word;
         match &self.words {
-            Words::Kernel(shared) => shared.word(place),
-            Words::Writer(wishes) => wishes.word(place),
+            Words::Kernel(plain) => plain.get(self.slot, word),
+            Words::Writer(wishes) => {
+                let place = wishes.word(self.slot * WORDS + word);
+                place.map_or(0, |place| place.load(Ordering::Acquire))
+            }
         }
     }
 }

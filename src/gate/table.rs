@@ -47,6 +47,18 @@ struct Model {
     dropped: BTreeMap<usize, u64>,
     /// The last look found something that is not a matter of single interfaces.
     is_broken: bool,
+    /// None where the last look found anything missing.
+    seen: Option<Seen>,
+}
+
+/// When a look has found everything in place.
+#[derive(Debug)]
+struct Seen {
+    /// The number of the last transaction on this host before that look.
+    generation: u32,
+    /// How many of those were the writer's.
+    transactions: u32,
+    links: BTreeMap<u32, String>,
 }
 
 /// What tells a chain from one that somebody else has put in its place, or changed.
@@ -78,6 +90,7 @@ impl Table {
             chains: BTreeMap::new(),
             dropped: BTreeMap::new(),
             is_broken: false,
+            seen: None,
         };
         let writer = Nft::open()?;
         let writer_port = writer.port()?;
@@ -125,12 +138,32 @@ impl Table {
     pub(super) fn whole(&self, links: &[LinkState]) -> io::Result<BTreeSet<u32>> {
         let mut model = self.model();
         model.follow(links);
+        let seen = model.begin_look(links, &self.wishes)?;
         let whole = model.whole(&self.wishes)?;
+        model.seen = seen.filter(|_| whole.len() == links.len());
         // A table that is in place, and cannot be written to, opens for nobody.
         match self.wishes.trouble(clock::now()) {
             Some(error) if !model.is_broken => Err(error),
             _ => Ok(whole),
         }
+    }
+
+    /// Whether nobody but the writer has changed any ruleset since a look found everything in place on
+    /// these interfaces. A look that reads all chains takes a hundred times as long.
+    pub(super) fn is_untouched(&self, links: &[LinkState]) -> io::Result<bool> {
+        let mut model = self.model();
+        if self.wishes.trouble(clock::now()).is_some() {
+            return Ok(false);
+        }
+        // Before the number: one that goes through in between is no reason to think that none of
+        // somebody else's did.
+        let transactions = self.wishes.transactions();
+        let generation = model.nft.generation()?;
+        Ok(model.seen.as_ref().is_some_and(|seen| {
+            let ours = transactions.wrapping_sub(seen.transactions);
+            generation.wrapping_sub(seen.generation) == ours
+                && seen.links.iter().eq(all(links).iter())
+        }))
     }
 
     pub(super) fn attach(
@@ -281,6 +314,19 @@ impl Model {
         }
     }
 
+    /// What a look that begins now may say afterwards, if it finds everything; nothing while the writer
+    /// writes.
+    fn begin_look(&mut self, links: &[LinkState], wishes: &Wishes) -> io::Result<Option<Seen>> {
+        let before = wishes.transactions_at_rest();
+        let generation = self.nft.generation()?;
+        let transactions = before.filter(|_| wishes.transactions_at_rest() == before);
+        Ok(transactions.map(|transactions| Seen {
+            generation,
+            transactions,
+            links: all(links),
+        }))
+    }
+
     /// The interfaces that have the gate: none where a part is missing that all need.
     fn whole(&mut self, wishes: &Wishes) -> io::Result<BTreeSet<u32>> {
         let table = self.nft.table(NAME)?;
@@ -385,6 +431,10 @@ fn guard((address, index): &(IpAddr, u32)) -> Option<Guarded> {
     let scope = scope(*address, *index);
     let is_nowhere = scope == 0 && super::is_link_local(*address);
     (!is_nowhere).then_some((*address, scope))
+}
+
+fn all(links: &[LinkState]) -> BTreeMap<u32, String> {
+    links.iter().map(numbered).collect()
 }
 
 fn numbered(link: &LinkState) -> (u32, String) {

@@ -40,6 +40,8 @@ struct Slot {
 struct Told {
     /// By slot: how much of what was asked has been written.
     written: Vec<u64>,
+    /// Transactions that have gone through.
+    transactions: u32,
     /// Since when the kernel has been at it.
     busy_since: Option<Instant>,
     /// Since when nothing more is, and why.
@@ -73,6 +75,7 @@ impl Wishes {
             has_ended: AtomicBool::new(false),
             told: Mutex::new(Told {
                 written: vec![0; slots],
+                transactions: 0,
                 busy_since: None,
                 trouble: None,
             }),
@@ -162,9 +165,21 @@ impl Wishes {
                     .store(wish.until().as_nanos(), Ordering::Release);
             }
         }
+        told.transactions = told.transactions.wrapping_add(1);
         told.busy_since = None;
         told.trouble = None;
         self.changed.notify_all();
+    }
+
+    /// How many transactions have gone through, at least.
+    pub(super) fn transactions(&self) -> u32 {
+        self.told().transactions
+    }
+
+    /// The same where it is exact: none is under way.
+    pub(super) fn transactions_at_rest(&self) -> Option<u32> {
+        let told = self.told();
+        told.busy_since.is_none().then_some(told.transactions)
     }
 
     /// The kernel does not take it.

@@ -5,6 +5,7 @@
 
 #![allow(unsafe_code)]
 
+use std::cell::Cell;
 use std::ffi::{CStr, CString, c_long};
 use std::fmt;
 use std::io;
@@ -21,6 +22,8 @@ const BPF_MAP_UPDATE_ELEM: c_long = 2;
 const BPF_MAP_DELETE_ELEM: c_long = 3;
 const BPF_PROG_LOAD: c_long = 5;
 const BPF_OBJ_PIN: c_long = 6;
+const BPF_OBJ_GET_INFO_BY_FD: c_long = 15;
+const BPF_MAP_LOOKUP_BATCH: c_long = 24;
 const BPF_MAP_TYPE_HASH: u32 = 1;
 const BPF_MAP_TYPE_ARRAY: u32 = 2;
 const BPF_PROG_TYPE_SCHED_CLS: u32 = 3;
@@ -53,6 +56,19 @@ struct MapElement {
 }
 
 #[repr(C)]
+struct MapBatch {
+    in_batch: u64,
+    out_batch: u64,
+    keys: u64,
+    values: u64,
+    /// So many there is room for, and then: so many there are.
+    count: Cell<u32>,
+    map_fd: u32,
+    elem_flags: u64,
+    flags: u64,
+}
+
+#[repr(C)]
 struct ProgramLoad {
     prog_type: u32,
     insn_cnt: u32,
@@ -73,12 +89,28 @@ struct ObjectPin {
     file_flags: u32,
 }
 
+#[repr(C)]
+struct ObjectInfo {
+    bpf_fd: u32,
+    info_len: u32,
+    info: u64,
+}
+
+/// What `struct bpf_prog_info` begins with.
+#[repr(C)]
+#[derive(Default)]
+struct ProgramInfo {
+    prog_type: u32,
+    id: u32,
+}
+
 /// A map in the kernel.
 #[derive(Debug)]
 pub struct Map {
     fd: OwnedFd,
     key_len: usize,
     value_len: usize,
+    room: u32,
 }
 
 impl Map {
@@ -121,6 +153,7 @@ impl Map {
             fd: descriptor(BPF_MAP_CREATE, &attributes)?,
             key_len: key_size as usize,
             value_len: value_size as usize,
+            room: max_entries,
         })
     }
 
@@ -133,6 +166,36 @@ impl Map {
             return Err(io::ErrorKind::InvalidInput.into());
         }
         bpf(BPF_MAP_UPDATE_ELEM, &self.element(key, value)).map(drop)
+    }
+
+    /// All keys, and all values in the same order, one after the other (Linux 5.6).
+    ///
+    /// # Errors
+    /// What bpf(2) says.
+    pub fn entries(&self) -> io::Result<(Vec<u8>, Vec<u8>)> {
+        let room = self.room as usize;
+        let mut keys = vec![0; room * self.key_len];
+        let mut values = vec![0; room * self.value_len];
+        let mut place = 0_u64;
+        let attributes = MapBatch {
+            in_batch: 0,
+            out_batch: address(&raw mut place),
+            keys: address(keys.as_mut_ptr()),
+            values: address(values.as_mut_ptr()),
+            count: Cell::new(self.room),
+            map_fd: number(&self.fd),
+            elem_flags: 0,
+            flags: 0,
+        };
+        match bpf(BPF_MAP_LOOKUP_BATCH, &attributes) {
+            // There are no more.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            other => drop(other?),
+        }
+        let count = attributes.count.get() as usize;
+        keys.truncate(count * self.key_len);
+        values.truncate(count * self.value_len);
+        Ok((keys, values))
     }
 
     /// Removes an entry; one that is not there is fine.
@@ -213,6 +276,21 @@ fn last_words(log: &[u8]) -> String {
         .rev()
         .filter(|line| !line.starts_with("processed"));
     lines.take(1).collect()
+}
+
+/// The number by which the kernel knows a program: no other one has it as long as this is loaded.
+///
+/// # Errors
+/// What bpf(2) says.
+pub fn program_id(fd: BorrowedFd<'_>) -> io::Result<u32> {
+    let mut info = ProgramInfo::default();
+    let attributes = ObjectInfo {
+        bpf_fd: number(&fd),
+        info_len: size_of::<ProgramInfo>() as u32,
+        info: address(&raw mut info),
+    };
+    bpf(BPF_OBJ_GET_INFO_BY_FD, &attributes)?;
+    Ok(info.id)
 }
 
 /// Gives the object behind `fd` a name in the BPF file system, where it outlives the process.

@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod bench;
+mod looks;
+mod tamper;
 
 use std::net::IpAddr;
 use std::process::Command;
@@ -18,6 +20,8 @@ use floatlock::lab::{Ask, Host, Watch, WatchOptions, clock};
 use floatlock::net::addresses::Placed;
 use floatlock::net::look::{Lookout, Sign};
 use floatlock::net::rtnl::Rtnl;
+
+use tamper::Tamper;
 
 use bench::{ASK, Bench, SLOT, SOON, V4, answers, ask, install, link_local, v6};
 
@@ -385,6 +389,66 @@ fn what_is_taken_away_is_told_found_and_put_back(level: Level) {
         bench.close();
         assert!(!bench.answers(V4), "{way}: not shut");
     }
+}
+
+/// The kernel tells of the first of these only.
+#[test]
+fn a_program_or_a_map_that_somebody_changes_is_found_and_put_back() {
+    let bench = Bench::new(Level::Bpf);
+    bench.close();
+    for way in Tamper::ALL {
+        way.with(&bench.host);
+        assert!(bench.answers(V4), "{way}: shut all the same");
+        assert!(
+            !bench.whole().contains(&"eth0".to_owned()),
+            "{way}: not found"
+        );
+        bench.put_back();
+        assert_eq!(bench.whole(), ["lo", "eth0"], "{way}: not put back");
+        assert!(!bench.answers(V4), "{way}: not shut");
+    }
+}
+
+/// Only then may a look be spared.
+#[test]
+fn a_table_is_untouched_until_anybody_changes_any_ruleset() {
+    let bench = Bench::new(Level::Nftables);
+    let is_untouched = || {
+        let gate = Arc::clone(&bench.gate);
+        let look = move || {
+            let links = Rtnl::open().unwrap().links().unwrap();
+            gate.is_untouched(&links).unwrap()
+        };
+        bench.host.run(look).unwrap()
+    };
+    // Not while the writer writes.
+    let comes_to_be_known = || {
+        clock::wait_until(SOON, || {
+            assert_eq!(bench.whole(), ["lo", "eth0"]);
+            is_untouched()
+        })
+    };
+    bench.arm();
+    assert!(comes_to_be_known());
+    for millis in 1..=20 {
+        bench.shutter.open_until(clock::now() + SOON + MS * millis);
+        bench.settle();
+        let stays = clock::wait_until(SOON, is_untouched);
+        assert!(stays, "after {millis} renewals");
+    }
+    bench.host.sh("nft add table ip other").unwrap();
+    assert!(!is_untouched(), "a ruleset has changed");
+    for way in ways_to_lose_it(Level::Nftables) {
+        bench.put_back();
+        assert!(comes_to_be_known(), "{way}: not yet");
+        bench.host.sh(way).unwrap();
+        bench.shutter.open_until(clock::now() + SOON);
+        assert!(!is_untouched(), "{way}");
+    }
+    bench.put_back();
+    assert!(comes_to_be_known());
+    bench.host.sh("ip link set eth0 name wan0").unwrap();
+    assert!(!is_untouched(), "another name");
 }
 
 fn an_interface_comes_and_goes(level: Level) {

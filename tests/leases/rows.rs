@@ -265,6 +265,23 @@ fn a_gate_that_somebody_takes_away() {
 }
 
 #[test]
+fn a_table_that_somebody_flushes() {
+    const WAYS: &[Beat] = &[Beat::Native(200), Beat::Native(20), Beat::Vrrp3(100)];
+    Row {
+        cast: Cast::Nftables,
+        ..pair("nft flush ruleset", WAYS, |stage| {
+            stage.settle();
+            let at = clock::now();
+            stage.a().sh("nft flush ruleset").unwrap();
+            stage.said(0, "took the gate");
+            stage.wait();
+            Deed::nothing(at)
+        })
+    }
+    .demand();
+}
+
+#[test]
 fn two_nodes_that_boot_together() {
     pair("both boot together", ALL, |stage| {
         let at = clock::now();

@@ -14,7 +14,7 @@ const REPEATS: usize = 10;
 /// Rows play beside each other, unless one of them takes a processor, or figures are wanted.
 static FLOOR: RwLock<()> = RwLock::new(());
 /// Tests of `rows` and `gateway`.
-const ROWS: usize = 31;
+const ROWS: usize = 32;
 static TABLE: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 /// One row of the table, for each way of speaking.

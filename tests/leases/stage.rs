@@ -87,6 +87,8 @@ impl Beat {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cast {
     Pair,
+    /// The same behind a gate of nftables.
+    Nftables,
     /// With a second path, on a network of its own.
     TwoPaths,
     /// Three nodes.
@@ -431,10 +433,14 @@ impl Stage {
         let config = Config::new(NODES[number], &[group]).heartbeat(&format!(
             "protocol = \"{protocol}\"\ninterval = \"{every}ms\"\n"
         ));
+        let config = match self.cast {
+            Cast::Nftables => config.fencing("gate = \"nftables\"\n"),
+            _ => config,
+        };
         let key = "key-file = \"/run/lab/cluster.key\"\n";
         match self.cast {
             _ if !self.beat.is_native() => config,
-            Cast::Pair => config.cluster(key),
+            Cast::Pair | Cast::Nftables => config.cluster(key),
             Cast::TwoPaths => config
                 .cluster(key)
                 .path("interface = \"eth0\"")

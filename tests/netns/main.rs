@@ -17,6 +17,7 @@ mod gate;
 mod hostile;
 mod lease;
 mod lines;
+mod missed;
 mod native;
 mod native_hostile;
 mod native_keys;
@@ -34,6 +35,13 @@ mod stops;
 mod systemd;
 mod watchdog;
 mod wire;
+
+#[path = "../interop/pulse.rs"]
+#[allow(dead_code)]
+mod pulse;
+#[path = "../gate/tamper.rs"]
+#[allow(dead_code)]
+mod tamper;
 
 // The generator of broken frames, as it is used on the decoder.
 #[path = "../wire/dice.rs"]

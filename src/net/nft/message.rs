@@ -23,6 +23,8 @@ const NEW_ELEMENTS: u16 = SUBSYSTEM << 8 | 12;
 pub(super) const NEW_SET_ELEMENTS: u16 = NEW_ELEMENTS;
 pub(super) const GET_ELEMENTS: u16 = SUBSYSTEM << 8 | 13;
 const DEL_ELEMENTS: u16 = SUBSYSTEM << 8 | 14;
+pub(super) const NEW_GENERATION: u16 = SUBSYSTEM << 8 | 15;
+const GET_GENERATION: u16 = SUBSYSTEM << 8 | 16;
 
 /// Every kind of object names its table in its first attribute, and a set's elements their set in
 /// the second.
@@ -78,6 +80,11 @@ impl Request<'_> {
                 named(SET, set, out);
             }
         });
+    }
+
+    /// A question about all rulesets of this host.
+    pub(super) fn ask_generation(&mut self) {
+        self.message(GET_GENERATION, NLM_F_ACK, |_| {});
     }
 
     fn edge(&mut self, kind: u16) {

@@ -16,8 +16,8 @@ use netlink_packet_core::{NLM_F_DUMP, NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR};
 use super::rtnl::message::{errno, next_attribute, text};
 use super::rtnl::socket::{Message, NETLINK_NETFILTER, Socket};
 use message::{
-    ELEMENTS, GET_CHAIN, GET_ELEMENTS, GET_RULE, GET_TABLE, NEW_CHAIN, NEW_RULE, NEW_SET_ELEMENTS,
-    NEW_TABLE, Request, TABLE,
+    ELEMENTS, GET_CHAIN, GET_ELEMENTS, GET_RULE, GET_TABLE, NEW_CHAIN, NEW_GENERATION, NEW_RULE,
+    NEW_SET_ELEMENTS, NEW_TABLE, Request, TABLE,
 };
 
 pub use contents::Contents;
@@ -29,6 +29,7 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 const DUMP_TRIES: u32 = 20;
 
 // linux/netfilter/nf_tables.h
+const NFTA_GEN_ID: u16 = 1;
 const NFTA_TABLE_FLAGS: u16 = 2;
 const NFTA_TABLE_HANDLE: u16 = 4;
 const NFTA_CHAIN_HANDLE: u16 = 2;
@@ -156,6 +157,24 @@ impl Nft {
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
             other => other,
         }
+    }
+
+    /// A number that every transaction on this host moves on by one, whoever makes it, whatever table it
+    /// is about; it may pass over zero.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn generation(&mut self) -> io::Result<u32> {
+        let mut found = None;
+        self.write(|mut request| request.ask_generation());
+        self.socket.send(&self.out)?;
+        self.answer(self.sequence, &mut |kind, attributes| {
+            if kind == NEW_GENERATION {
+                found = find(attributes, NFTA_GEN_ID).and_then(|id| id.try_into().ok());
+            }
+        })?;
+        let generation = found.map(u32::from_be_bytes);
+        generation.ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
 
     /// How the table is, if there is one.

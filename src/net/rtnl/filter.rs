@@ -4,7 +4,8 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use netlink_packet_core::{
-    DefaultNla, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REQUEST, NlasIterator,
+    DefaultNla, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST,
+    NlasIterator,
 };
 use netlink_packet_route::tc::{TcHandle, TcHeader};
 
@@ -22,6 +23,7 @@ const TCA_OPTIONS: u16 = 2;
 const TCA_BPF_FD: u16 = 6;
 const TCA_BPF_NAME: u16 = 7;
 const TCA_BPF_FLAGS: u16 = 8;
+const TCA_BPF_ID: u16 = 11;
 const NLA_F_NESTED: u16 = 1 << 15;
 const RTM_DELCHAIN: u16 = 101;
 /// The verdict is what the program returns.
@@ -65,7 +67,17 @@ pub struct Filter {
     pub handle: u32,
     /// The name that it was given, for BPF filters.
     pub name: Option<String>,
+    /// The number of the BPF program whose verdict it carries out.
+    pub program: Option<u32>,
     info: u32,
+}
+
+impl Filter {
+    /// Whether it is asked first, for every frame, as [`Rtnl::put_filter`] has it.
+    #[must_use]
+    pub fn is_first(&self) -> bool {
+        self.info == info()
+    }
 }
 
 /// Hears of filters that go, on any interface of this host.
@@ -112,13 +124,12 @@ fn takes_away(message: &Message<'_>) -> bool {
 }
 
 impl Rtnl {
-    /// Puts a loaded program onto an interface, before all others of the same priority that come
-    /// later. The interface keeps the program when this process ends.
+    /// Puts a loaded program onto an interface, in the place of the one with this handle, if there is
+    /// one. The interface keeps the program when this process ends.
     ///
     /// # Errors
-    /// `EEXIST` where there is one with this handle; `ENODEV`; `ENOENT` or `EOPNOTSUPP` where the
-    /// kernel has no clsact or no BPF filters.
-    pub fn add_filter(
+    /// `ENODEV`; `ENOENT` or `EOPNOTSUPP` where the kernel has no clsact or no BPF filters.
+    pub fn put_filter(
         &mut self,
         index: u32,
         direction: Direction,
@@ -143,14 +154,22 @@ impl Rtnl {
             info: info(),
             ..TcHeader::default()
         };
-        let flags = NLM_F_CREATE | NLM_F_EXCL;
-        match self.traffic(libc::RTM_NEWTFILTER, flags, &body, &attributes) {
+        let put = |rtnl: &mut Self, how| {
+            let flags = NLM_F_CREATE | how;
+            rtnl.traffic(libc::RTM_NEWTFILTER, flags, &body, &attributes)
+        };
+        let error = match put(self, NLM_F_EXCL) {
+            Ok(()) => return Ok(()),
+            Err(error) => error,
+        };
+        match error.raw_os_error() {
             // There is no clsact on this interface yet.
-            Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOENT)) => {
+            Some(libc::EINVAL | libc::ENOENT) => {
                 self.add_clsact(index)?;
-                self.traffic(libc::RTM_NEWTFILTER, flags, &body, &attributes)
+                put(self, NLM_F_EXCL)
             }
-            other => other,
+            Some(libc::EEXIST) => put(self, NLM_F_REPLACE),
+            _ => Err(error),
         }
     }
 
@@ -293,14 +312,17 @@ fn nested(attributes: &[DefaultNla]) -> Vec<u8> {
 /// `None` for the chain itself, which is listed before its filters.
 fn parse(payload: &[u8]) -> Option<Filter> {
     let header = TcHeader::parse(payload).ok()?;
-    let mut name = None;
+    let (mut name, mut program, mut flags) = (None, None, 0);
     for attribute in NlasIterator::new(payload.get(20..)?) {
         let attribute = attribute.ok()?;
         if attribute.kind() & !NLA_F_NESTED == TCA_OPTIONS {
             let mut rest = attribute.value();
             while let Some((kind, value)) = next_attribute(&mut rest) {
-                if kind == TCA_BPF_NAME {
-                    name = Some(text(value).into_owned());
+                match kind {
+                    TCA_BPF_NAME => name = Some(text(value).into_owned()),
+                    TCA_BPF_FLAGS => flags = number(value).unwrap_or_default(),
+                    TCA_BPF_ID => program = number(value),
+                    _ => {}
                 }
             }
         }
@@ -309,6 +331,7 @@ fn parse(payload: &[u8]) -> Option<Filter> {
     (handle != 0).then_some(Filter {
         handle,
         name,
+        program: program.filter(|_| flags & ACT_DIRECT != 0),
         info: header.info,
     })
 }

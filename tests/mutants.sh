@@ -9,7 +9,8 @@
 # answers (`answers`), and the same as if no gate had a deadline, so that safety rests on the core alone
 # (`gateless`); the `model` checker; the kernel's `gate` in namespaces, and agents on
 # `hosts` behind it, and a stand-in for the watchdog (`dogs`), as root. The simulator's frozen agents are the other way round: there the gate's
-# deadline is all that ends an answer. `disks` simulates a pair with a disk that hangs, fails and tears,
+# deadline is all that ends an answer. What is broken of the simulator itself is what an agent does around
+# the core, in which order: the same as in `src/agent/slot.rs`, with nothing before the gate. `disks` simulates a pair with a disk that hangs, fails and tears,
 # `arbiters` groups of VRRP behind an arbiter.
 #
 # The first judge that notices is named. To ask all of them, and print who notices as a table:
@@ -43,6 +44,7 @@ judges_of() {
     */watchdog.rs | src/agent/plan.rs) echo unit dogs ;;
     src/core/*) echo unit sim answers gateless model ;;
     src/gate/*) echo unit gate ;;
+    tests/sim/*) echo sim answers gateless ;;
     *) echo unit hosts ;;
     esac
 }
@@ -84,6 +86,7 @@ compiles() (
     */watchdog.rs) cargo test -q --lib --test netns --no-run ;;
     src/core/*) cargo test -q --lib --test sim --test model --no-run ;;
     src/gate/*) cargo test -q --lib --test gate --no-run ;;
+    tests/sim/*) cargo test -q --test sim --no-run ;;
     *) cargo test -q --lib --test netns --no-run ;;
     esac >build.log 2>&1
 )
@@ -152,6 +155,17 @@ mutant "a promise one interval short" $lease/mod.rs \
     '/ 100 + granularity + QUEUED' '/ 100 * 4 / 5 + granularity + QUEUED'
 mutant "no quarantine" $lease/mod.rs \
     'quarantine_until: now + promised' 'quarantine_until: now'
+mutant "a promise without its margin" $lease/mod.rs \
+    'lease.saturating_mul(100 + 2 * RATE_ERROR) / 100 + granularity + QUEUED' \
+    'lease + (granularity + QUEUED) * 0 * RATE_ERROR'
+mutant "a quarantine without its margin" $lease/mod.rs \
+    'quarantine_until: now + promised' 'quarantine_until: now + settings.lease'
+mutant "who is in quarantine grants" $lease/voter.rs \
+    'if self.now < self.quarantine_until && self.settings.voters.promising() > 2 {' 'if false {'
+mutant "who is in quarantine stands" $lease/candidate.rs \
+    'promised.max(stand_at).max(self.quarantine_until)' 'promised.max(stand_at)'
+mutant "nonces begin anew at a start" $lease/mod.rs \
+    'nonce: boot.nonce,' 'nonce: 0,'
 mutant "an answer to another boot counts" $lease/answers.rs \
     ' || boot != self.boot' ' || boot == BootId(0)'
 mutant "who grants keeps its own request" $lease/voter.rs \
@@ -337,6 +351,36 @@ mutant "lease: giving up shuts nothing" src/agent/lease.rs \
 mutant "lease: what was there before stays open" src/agent/lease.rs \
     'shutter.close();
         shutter.arm();' ''
+mutant "lease: a group that begins anew repeats its nonces" src/agent/voting.rs \
+    'nonce: clock::now().as_nanos(),' 'nonce: 0,'
+shell=tests/sim/native/agent.rs
+mutant "shell: the addresses go before the gate is shut" $shell \
+    'kernel.armed = false;
+                self.is_on(node, group, false);
+            }
+            Effect::Acquire(term) => {
+                kernel.armed = true;
+                let own = slot.group.view().authority;
+                slot.guards = own.is_some_and(|own| own.alone);
+                self.is_on(node, group, true);
+                self.ask(node, group, Change::Acquire, term);
+            }
+            Effect::Release(term) => {
+                slot.guards = false;
+                slot.right.shut(kernel);' \
+    'slot.right.shut(kernel);
+                kernel.armed = false;
+                self.is_on(node, group, false);
+            }
+            Effect::Acquire(term) => {
+                kernel.armed = true;
+                let own = slot.group.view().authority;
+                slot.guards = own.is_some_and(|own| own.alone);
+                self.is_on(node, group, true);
+                self.ask(node, group, Change::Acquire, term);
+            }
+            Effect::Release(term) => {
+                slot.guards = false;'
 
 disk=src/core/disk/mod.rs
 mutant "disk: nobody waits for a slot that is held" $disk \

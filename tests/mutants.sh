@@ -44,6 +44,7 @@ judges_of() {
     */watchdog.rs | src/agent/plan.rs) echo unit dogs ;;
     src/core/*) echo unit sim answers gateless model ;;
     src/gate/*) echo unit gate ;;
+    tests/sim/*) echo sim answers gateless ;;
     *) echo unit hosts ;;
     esac
 }
@@ -87,6 +88,7 @@ compiles() (
     */watchdog.rs) cargo test -q --lib --test netns --no-run ;;
     src/core/*) cargo test -q --lib --test sim --test model --no-run ;;
     src/gate/*) cargo test -q --lib --test gate --no-run ;;
+    tests/sim/*) cargo test -q --test sim --no-run ;;
     *) cargo test -q --lib --test netns --no-run ;;
     esac >build.log 2>&1
 )
@@ -155,6 +157,17 @@ mutant "a promise one interval short" $lease/mod.rs \
     '/ 100 + granularity + QUEUED' '/ 100 * 4 / 5 + granularity + QUEUED'
 mutant "no quarantine" $lease/mod.rs \
     'quarantine_until: now + promised' 'quarantine_until: now'
+mutant "a promise without its margin" $lease/mod.rs \
+    'lease.saturating_mul(100 + 2 * RATE_ERROR) / 100 + granularity + QUEUED' \
+    'lease + (granularity + QUEUED) * 0 * RATE_ERROR'
+mutant "a quarantine without its margin" $lease/mod.rs \
+    'quarantine_until: now + promised' 'quarantine_until: now + settings.lease'
+mutant "who is in quarantine grants" $lease/voter.rs \
+    'if self.now < self.quarantine_until && self.settings.voters.promising() > 2 {' 'if false {'
+mutant "who is in quarantine stands" $lease/candidate.rs \
+    'promised.max(stand_at).max(self.quarantine_until)' 'promised.max(stand_at)'
+mutant "nonces begin anew at a start" $lease/mod.rs \
+    'nonce: boot.nonce,' 'nonce: 0,'
 mutant "an answer to another boot counts" $lease/answers.rs \
     ' || boot != self.boot' ' || boot == BootId(0)'
 mutant "who grants keeps its own request" $lease/voter.rs \
@@ -318,7 +331,8 @@ mutant "gate: a deadline that has passed ends nothing" src/gate/program.rs \
 mutant "gate: closing does nothing" src/gate/slots.rs \
     'self.set(DEADLINE, 0);' ''
 mutant "gate: arming does nothing" src/gate/slots.rs \
-    'self.set(ARMED, 1);' ''
+    'self.set(slot, ARMED, 1);
+        self.note_armed(slot, true);' ''
 mutant "gate: what has no deadline is open" src/gate/program.rs \
     'code.if_less(R0, R1, open);' 'code.if_less(R0, R1, open);
         code.if_equal(R1, 0, open);'
@@ -361,6 +375,8 @@ mutant "right: what speaks for the node ends nothing" $right \
 mutant "right: what was there before stays open" $right \
     'gate.close();
         gate.arm();' ''
+mutant "lease: a group that begins anew repeats its nonces" src/agent/voting.rs \
+    'nonce: clock::now().as_nanos(),' 'nonce: 0,'
 
 disk=src/core/disk/mod.rs
 mutant "disk: nobody waits for a slot that is held" $disk \

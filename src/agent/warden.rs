@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::core::Instant;
-use crate::gate::{Events, Gate};
+use crate::gate::{Events, Gate, Look};
 use crate::net::addresses::Placed;
 use crate::net::rtnl::{LinkState, Rtnl};
 
@@ -19,7 +19,8 @@ use super::message::Key;
 const CHECK_EVERY: Duration = Duration::from_millis(100);
 /// ... and while none is on.
 const CHECK_IDLE_EVERY: Duration = Duration::from_secs(5);
-/// A gate that nobody can have touched is looked at only so often: what it has dropped is counted then.
+/// A gate that nobody can have touched is looked at only so often, and the addresses in its map are: what it has
+/// dropped is counted then.
 const COUNT_EVERY: Duration = Duration::from_secs(1);
 /// What a group has asked of the gate holds within this, unless another program that changes a
 /// ruleset holds it up.
@@ -162,11 +163,15 @@ impl Warden {
         // What is told from here on is looked at the next time.
         self.is_alarmed = false;
         let links = rtnl.links()?;
-        if now.since(self.counted_at) < COUNT_EVERY && self.gate.is_untouched(&links)? {
-            return Ok(Found::default());
+        let look = match now.since(self.counted_at) < COUNT_EVERY {
+            true if self.gate.is_untouched(&links)? => return Ok(Found::default()),
+            true => Look::Quick,
+            false => Look::Full,
+        };
+        if look == Look::Full {
+            self.counted_at = now;
         }
-        self.counted_at = now;
-        let mut attached = self.gate.whole(rtnl, &links)?;
+        let mut attached = self.gate.whole(rtnl, &links, look)?;
         let is_missing = |link: &&LinkState| !attached.contains(&link.index);
         let missing: Vec<&LinkState> = links.iter().filter(is_missing).collect();
         // One that gets another name may lose it by that, which is nobody's doing.

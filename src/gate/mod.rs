@@ -70,6 +70,15 @@ pub struct Want<'a> {
     pub handle: u32,
 }
 
+/// How closely the gate is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// Whether it is there, armed, and has addresses: what a program that cleans up would end.
+    Quick,
+    /// Whether it has all of them.
+    Full,
+}
+
 /// The gate of this agent.
 #[derive(Debug)]
 pub enum Gate {
@@ -167,9 +176,14 @@ impl Gate {
     ///
     /// # Errors
     /// What the kernel says.
-    pub fn whole(&self, rtnl: &mut Rtnl, links: &[LinkState]) -> io::Result<BTreeSet<u32>> {
+    pub fn whole(
+        &self,
+        rtnl: &mut Rtnl,
+        links: &[LinkState],
+        look: Look,
+    ) -> io::Result<BTreeSet<u32>> {
         match self {
-            Gate::Bpf(filters) => filters.whole(rtnl, links),
+            Gate::Bpf(filters) => filters.whole(rtnl, links, look),
             Gate::Nftables(table) => table.whole(links),
         }
     }

@@ -168,12 +168,14 @@ impl Map {
         bpf(BPF_MAP_UPDATE_ELEM, &self.element(key, value)).map(drop)
     }
 
-    /// All keys, and all values in the same order, one after the other (Linux 5.6).
+    /// The keys of at most so many entries, and their values in the same order, one after the other (Linux 5.6).
+    /// Of a map that has any, at least one comes, unless so many share a place in it that there is no room for them.
     ///
     /// # Errors
     /// What bpf(2) says.
-    pub fn entries(&self) -> io::Result<(Vec<u8>, Vec<u8>)> {
-        let room = self.room as usize;
+    pub fn entries(&self, most: u32) -> io::Result<(Vec<u8>, Vec<u8>)> {
+        let most = most.min(self.room);
+        let room = most as usize;
         let mut keys = vec![0; room * self.key_len];
         let mut values = vec![0; room * self.value_len];
         let mut place = 0_u64;
@@ -182,7 +184,7 @@ impl Map {
             out_batch: address(&raw mut place),
             keys: address(keys.as_mut_ptr()),
             values: address(values.as_mut_ptr()),
-            count: Cell::new(self.room),
+            count: Cell::new(most),
             map_fd: number(&self.fd),
             elem_flags: 0,
             flags: 0,

@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use floatlock::core::Instant;
-use floatlock::gate::{Gate, Level, Shutter, Want};
+use floatlock::gate::{Gate, Level, Look, Shutter, Want};
 use floatlock::lab::{Ask, Host, Lab, Lan, Watch, WatchOptions, clock};
 use floatlock::net::rtnl::Rtnl;
 
@@ -94,7 +94,7 @@ impl Bench {
         let look = move || {
             let mut rtnl = Rtnl::open().unwrap();
             let links = rtnl.links().unwrap();
-            let whole = gate.whole(&mut rtnl, &links).unwrap();
+            let whole = gate.whole(&mut rtnl, &links, Look::Full).unwrap();
             let links = links.into_iter().filter(|link| whole.contains(&link.index));
             links.map(|link| link.name).collect()
         };
@@ -107,7 +107,7 @@ impl Bench {
         let attach = move || {
             let mut rtnl = Rtnl::open().unwrap();
             let links = rtnl.links().unwrap();
-            let whole = gate.whole(&mut rtnl, &links).unwrap();
+            let whole = gate.whole(&mut rtnl, &links, Look::Full).unwrap();
             let missing = links.iter().filter(|link| !whole.contains(&link.index));
             let missing: Vec<_> = missing.collect();
             gate.attach(&mut rtnl, &missing).unwrap();
@@ -185,7 +185,7 @@ pub(crate) fn install(level: Level, handle: u32) -> (Arc<Gate>, Option<JoinHandl
     gate.cover(&addresses, SLOT).unwrap();
     gate.settle(SLOT, SOON).unwrap();
     let links = rtnl.links().unwrap();
-    let whole = gate.whole(&mut rtnl, &links).unwrap();
+    let whole = gate.whole(&mut rtnl, &links, Look::Full).unwrap();
     assert_eq!(whole.len(), links.len());
     (Arc::new(gate), writer)
 }

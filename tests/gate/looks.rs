@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use floatlock::gate::{Gate, Level, Want};
+use floatlock::gate::{Gate, Level, Look, Want};
 use floatlock::lab::Lab;
 use floatlock::net::rtnl::Rtnl;
 use nix::time::{ClockId, clock_gettime};
@@ -43,7 +43,10 @@ fn percent(level: Level, groups: usize, interfaces: usize) -> f64 {
         }
         let whole = each(|| {
             let links = rtnl.links().unwrap();
-            assert_eq!(gate.whole(&mut rtnl, &links).unwrap().len(), interfaces);
+            assert_eq!(
+                gate.whole(&mut rtnl, &links, Look::Full).unwrap().len(),
+                interfaces
+            );
         });
         let untouched = each(|| {
             let links = rtnl.links().unwrap();

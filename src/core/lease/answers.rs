@@ -186,10 +186,10 @@ impl Lease {
         let Some(campaign) = &mut self.campaign else {
             return;
         };
-        let alone = campaign.alone;
-        let own = campaign.own(self.settings.me).filter(|_| alone);
+        let own = campaign.own(self.settings.me).filter(|_| campaign.alone);
         let own = own.map(|(until, epoch)| (until.min(proven_until), epoch));
-        let best = campaign.agreed(majority, |_| true).max(own);
+        let agreed = campaign.agreed(majority, |_| true);
+        let (best, alone) = (agreed.max(own), own > agreed);
         let best = match self.settings.always {
             true => best
                 .zip(campaign.arbiter())

@@ -148,3 +148,18 @@ fn solo_ends_when_the_other_one_acknowledges_and_not_before() {
     let out = node.at(6000, Event::Time);
     assert_eq!(out[0], Effect::Lost(Loss::Lapsed));
 }
+
+/// What the peers have granted rests on no proof, however late they say so.
+#[test]
+fn a_vote_that_comes_too_late_to_rely_on_outlasts_the_proof_all_the_same() {
+    let mut node = proven(990);
+    let ticket = looks_until(&mut node, 1050).expect("a look");
+    let request = asked(&node.at(1063, Event::Looked(ticket, false)));
+    let is_alone = |node: &Node| node.lease.authority().is_some_and(|own| own.alone);
+    node.runs(1100, 1770);
+    assert_eq!(node.until(), Some(ms(1990)), "as far as it is proven");
+    assert!(is_alone(&node));
+    node.at(1770, Event::Granted(0, boot_id(1), request.nonce));
+    assert_eq!(node.until(), Some(ms(2063)));
+    assert!(!is_alone(&node), "by the other one's vote");
+}

@@ -12,6 +12,8 @@
 mod disk;
 #[path = "model/fenced.rs"]
 mod fenced;
+#[path = "model/mirrored.rs"]
+mod mirrored;
 #[path = "model/search.rs"]
 mod search;
 #[path = "model/world.rs"]

@@ -17,6 +17,7 @@
 
 mod counter;
 mod desk;
+pub mod mirror;
 mod record;
 #[cfg(test)]
 mod tests;

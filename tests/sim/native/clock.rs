@@ -3,7 +3,7 @@
 
 use floatlock::core::Instant;
 
-const MILLION: i128 = 1_000_000;
+const MILLION: i64 = 1_000_000;
 
 /// Tells the host's time by that of the world.
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +32,7 @@ impl Clock {
             true => 0,
             false => i128::from(at.as_nanos()) - i128::from(self.since.as_nanos()),
         };
-        let passed = passed + passed * i128::from(self.drift) / MILLION;
+        let passed = passed + scaled(passed, self.drift, MILLION);
         let shows = i128::from(self.shows.as_nanos()) + passed;
         Instant::from_nanos(u64::try_from(shows.max(0)).unwrap_or(u64::MAX))
     }
@@ -46,7 +46,7 @@ impl Clock {
         if ahead <= 0 {
             return self.since;
         }
-        let passed = ahead * MILLION / (MILLION + i128::from(self.drift));
+        let passed = scaled(ahead, MILLION, MILLION + self.drift);
         let mut nanos = (i128::from(self.since.as_nanos()) + passed) as u64;
         while self.local(Instant::from_nanos(nanos)) < local {
             nanos += 1;
@@ -63,5 +63,14 @@ impl Clock {
         self.shows = self.local(now);
         self.since = now;
         self.stands = stands;
+    }
+}
+
+/// `time * part / whole`: in 64 bits where they hold it, for it is asked at every step.
+fn scaled(time: i128, part: i64, whole: i64) -> i128 {
+    let short = i64::try_from(time).ok();
+    match short.and_then(|time| time.checked_mul(part)) {
+        Some(product) => i128::from(product / whole),
+        None => time * i128::from(part) / i128::from(whole),
     }
 }

@@ -62,7 +62,7 @@ impl World {
             node,
             boots,
             group: None,
-            event: Event::Proven(asked_at),
+            event: Box::new(Event::Proven(asked_at)),
         };
         self.after(wait, what);
     }

@@ -30,7 +30,7 @@ pub(crate) enum What {
         node: usize,
         boots: u32,
         group: Option<usize>,
-        event: Event,
+        event: Box<Event>,
     },
     Timer {
         node: usize,
@@ -267,7 +267,7 @@ impl World {
                 boots,
                 group,
                 event,
-            } => self.command(node, boots, group, event),
+            } => self.command(node, boots, group, *event),
             What::Timer { node, boots } => self.timer(node, boots),
             What::JobDone {
                 node,
@@ -310,7 +310,7 @@ impl World {
             node,
             boots,
             group,
-            event,
+            event: Box::new(event),
         };
         self.after(wait, what);
     }

@@ -82,17 +82,20 @@ impl Outcome {
     pub(crate) fn of(stage: &Stage, deed: &Deed) -> Self {
         let seen = stage.seen();
         let end = seen.rounds.last().copied().unwrap_or(deed.at);
-        let old = |after| of_host(&seen, "lb-a", after);
-        let last = deed.to.and_then(|_| old(deed.at).last());
         let silent_from = silent_from(stage, deed, &seen);
+        // When it became MASTER once more, after the new one had given way, it has a right of its own again.
+        let again = silent_from.and_then(|end| stage.stood_again(end));
+        let is_old = |at: Instant| again.is_none_or(|again| at < again);
+        let old = of_host(&seen, "lb-a", deed.at).filter(|at| is_old(*at));
+        let last = deed.to.and_then(|_| old.last());
         let late_answers = silent_from.map_or_else(Vec::new, |end| {
-            let replies = seen.replies.iter();
+            let replies = seen.replies.iter().filter(|reply| is_old(reply.at));
             let replies = replies.filter(|r| &*r.from == "lb-a" && r.at >= end + QUEUED);
             let told = replies.map(|reply| (millis(end, reply.at), reply.address, reply.question));
             told.collect()
         });
         let announced = silent_from.map_or(0, |end| {
-            let announced = seen.announcements.iter();
+            let announced = seen.announcements.iter().filter(|told| is_old(told.at));
             let announced = announced.filter(|a| &*a.from == "lb-a" && a.at > end + QUEUED);
             announced.count()
         });

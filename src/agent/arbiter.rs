@@ -1,7 +1,7 @@
 //! The thread that asks a shared disk for its vote, and says what it answers.
 
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::Receiver as Inbox;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -42,13 +42,14 @@ pub(super) fn start(
     (heart, journal): (&Heart, &Outbox<Entry>),
 ) -> Result<Option<Disk>, AgentError> {
     let cluster = config.cluster.as_ref().zip(elector);
-    let Some((device, (cluster, elector))) = config.fencing.disk_lock.clone().zip(cluster) else {
+    let Some((cluster, elector)) = cluster.filter(|_| config.fencing.has_disk()) else {
         return Ok(None);
     };
+    let devices = config.fencing.disk_lock.clone();
     let place = Place {
         // This very program, though another one may stand at its path by now.
         program: PathBuf::from("/proc/self/exe"),
-        device: device.clone(),
+        devices: devices.clone(),
         cluster: cluster.name.clone(),
         node: config.node.name.clone(),
         boot: elector.boot_id(),
@@ -58,9 +59,10 @@ pub(super) fn start(
     let (waker, wake) = wake::pair().map_err(AgentError::system("opening an eventfd"))?;
     let (pleas, inbox) = Outbox::new(BOUND, Some(waker));
     let board = DiskBoard::default();
+    lock(&board).troubles = vec![None; devices.len()];
     let arbiter = Arbiter {
         steward: Steward::new(place, clock::now()),
-        device: device.display().to_string(),
+        devices: devices.clone(),
         inbox,
         wake,
         heart: heart.clone(),
@@ -74,7 +76,7 @@ pub(super) fn start(
     let thread = spawn("disk", move || ask(arbiter, realtime))?;
     Ok(Some(Disk {
         pleas,
-        watched: Watched { device, board },
+        watched: Watched { devices, board },
         thread,
     }))
 }
@@ -100,8 +102,8 @@ pub(crate) enum ToDisk {
 pub(crate) struct DiskRow {
     /// Until when this node has its vote.
     pub(crate) vote: Option<Instant>,
-    /// The last trouble, while it lasts.
-    pub(crate) trouble: Option<String>,
+    /// Of each disk the last trouble, while it lasts.
+    pub(crate) troubles: Vec<Option<String>>,
     /// Why it has no vote that it wants.
     pub(crate) blocked: Option<String>,
 }
@@ -112,7 +114,7 @@ type DiskBoard = Arc<Mutex<DiskRow>>;
 /// Where observers look.
 #[derive(Clone)]
 pub(crate) struct Watched {
-    pub(crate) device: PathBuf,
+    pub(crate) devices: Vec<PathBuf>,
     board: DiskBoard,
 }
 
@@ -128,7 +130,7 @@ fn lock(board: &Mutex<DiskRow>) -> MutexGuard<'_, DiskRow> {
 
 pub(super) struct Arbiter {
     steward: Steward,
-    device: String,
+    devices: Vec<PathBuf>,
     inbox: Inbox<ToDisk>,
     wake: Wake,
     heart: Heart,
@@ -184,14 +186,20 @@ impl Arbiter {
                 let key = Key::try_from(group).unwrap_or(Key::MAX);
                 self.heart.send(Command::Arbiter(key, event));
             }
-            Word::Note(note) => {
+            Word::Note(disk, note) => {
                 let level = match note.is_good() {
                     true => Level::Info,
                     false => Level::Warning,
                 };
                 let trouble = (!note.is_good()).then(|| note.to_string());
-                self.board().trouble = trouble;
-                let text = format!("disk lock {}: {note}", self.device);
+                if let Some(place) = self.board().troubles.get_mut(disk) {
+                    *place = trouble;
+                }
+                let device = self
+                    .devices
+                    .get(disk)
+                    .map_or(Path::new("?"), PathBuf::as_path);
+                let text = format!("disk lock {}: {note}", device.display());
                 self.journal.offer(Entry::Note(level, text));
             }
         }
@@ -236,8 +244,8 @@ impl Arbiter {
         let next = self.steward.deadline();
         let next = self.ends_at.map_or(next, |end| next.min(end));
         let wait = next.since(clock::now()).min(Duration::from_secs(3600));
-        let clerk = self.steward.descriptor();
-        let fds = std::iter::once(self.wake.as_fd()).chain(clerk);
+        let clerks = self.steward.descriptors();
+        let fds = std::iter::once(self.wake.as_fd()).chain(clerks);
         let mut fds: Vec<PollFd<'_>> = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
         match ppoll(&mut fds, Some(TimeSpec::from(wait)), None) {
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}

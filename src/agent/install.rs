@@ -51,7 +51,7 @@ pub(super) fn gate(config: &Config, rtnl: &mut Rtnl) -> Result<Shut, AgentError>
 
 /// A disk's vote that nothing ends is none.
 fn safe(config: &Config, shut: Shut) -> Result<Shut, AgentError> {
-    if shut.gate.is_some() || config.fencing.disk_lock.is_none() {
+    if shut.gate.is_some() || !config.fencing.has_disk() {
         return Ok(shut);
     }
     let doing = format!(

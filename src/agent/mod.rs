@@ -503,7 +503,7 @@ fn mode(config: &Config) -> Option<String> {
         true if config.fencing.needs_disk() => {
             "the two of them elect, and nobody holds without the disk, so that there is at most one MASTER"
         }
-        true if config.fencing.disk_lock.is_some() => {
+        true if config.fencing.has_disk() => {
             "the two of them elect, and the disk decides when one of them is silent, so that there is \
              at most one MASTER"
         }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use crate::config::{Config, Family, summary};
 use crate::control::cluster::{
-    ClusterStatus, DiskLockStatus, PeerStatus, TargetStatus, WayState, WayStatus, WireStatus,
+    ClusterStatus, DiskLockStatus, DiskStatus, PeerStatus, TargetStatus, WayState, WayStatus,
+    WireStatus,
 };
 use crate::core::Instant;
 use crate::net::reference::By;
@@ -64,11 +65,25 @@ fn target_status(row: TargetRow, lease: Duration, now: Instant) -> TargetStatus 
 
 fn disk_status(disk: &Watched, now: Instant) -> DiskLockStatus {
     let row = disk.row();
+    let devices: Vec<String> = disk
+        .devices
+        .iter()
+        .map(|device| device.display().to_string())
+        .collect();
+    let disks: Vec<DiskStatus> = devices
+        .iter()
+        .zip(row.troubles)
+        .map(|(device, trouble)| DiskStatus {
+            device: device.clone(),
+            trouble,
+        })
+        .collect();
     DiskLockStatus {
-        device: disk.device.display().to_string(),
+        device: devices.join(", "),
+        trouble: DiskLockStatus::trouble_of(&disks),
+        disks,
         vote_ms: row.vote.map(|until| millis(until.since(now))),
         blocked: row.blocked,
-        trouble: row.trouble,
     }
 }
 

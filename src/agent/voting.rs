@@ -33,7 +33,7 @@ impl Elector {
     /// # Errors
     /// The kernel has no random numbers.
     pub(crate) fn new(config: &Config, state: &State) -> io::Result<Option<Self>> {
-        if config.native.is_none() && config.fencing.disk_lock.is_none() {
+        if config.native.is_none() && !config.fencing.has_disk() {
             return Ok(None);
         }
         let voters = config.voters();
@@ -58,7 +58,7 @@ impl Elector {
             voters: Voters {
                 nodes: bits(VoterKind::Node),
                 witnesses: bits(VoterKind::Witness),
-                arbiter: config.fencing.disk_lock.is_some(),
+                arbiter: config.fencing.has_disk(),
                 hash: digest::voters(config).0,
             },
             names: Vec::leak(names),

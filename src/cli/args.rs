@@ -216,8 +216,9 @@ pub(crate) enum LockCommand {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct LockInitArgs {
-    /// The disk, the same for all nodes; best by its name in /dev/disk/by-id
-    pub(crate) device: PathBuf,
+    /// The disk, the same for all nodes, best by its name in /dev/disk/by-id; or three that have the area together
+    #[arg(required = true, num_args = 1..=3, value_name = "DEVICE")]
+    pub(crate) devices: Vec<PathBuf>,
     /// The configuration, which names the cluster and its nodes
     #[arg(short, long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
     pub(crate) config: PathBuf,

@@ -92,7 +92,7 @@ impl Comparison<'_> {
 
     fn arbiters(&mut self, ours: &Config, theirs: &Config) {
         self.arbiter("disk-lock", "a disk lock", [ours, theirs], |config| {
-            config.fencing.disk_lock.is_some()
+            config.fencing.has_disk()
         });
         // Beside an arbiter it only says who is fit.
         let is_vote = |config: &Config| {
@@ -104,9 +104,17 @@ impl Comparison<'_> {
             });
         }
         let (our, their) = (&ours.fencing, &theirs.fencing);
-        if our.disk_lock.is_none() || their.disk_lock.is_none() {
+        if !our.has_disk() || !their.has_disk() {
             return;
         }
+        let at = self.place(&["fencing", "disk-lock"]);
+        let disks = |fencing: &Fencing| fencing.disk_lock.len().to_string();
+        self.differ(
+            at,
+            "the number of disks in `disk-lock`",
+            disks(our),
+            disks(their),
+        );
         let at = self.place(&["fencing", "disk-lock-mode"]);
         let word = |fencing: &Fencing| fencing.disk_lock_mode.word();
         self.differ(at, "`disk-lock-mode`", word(our), word(their));

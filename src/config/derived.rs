@@ -87,7 +87,7 @@ fn native(config: &Config, group: &GroupConfig) -> Derived {
     let length = group.interval.saturating_mul(group.misses);
     let promise = lease::promise(length, GRANULARITY);
     let asks_again = match survival::is_exclusive(config) {
-        _ if config.fencing.disk_lock.is_some() => AT_DISK,
+        _ if config.fencing.has_disk() => AT_DISK,
         true => group.interval,
         false => Duration::ZERO,
     };

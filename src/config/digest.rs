@@ -44,7 +44,11 @@ pub fn voters(config: &Config) -> Digest {
         };
         [voter.name, kind]
     });
-    let disk = config.fencing.disk_lock.as_ref().map(|_| ["", "disk"]);
+    let disk = match config.fencing.disk_lock.len() {
+        0 => None,
+        1 => Some(["", "disk"]),
+        _ => Some(["", "disks"]),
+    };
     // Of two nodes alone, a weak voter: the one that does not ask it goes on where the other falls silent.
     let reference = config.fencing.reference.as_ref();
     let reference = reference.filter(|_| !survival::is_exclusive(config));

@@ -35,7 +35,7 @@ pub(super) fn read(
     let (gate, disk_lock, reference) = (gate?, disk_lock?, reference?);
     let lease = section.duration("disk-lease", out);
     let (mode, lease) = (mode?, lease?);
-    if let Some((key, span)) = alone(&mode, &lease).filter(|_| disk_lock.is_none()) {
+    if let Some((key, span)) = alone(&mode, &lease).filter(|_| disk_lock.is_empty()) {
         let message = format!("`{key}` means nothing without `disk-lock`");
         return Err(out.error(span, message));
     }
@@ -46,7 +46,7 @@ pub(super) fn read(
         let message = "no lock area has such a lease: it is 100ms to an hour";
         return Err(out.error(lease.span.clone(), message.to_owned()));
     }
-    if gate == GateChoice::Off && disk_lock.is_some() {
+    if gate == GateChoice::Off && !disk_lock.is_empty() {
         let message = "a disk lock without a gate: the vote would end, and the addresses answer on";
         return Err(out.error(section.at.clone(), message.to_owned()));
     }
@@ -99,12 +99,12 @@ pub(super) fn check_groups(
     at: &Span,
     out: &mut Problems,
 ) -> Checked<()> {
-    if fencing.disk_lock.is_none() && fencing.reference.is_none() {
+    if !fencing.has_disk() && fencing.reference.is_none() {
         return Ok(());
     }
-    let what = match fencing.disk_lock {
-        Some(_) => "a disk lock",
-        None => "a reference",
+    let what = match fencing.has_disk() {
+        true => "a disk lock",
+        false => "a reference",
     };
     if fencing.needs_disk() && groups.len() > 1 {
         let message = format!(
@@ -117,7 +117,7 @@ pub(super) fn check_groups(
     }
     for group in groups.iter().filter(|group| !group.is_native()) {
         let (name, protocol) = (&group.name, group.protocol.word());
-        if fencing.disk_lock.is_some() && !fencing.needs_disk() {
+        if fencing.has_disk() && !fencing.needs_disk() {
             let message = format!("the peers of group `{name}` grant nothing ({protocol})");
             let advice = "write disk-lock-mode = \"always\": without the disk nobody holds then";
             return Err(out.push(Problem::error(at.clone(), message).advise(advice)));
@@ -143,21 +143,32 @@ fn disk_lock(
     section: &Section<'_>,
     voting: Option<&Voting>,
     out: &mut Problems,
-) -> Checked<Option<PathBuf>> {
+) -> Checked<Vec<PathBuf>> {
     let Some(list) = section.texts("disk-lock", out)? else {
-        return Ok(None);
+        return Ok(Vec::new());
     };
     let span = list.span;
     let devices: Vec<At<&str>> = list.value.into_iter().collect::<Checked<_>>()?;
-    let [device] = &devices[..] else {
-        let message = format!("{} devices: one is supported so far", devices.len());
+    if !matches!(devices.len(), 1 | 3) {
+        let message = format!(
+            "{} devices: a disk lock is one, or three of which two are enough",
+            devices.len()
+        );
         return Err(out.error(span, message));
-    };
-    let path = Path::new(device.value);
-    if !path.is_absolute() {
-        let message = format!("{} is not an absolute path", quoted(device.value));
-        let advice = "name it by what does not change: /dev/disk/by-id/...";
-        return Err(out.push(Problem::error(device.span.clone(), message).advise(advice)));
+    }
+    let mut paths: Vec<PathBuf> = Vec::new();
+    for device in &devices {
+        let path = Path::new(device.value);
+        if !path.is_absolute() {
+            let message = format!("{} is not an absolute path", quoted(device.value));
+            let advice = "name it by what does not change: /dev/disk/by-id/...";
+            return Err(out.push(Problem::error(device.span.clone(), message).advise(advice)));
+        }
+        if paths.iter().any(|other| other == path) {
+            let message = format!("{} is named twice", quoted(device.value));
+            return Err(out.error(device.span.clone(), message));
+        }
+        paths.push(path.to_owned());
     }
     let problem = match voting {
         None => "the disk lock is a vote in a [cluster]",
@@ -165,7 +176,7 @@ fn disk_lock(
             "a witness and a disk lock: there is one arbiter at most"
         }
         Some(voting) if voting.nodes != 2 => "a disk lock is the third vote of two nodes",
-        Some(_) => return Ok(Some(path.to_owned())),
+        Some(_) => return Ok(paths),
     };
     Err(out.error(span, problem.to_owned()))
 }

@@ -169,7 +169,7 @@ pub const KEYS: &[Key] = &[
     default("fencing", "gate", Kind::Text, "\"auto\"", "The kernel-enforced end of a lease: `auto` (the best there is), `bpf` or `nftables` (or no start), `off`"),
     key("fencing", "reference", Kind::Texts, Absent::Otherwise("none"), "Addresses that a node must reach to hold; see [reference](reference.md)"),
     default("fencing", "reference-need", Kind::Integer { min: 1, max: 16 }, "1", "How many of them"),
-    key("fencing", "disk-lock", Kind::Texts, Absent::Otherwise("no arbiter"), "The shared disk that has the third vote of two nodes; see [disk lock](disk-lock.md)"),
+    key("fencing", "disk-lock", Kind::Texts, Absent::Otherwise("no arbiter"), "The shared disk that has the third vote of two nodes, or three that have it together; see [disk lock](disk-lock.md)"),
     key("fencing", "disk-lock-mode", Kind::Text, Absent::Otherwise("`\"smart\"`"), "When the disk is used: `smart`, only while the other node is not heard; `always`, and without it nobody holds"),
     key("fencing", "disk-lease", UP_TO_A_DAY, Absent::Otherwise("`\"5s\"`"), "How long the disk grants: what `lock init --lease` has written to it"),
     key("fencing", "solo-after", UP_TO_A_DAY, Absent::Otherwise("never"), "After so long a node that has heard neither a reference nor another node since it began stands all the same"),

@@ -5,7 +5,7 @@ use super::types::{Cluster, Config, GroupConfig};
 /// Whether native groups have at most one MASTER in any partition: two nodes alone do not outvote
 /// each other, everybody else does, and a disk that both reach does.
 pub(super) fn is_exclusive(config: &Config) -> bool {
-    if config.fencing.disk_lock.is_some() {
+    if config.fencing.has_disk() {
         return true;
     }
     let alone = |cluster: &Cluster| cluster.witnesses.is_empty() && cluster.nodes.len() <= 2;
@@ -40,8 +40,9 @@ fn of_vrrp(config: &Config, lines: usize) -> String {
     };
     if fencing.needs_disk() {
         return format!(
-            "{WITHOUT_DISK}, but a router of vrrp2 or vrrp3 that does not ask the disk is not held back by \
-             it{reference}"
+            "{}, but a router of vrrp2 or vrrp3 that does not ask the disk is not held back by \
+             it{reference}",
+            without_disk(config)
         );
     }
     match fencing.reference {
@@ -53,8 +54,21 @@ fn of_vrrp(config: &Config, lines: usize) -> String {
 }
 
 /// Where nobody holds without the disk.
-const WITHOUT_DISK: &str = "the loss of the disk leaves no MASTER, nor does a node hold that is cut off from it \
-                            (never two: whoever has not its vote falls silent)";
+fn without_disk(config: &Config) -> String {
+    let disk = disk(config);
+    format!(
+        "the loss of {disk} leaves no MASTER, nor does a node hold that is cut off from it (never two: whoever has \
+         not its vote falls silent)"
+    )
+}
+
+/// What the vote is lost with.
+const fn disk(config: &Config) -> &'static str {
+    match config.fencing.disk_lock.len() {
+        0 | 1 => "the disk",
+        _ => "two of the three disks",
+    }
+}
 
 fn of_native(config: &Config, lines: usize) -> String {
     let nodes = config.cluster.as_ref().map_or(1, |c| c.nodes.len());
@@ -82,14 +96,14 @@ fn of_native(config: &Config, lines: usize) -> String {
         None => "",
     };
     if config.fencing.needs_disk() {
-        return WITHOUT_DISK.to_owned() + reference;
+        return without_disk(config) + reference;
     }
-    if config.fencing.disk_lock.is_some() {
-        return "the loss of two of three (the nodes and the disk), or a node that is cut off from the \
-                other one and from the disk, leaves no MASTER there (never two: whoever has neither \
-                falls silent)"
-            .to_owned()
-            + reference;
+    if config.fencing.has_disk() {
+        let disk = disk(config);
+        return format!(
+            "the loss of two of three (the nodes and {disk}), or a node that is cut off from the other one and \
+             from {disk}, leaves no MASTER there (never two: whoever has neither falls silent){reference}"
+        );
     }
     // What is left is less than a majority.
     let lost = voters - voters / 2;

@@ -168,8 +168,8 @@ pub struct Node {
 pub struct Fencing {
     /// The kernel-enforced end of a lease.
     pub gate: GateChoice,
-    /// The shared device that has the third vote of two nodes.
-    pub disk_lock: Option<PathBuf>,
+    /// The shared devices that have the third vote of two nodes together: none, one, or three.
+    pub disk_lock: Vec<PathBuf>,
     /// When its vote is asked for.
     pub disk_lock_mode: DiskLockMode,
     /// How long it grants, if the file says so: the device's area does as well.
@@ -204,10 +204,16 @@ impl DiskLockMode {
 }
 
 impl Fencing {
+    /// Whether a shared disk has a vote.
+    #[must_use]
+    pub const fn has_disk(&self) -> bool {
+        !self.disk_lock.is_empty()
+    }
+
     /// Whether nobody holds without the disk.
     #[must_use]
     pub fn needs_disk(&self) -> bool {
-        self.disk_lock.is_some() && self.disk_lock_mode == DiskLockMode::Always
+        self.has_disk() && self.disk_lock_mode == DiskLockMode::Always
     }
 
     /// How long the disk grants, as far as the file knows.

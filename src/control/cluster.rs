@@ -47,18 +47,46 @@ pub struct TargetStatus {
     pub trouble: Option<String>,
 }
 
-/// The shared disk.
+/// The shared disk, or three that have one area together.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DiskLockStatus {
-    /// Its path.
+    /// Its path, or all of them.
     pub device: String,
+    /// Each.
+    #[serde(default)]
+    pub disks: Vec<DiskStatus>,
     /// For how long this node has its vote still, in milliseconds; null: it has not, and needs none while
     /// the other node is heard.
     pub vote_ms: Option<u64>,
     /// Why it has no vote that it wants.
     pub blocked: Option<String>,
+    /// What is wrong with it, or with some of them.
+    pub trouble: Option<String>,
+}
+
+/// One shared disk.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DiskStatus {
+    /// Its path.
+    pub device: String,
     /// What is wrong with it.
     pub trouble: Option<String>,
+}
+
+impl DiskLockStatus {
+    /// Of several disks each is named.
+    pub(crate) fn trouble_of(disks: &[DiskStatus]) -> Option<String> {
+        let is_alone = disks.len() == 1;
+        let say = |disk: &DiskStatus| {
+            let trouble = disk.trouble.as_ref()?;
+            Some(match is_alone {
+                true => trouble.clone(),
+                false => format!("{}: {trouble}", disk.device),
+            })
+        };
+        let troubles: Vec<String> = disks.iter().filter_map(say).collect();
+        (!troubles.is_empty()).then(|| troubles.join("; "))
+    }
 }
 
 /// Another node.

@@ -1,6 +1,6 @@
 //! How is an area made? On a device that nobody uses, the header last.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use super::area::Area;
@@ -10,7 +10,8 @@ use super::signature;
 use super::watch::{Watched, watch_until};
 use crate::sys::clock;
 use crate::wire::disk::{
-    AreaId, Block, COPY_AT, HEADER_AT, Header, Headers, Malformed, Member, Slot, Times, slot_at,
+    AreaId, Block, COPY_AT, CopyOf, HEADER_AT, Header, Headers, Malformed, Member, Slot, Times,
+    slot_at,
 };
 
 /// What an area is to be.
@@ -36,6 +37,7 @@ impl Plan {
             times: self.times,
             cluster: self.cluster.clone(),
             members: self.members.clone(),
+            copy: CopyOf::ALONE,
         };
         header.emit().map(|_| header)
     }
@@ -46,26 +48,58 @@ impl Plan {
 pub struct Made {
     /// As it was written, and read back.
     pub header: Header,
+    /// Where.
+    pub path: PathBuf,
     /// On what.
     pub medium: Medium,
 }
 
-/// Makes an area. With `force` also where there is one, unless somebody in it lives.
+/// Makes an area, on one disk or on several together. With `force` also where there is one, unless somebody in it
+/// lives.
 ///
 /// # Errors
 /// Nothing was written, unless that itself failed.
-pub fn init(path: &Path, plan: &Plan, force: bool) -> Result<Made, Refused> {
-    let device = Device::open(path, Access::Exclusive)?;
-    let make = || -> Result<Made, Why> {
-        is_free(&device, plan, force)?;
-        let header = plan.header(random().map(AreaId)?)?;
-        write(&device, &header)?;
-        Ok(Made {
+pub fn init(paths: &[PathBuf], plan: &Plan, force: bool) -> Result<Vec<Made>, Refused> {
+    let mut devices = Vec::new();
+    for path in paths {
+        let device = Device::open(path, Access::Exclusive)?;
+        let of_device = |why| Refused::new(path, why);
+        is_another(&device, &devices).map_err(of_device)?;
+        devices.push(device);
+    }
+    for device in &devices {
+        is_free(device, plan, force).map_err(|why| Refused::new(device.path(), why))?;
+    }
+    let first = |why: Why| Refused::new(&paths[0], why);
+    let area = random().map(AreaId).map_err(first)?;
+    let header = plan.header(area).map_err(|why| first(why.into()))?;
+    let disks = u8::try_from(devices.len()).unwrap_or(u8::MAX);
+    let mut made = Vec::new();
+    for (number, device) in (0..).zip(&devices) {
+        let mut header = header.clone();
+        header.copy = CopyOf { disks, number };
+        write(device, &header).map_err(|why| Refused::new(device.path(), why))?;
+        made.push(Made {
             header,
+            path: device.path().to_owned(),
             medium: device.medium(),
-        })
-    };
-    make().map_err(|why| Refused::new(path, why))
+        });
+    }
+    // Two paths to one disk: the later copy stands on the earlier one.
+    for (device, made) in devices.iter().zip(&made) {
+        is_there(device, &made.header).map_err(|why| Refused::new(device.path(), why))?;
+    }
+    Ok(made)
+}
+
+/// Whether the device is none of those.
+fn is_another(device: &Device, others: &[Device]) -> Result<(), Why> {
+    for other in others {
+        if device.is_same(other).map_err(Why::opening)? {
+            return Err(Why::Twice(other.path().to_owned()));
+        }
+    }
+    Ok(())
 }
 
 /// Whether nobody misses what is on the device.
@@ -145,6 +179,10 @@ fn write(device: &Device, header: &Header) -> Result<(), Why> {
     let block = header.emit()?;
     put(device, COPY_AT, &block)?;
     put(device, HEADER_AT, &block)?;
+    is_there(device, header)
+}
+
+fn is_there(device: &Device, header: &Header) -> Result<(), Why> {
     let read = |at| get(device, at);
     match Headers::read(&read(HEADER_AT)?, &read(COPY_AT)?) {
         Headers::Good(read) if read == *header => Ok(()),

@@ -7,7 +7,8 @@
 //! watch       who changes its slot: a living holder does
 //! init, clear, trial   what `floatlock lock` does; each refuses rather than guesses
 //! clerk       the process that reads and writes for an agent
-//! steward     what stands between the groups of an agent and its clerk
+//! drive       one disk: its clerk, and what is wrong with it
+//! steward     what stands between the groups of an agent and its disks
 //! ```
 //! [`crate::wire::disk`] says what the bytes mean.
 
@@ -15,6 +16,7 @@ mod area;
 mod clear;
 pub mod clerk;
 mod device;
+mod drive;
 mod init;
 mod latency;
 mod refused;

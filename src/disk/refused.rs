@@ -102,6 +102,9 @@ pub enum Why {
         /// Whose.
         cluster: String,
     },
+    /// Named twice.
+    #[error("it is the same disk as {}: name three that do not fail together", .0.display())]
+    Twice(PathBuf),
     /// It was an area, and is damaged.
     #[error(
         "it was a lock area, and its header is damaged ({0}). To make it anew, stop the agents \

@@ -1,45 +1,40 @@
-//! What stands between the groups and a shared disk? A desk at which they ask for its vote, and a clerk
-//! that reads and writes.
+//! What stands between the groups and a shared disk? A desk at which they ask for its vote, and for each copy of
+//! the area a clerk that reads and writes.
 //!
 //! Nothing here waits: what a clerk does not answer for an hour is reported after a moment, and nobody
 //! else notices. Whoever calls says what time it is, and looks at [`Steward::descriptor`] in its poll.
 
+use std::collections::VecDeque;
 use std::fmt;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::clerk::{Answer, Ask, Clerk};
+use super::clerk::Ask;
+use super::drive::{Drive, Heard, Open, Said};
 use crate::core::Instant;
 pub use crate::core::disk::Plea;
+use crate::core::disk::mirror::{Answer, CopyId, Effect, Mirror, What};
 use crate::core::disk::{
-    Blocked, Counter, DeskEffect, GroupKey, Hold, Op, Record, Settings, Sight, SlotId,
+    Blocked, Counter, DeskEffect, Event, GroupKey, Hold, Record, Settings, SlotId,
 };
 use crate::core::lease::{self, BootId};
 use crate::sys::clock;
-use crate::wire::disk::{Block, Header, Host, Slot, State, View};
+use crate::wire::disk::{Block, Header, Host, Slot, State};
 use crate::wire::native;
 
 /// A disk that does not answer for so long is reported.
-const LATE: Duration = Duration::from_millis(1500);
-/// How often a disk that nobody needs is looked at, so that its loss is known before it is needed.
-const LOOK_EVERY: Duration = Duration::from_millis(400);
-/// After a clerk that is gone the next one is started ...
-const AGAIN_AFTER: Duration = Duration::from_secs(1);
-/// ... and after one that found the device to be of no use.
-const REFUSED_AGAIN_AFTER: Duration = Duration::from_secs(5);
+pub(super) const LATE: Duration = Duration::from_millis(1500);
 /// Who begins to want the vote looks again so soon.
 const HURRY: Duration = Duration::from_millis(5);
-/// Looks have numbers of their own, which no desk ever reaches.
-const LOOKS: Op = 1 << 63;
 
 /// Which disk, and for whom.
 #[derive(Clone, Debug)]
 pub struct Place {
     /// This program, which is started as the clerk.
     pub program: PathBuf,
-    /// The shared device.
-    pub device: PathBuf,
+    /// The shared devices.
+    pub devices: Vec<PathBuf>,
     /// The cluster whose area it should hold.
     pub cluster: String,
     /// This node.
@@ -57,8 +52,8 @@ pub struct Place {
 pub enum Word {
     /// To a group.
     Vote(GroupKey, lease::Event),
-    /// To the operator.
-    Note(Note),
+    /// To the operator, about one of the disks, in the order of [`Place::devices`].
+    Note(usize, Note),
 }
 
 /// What an operator should know of the disk.
@@ -80,6 +75,8 @@ pub enum Note {
     Gone(String),
     /// A process of an earlier agent hangs in the disk and has the slot.
     Waits,
+    /// What was written to it does not stand there.
+    Lies,
 }
 
 impl Note {
@@ -112,91 +109,63 @@ impl fmt::Display for Note {
                 "a process of an earlier agent is still in a read or write of it: nothing is written \
                  before that one is gone",
             ),
+            Self::Lies => f.write_str(
+                "it does not show what was written to it: it does not count until it does",
+            ),
         }
     }
 }
 
-/// The area as it was found.
-struct Open {
+/// The area that most of the disks have.
+struct Known {
     header: Header,
     me: SlotId,
+    mirror: Mirror,
 }
 
-/// One disk.
+/// The disks: one, or three, of which two are enough.
 pub struct Steward {
     place: Place,
-    clerk: Option<Clerk>,
-    /// When there is none, the next one is started then.
-    start_at: Instant,
-    /// The clerk has the device open.
-    is_ready: bool,
-    open: Option<Open>,
+    drives: Vec<Drive>,
+    /// Whether it was said of the disk that it lies.
+    lies: Vec<bool>,
+    known: Option<Known>,
     counter: Counter,
-    /// Of the read that is coming in.
-    sights: Vec<Sight>,
-    /// What the clerk was asked and has not answered, since when, and whether to write.
-    asked: Vec<(Op, Instant, bool)>,
-    look_at: Instant,
-    looks: Op,
-    /// It was said that the disk does not answer, since then.
-    late_since: Option<Instant>,
-    /// The last trouble, which is said once, ...
-    trouble: Option<Note>,
-    /// ... and whether it is one of writing, which no read ends.
-    is_of_writes: bool,
 }
 
 impl Steward {
-    /// For a disk that was not looked at yet.
+    /// For disks that were not looked at yet.
     #[must_use]
     pub fn new(place: Place, now: Instant) -> Self {
+        let drive = |device: &PathBuf| Drive::new(device.clone(), now);
+        let drives: Vec<Drive> = place.devices.iter().map(drive).collect();
         Self {
+            lies: vec![false; drives.len()],
+            drives,
             place,
-            clerk: None,
-            start_at: now,
-            is_ready: false,
-            open: None,
+            known: None,
             counter: Counter::default(),
-            sights: Vec::new(),
-            asked: Vec::new(),
-            look_at: now,
-            looks: LOOKS,
-            late_since: None,
-            trouble: None,
-            is_of_writes: false,
         }
     }
 
-    /// What tells that the clerk has said something.
-    #[must_use]
-    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        self.clerk.as_ref().map(AsFd::as_fd)
+    /// What tells that a clerk has said something.
+    pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.drives.iter().filter_map(Drive::descriptor)
     }
 
     /// When to call [`Steward::turn`] next, if nothing happens before.
     #[must_use]
     pub fn deadline(&self) -> Instant {
-        let starts = match self.clerk {
-            Some(_) => Instant::NEVER,
-            None => self.start_at,
-        };
-        let late = self.asked.first().map(|(_, since, _)| *since + LATE);
-        let late = late.filter(|_| self.late_since.is_none());
-        let look = match self.is_ready && self.asked.is_empty() {
-            true => self.look_at,
-            false => Instant::NEVER,
-        };
-        let never = Instant::NEVER;
-        starts
-            .min(self.counter.deadline())
-            .min(late.unwrap_or(never))
-            .min(look)
+        let known = self.known.as_ref();
+        let settles = known.map_or(Instant::NEVER, |known| known.mirror.deadline());
+        let drives = self.drives.iter().map(Drive::deadline);
+        drives.fold(self.counter.deadline().min(settles), Instant::min)
     }
 
-    /// The process that reads and writes.
+    /// The process that reads and writes this one of the disks.
     #[must_use]
-    pub fn clerk_id(&self) -> Option<u32> {
-        self.clerk.as_ref().and_then(Clerk::id)
+    pub fn clerk_id(&self, disk: usize) -> Option<u32> {
+        self.drives.get(disk).and_then(Drive::clerk_id)
     }
 
     /// Until when this node has the disk's vote.
@@ -205,12 +174,13 @@ impl Steward {
         self.counter.vote()
     }
 
-    /// Whether the disk is there, its area is known, and nothing is wrong with it.
+    /// Whether enough disks are there, their area is known, and nothing is wrong with them.
     #[must_use]
     pub fn is_sound(&self) -> bool {
-        let is_there = self.is_ready && self.open.is_some();
-        let is_well = self.trouble.is_none() && self.late_since.is_none();
-        is_there && is_well && self.counter.blocked() != Some(Blocked::Lying)
+        let sound = self.drives.iter().zip(&self.lies);
+        let sound = sound.filter(|(drive, lies)| drive.is_sound() && !**lies);
+        let is_enough = sound.count() >= self.need();
+        is_enough && self.known.is_some() && self.counter.blocked() != Some(Blocked::Lying)
     }
 
     /// Why it has not, though it is wanted.
@@ -222,14 +192,13 @@ impl Steward {
     /// Whether nothing has to be written any more that others wait for.
     #[must_use]
     pub fn is_at_rest(&self) -> bool {
-        let asks = self.asked.iter().any(|(op, ..)| *op < LOOKS);
-        !asks && self.counter.is_at_rest()
+        !self.drives.iter().any(Drive::is_busy) && self.counter.is_at_rest()
     }
 
     /// The name of the node whose slot it is.
     #[must_use]
     pub fn member(&self, slot: SlotId) -> Option<&str> {
-        let members = &self.open.as_ref()?.header.members;
+        let members = &self.known.as_ref()?.header.members;
         let found = members.iter().find(|member| member.number == slot);
         found.map(|member| member.name.as_str())
     }
@@ -239,207 +208,170 @@ impl Steward {
         self.at_counter(now, out, |counter, said| counter.hear(now, plea, said));
     }
 
-    /// Hears the clerk, and lets time pass.
+    /// Hears the clerks, and lets time pass.
     pub fn turn(&mut self, out: &mut Vec<Word>) {
-        let now = clock::now();
-        if self.clerk.is_none() && self.start_at <= now {
-            self.start(now, out);
-        }
-        while let Some(clerk) = &self.clerk {
-            match clerk.answer() {
-                // W counts from when the answer has come, however long this host stood still before.
-                Ok(Some(answer)) => self.answered(clock::now(), answer, out),
-                Ok(None) => break,
-                Err(error) => self.lose(now, AGAIN_AFTER, Note::Gone(error.to_string()), out),
-            }
+        for disk in 0..self.drives.len() {
+            let mut heard = Vec::new();
+            self.drives[disk].turn(&self.place, &mut heard);
+            self.digest(disk, heard, out);
         }
         let now = clock::now();
         if self.counter.deadline() <= now {
             self.at_counter(now, out, |counter, said| counter.pass(now, said));
         }
-        if self.is_ready && self.asked.is_empty() && self.look_at <= now {
-            self.looks += 1;
-            self.ask(now, self.looks, &Ask::Read(self.looks));
-        }
-        let oldest = self.asked.first().map(|(_, since, _)| *since);
-        if let Some(since) = oldest.filter(|since| now.since(*since) >= LATE)
-            && self.late_since.is_none()
-        {
-            self.late_since = Some(since);
-            out.push(Word::Note(Note::Late));
-        }
-    }
-
-    fn start(&mut self, now: Instant, out: &mut Vec<Word>) {
-        let Place {
-            program,
-            device,
-            node,
-            ..
-        } = &self.place;
-        match Clerk::start(program, device, node) {
-            Ok(clerk) => {
-                self.clerk = Some(clerk);
-                // Opening the device may hang as well.
-                self.asked.push((LOOKS, now, false));
+        self.at_mirror(now, out, |mirror, effects| {
+            if mirror.deadline() <= now {
+                mirror.pass(now, effects);
             }
-            Err(error) => self.lose(now, AGAIN_AFTER, Note::Gone(error.to_string()), out),
-        }
+        });
     }
 
-    /// Without its clerk whatever was asked has failed; what was to be written may land all the same.
-    fn lose(&mut self, now: Instant, again_after: Duration, why: Note, out: &mut Vec<Word>) {
-        self.clerk = None;
-        (self.is_ready, self.is_of_writes) = (false, false);
-        self.start_at = now + again_after;
-        self.sights.clear();
-        let asked = std::mem::take(&mut self.asked);
-        self.late_since = None;
-        self.complain(why, out);
-        for (op, ..) in asked.into_iter().filter(|(op, ..)| *op < LOOKS) {
-            self.at_counter(now, out, |counter, said| counter.failed(now, op, said));
-        }
-    }
-
-    /// The same trouble is said once, until there is none.
-    fn complain(&mut self, why: Note, out: &mut Vec<Word>) {
-        if self.trouble.as_ref() != Some(&why) {
-            self.trouble = Some(why.clone());
-            out.push(Word::Note(why));
-        }
-    }
-
-    fn answered(&mut self, now: Instant, answer: Answer, out: &mut Vec<Word>) {
-        match answer {
-            Answer::Ready(me, header) => self.opened(now, me, &header, out),
-            Answer::Waits => self.complain(Note::Waits, out),
-            Answer::Slot(_, number, block) => self.saw(number, &block),
-            Answer::Read(op) => {
-                self.is_answered(now, op, true, out);
-                let sights = self.blank();
-                let sights = std::mem::replace(&mut self.sights, sights);
-                if op < LOOKS {
-                    self.at_counter(now, out, |counter, said| {
-                        counter.read(now, op, sights, said)
-                    });
+    fn digest(&mut self, disk: usize, heard: Heard, out: &mut Vec<Word>) {
+        let copy = CopyId::try_from(disk).unwrap_or(CopyId::MAX);
+        for (now, said) in heard {
+            match said {
+                Said::Opened(header, me) => {
+                    self.opened(
+                        now,
+                        disk,
+                        Open {
+                            header: *header,
+                            me,
+                        },
+                        out,
+                    );
                 }
+                Said::Answer(order, answer) => self.at_mirror(now, out, |mirror, effects| {
+                    mirror.answer(now, copy, order, answer, effects);
+                }),
+                Said::Look(sights) => self.at_mirror(now, out, |mirror, effects| {
+                    mirror.saw(copy, &sights, effects);
+                }),
+                Said::Note(note) => out.push(Word::Note(disk, note)),
             }
-            Answer::Written(op) => {
-                self.is_answered(now, op, true, out);
-                self.at_counter(now, out, |counter, said| counter.written(now, op, said));
-            }
-            Answer::Failed(op, why) => {
-                self.is_answered(now, op, false, out);
-                self.sights = self.blank();
-                self.complain(Note::Failed(why), out);
-                if op < LOOKS {
-                    self.at_counter(now, out, |counter, said| counter.failed(now, op, said));
-                }
-            }
-            Answer::Refused(why) => {
-                self.lose(now, REFUSED_AGAIN_AFTER, Note::Refused(why), out);
-            }
+        }
+        self.tell_of_lies(disk, copy, out);
+    }
+
+    fn tell_of_lies(&mut self, disk: usize, copy: CopyId, out: &mut Vec<Word>) {
+        let known = self.known.as_ref();
+        let lies = known.is_some_and(|known| known.mirror.lies(copy));
+        if std::mem::replace(&mut self.lies[disk], lies) != lies {
+            let note = if lies { Note::Lies } else { Note::Ready };
+            out.push(Word::Note(disk, note));
         }
     }
 
-    fn is_answered(&mut self, now: Instant, op: Op, well: bool, out: &mut Vec<Word>) {
-        let place = self.asked.iter().position(|(asked, ..)| *asked == op);
-        let is_write = place.is_some_and(|at| self.asked.remove(at).2);
-        self.look_at = now + LOOK_EVERY;
-        if let Some(since) = self.late_since.take() {
-            out.push(Word::Note(Note::Answers(now.since(since))));
+    const fn need(&self) -> usize {
+        self.drives.len() / 2 + 1
+    }
+
+    fn opened(&mut self, now: Instant, disk: usize, open: Open, out: &mut Vec<Word>) {
+        let mut heard = Vec::new();
+        match self.objection(disk, &open) {
+            Some(why) => self.drives[disk].refuse(now, why, &mut heard),
+            None => self.drives[disk].accept(now, open.clone(), &mut heard),
         }
-        if !well {
-            self.is_of_writes = is_write;
-        } else if (is_write || !self.is_of_writes) && self.trouble.take().is_some() {
-            self.is_of_writes = false;
-            out.push(Word::Note(Note::Ready));
+        self.digest(disk, heard, out);
+        if self.known.is_none() && self.drives[disk].open().is_some() {
+            self.settle(now, disk, &open, out);
         }
     }
 
-    fn opened(&mut self, now: Instant, me: SlotId, header: &Block, out: &mut Vec<Word>) {
-        let header = match Header::decode(header) {
-            Ok(header) => header,
-            Err(why) => return self.refuse(now, why.to_string(), out),
-        };
+    /// Why this area must not be used.
+    fn objection(&self, disk: usize, open: &Open) -> Option<String> {
+        let header = &open.header;
         if header.cluster != self.place.cluster {
-            let why = format!("its lock area is of the cluster {:?}", header.cluster);
-            return self.refuse(now, why, out);
+            return Some(format!(
+                "its lock area is of the cluster {:?}",
+                header.cluster
+            ));
         }
-        if let Some(open) = &self.open
-            && (&open.header, open.me) != (&header, me)
-        {
-            let why = "its lock area is another one than before: restart the agent";
-            return self.refuse(now, why.to_owned(), out);
+        let disks = self.drives.len();
+        let of = usize::from(header.copy.disks);
+        if of != disks {
+            return Some(match disks {
+                1 => format!("it is one of the {of} disks of a lock area: name all of them in `disk-lock`"),
+                _ => "it has a lock area of its own: prepare the disks together, with one `floatlock lock init`"
+                    .to_owned(),
+            });
         }
-        self.is_ready = true;
-        let is_news = self.open.is_none() && self.trouble.is_none();
-        self.is_answered(now, LOOKS, true, out);
-        self.look_at = now;
-        if is_news {
-            out.push(Word::Note(Note::Ready));
+        let others = || {
+            self.drives
+                .iter()
+                .enumerate()
+                .filter(|(other, _)| *other != disk)
+        };
+        let is_twin =
+            |other: &Open| (other.header.area, other.header.copy) == (header.area, header.copy);
+        let twin = others().find(|(_, drive)| drive.open().is_some_and(is_twin));
+        if let Some((_, twin)) = twin {
+            return Some(format!(
+                "it is the same disk as {}, or a copy of it",
+                twin.device.display()
+            ));
         }
-        if self.open.is_some() {
-            self.sights = self.blank();
-            return;
+        let known = self.known.as_ref()?;
+        let is_it = |open: &Open| known.header.is_copy_of(&open.header) && known.me == open.me;
+        if is_it(open) {
+            return None;
         }
+        let before = self.drives[disk].last_open();
+        Some(match before.is_some_and(is_it) {
+            true => "its lock area is another one than before: restart the agent".to_owned(),
+            false => {
+                "its lock area is not that of the other disks: prepare them together, with one \
+                      `floatlock lock init`"
+                    .to_owned()
+            }
+        })
+    }
+
+    /// The area is that which most of the disks have.
+    fn settle(&mut self, now: Instant, disk: usize, open: &Open, out: &mut Vec<Word>) {
+        let is_it = |other: &Open| open.header.is_copy_of(&other.header) && open.me == other.me;
+        let same = |drive: &&Drive| drive.open().is_some_and(is_it);
+        let mut heard = Vec::new();
+        if self.drives.iter().filter(same).count() < self.need() {
+            let other = |drive: &&Drive| drive.open().is_some_and(|open| !is_it(open));
+            if let Some(other) = self.drives.iter().find(other) {
+                let other = other.device.display();
+                let why =
+                    format!("its lock area is not that of {other}: prepare the disks together");
+                self.drives[disk].complain(now, Note::Refused(why), &mut heard);
+            }
+            return self.digest(disk, heard, out);
+        }
+        for (disk, drive) in self.drives.iter_mut().enumerate() {
+            if drive.open().is_some_and(|open| !is_it(open)) {
+                let why = "its lock area is not that of the other disks: prepare them together";
+                drive.refuse(now, why.to_owned(), &mut heard);
+            }
+            let notes = heard.drain(..).filter_map(|(_, said)| match said {
+                Said::Note(note) => Some(Word::Note(disk, note)),
+                Said::Opened(..) | Said::Answer(..) | Said::Look(_) => None,
+            });
+            out.extend(notes);
+        }
+        let Open { header, me } = open.clone();
         let lease = header.times.lease();
         if let Some(reckoned) = self.place.lease.filter(|reckoned| *reckoned != lease) {
-            out.push(Word::Note(Note::OtherLease(lease, reckoned)));
+            out.push(Word::Note(disk, Note::OtherLease(lease, reckoned)));
         }
+        let poll = header.times.renew();
         let settings = Settings {
             me,
             lease,
             wait: header.times.wait(),
-            poll: header.times.renew(),
-            hurry: HURRY.min(header.times.renew()),
+            poll,
+            hurry: HURRY.min(poll),
         };
-        self.open = Some(Open { header, me });
-        self.sights = self.blank();
+        let mirror = Mirror::new(self.drives.len(), me, poll / 4);
+        self.known = Some(Known { header, me, mirror });
         let boot = self.place.boot;
         self.at_counter(now, out, |counter, said| {
             counter.open(settings, boot, now, said)
         });
-    }
-
-    fn refuse(&mut self, now: Instant, why: String, out: &mut Vec<Word>) {
-        self.lose(now, REFUSED_AGAIN_AFTER, Note::Refused(why), out);
-    }
-
-    /// Every slot that did not come is torn; a number that no node has is nobody's.
-    fn blank(&self) -> Vec<Sight> {
-        let members = self.open.iter().flat_map(|open| &open.header.members);
-        let mut blank = Vec::new();
-        for member in members {
-            let at = usize::from(member.number);
-            if blank.len() <= at {
-                blank.resize(at + 1, Sight::Slot(Record::default()));
-            }
-            blank[at] = Sight::Torn;
-        }
-        blank
-    }
-
-    fn saw(&mut self, number: SlotId, block: &Block) {
-        let Some(open) = &self.open else {
-            return;
-        };
-        if let Some(place) = self.sights.get_mut(usize::from(number)) {
-            *place = match View::of(block, open.header.area, number) {
-                View::Known(slot) => Sight::Slot(Record::from(&slot)),
-                View::Unknown(_) => Sight::Torn,
-            };
-        }
-    }
-
-    /// Asks the clerk; `false` if there is none that could be asked.
-    fn ask(&mut self, now: Instant, op: Op, ask: &Ask) -> bool {
-        let clerk = self.clerk.as_ref().filter(|_| self.is_ready);
-        let is_asked = clerk.is_some_and(|clerk| clerk.ask(ask).is_ok());
-        if is_asked {
-            self.asked.push((op, now, matches!(ask, Ask::Write(..))));
-        }
-        is_asked
     }
 
     /// Says something at the counter, and does what follows from it.
@@ -451,27 +383,108 @@ impl Steward {
     ) {
         let mut said = Vec::new();
         say(&mut self.counter, &mut said);
-        let mut next = 0;
-        while let Some(effect) = said.get(next).copied() {
-            next += 1;
-            let failed = match effect {
-                DeskEffect::Read(op) => (!self.ask(now, op, &Ask::Read(op))).then_some(op),
-                DeskEffect::Write(op, record) => (!self.write(now, op, &record)).then_some(op),
-                DeskEffect::Vote(..) | DeskEffect::Lost(..) | DeskEffect::Floor(..) => None,
-            };
-            out.extend(effect.word().map(|(group, word)| Word::Vote(group, word)));
-            if let Some(op) = failed {
-                self.counter.failed(now, op, &mut said);
+        self.act(now, said, Vec::new(), out);
+    }
+
+    /// Says something to the copies, and does what follows from it.
+    fn at_mirror(
+        &mut self,
+        now: Instant,
+        out: &mut Vec<Word>,
+        say: impl FnOnce(&mut Mirror, &mut Vec<Effect>),
+    ) {
+        let mut effects = Vec::new();
+        if let Some(known) = &mut self.known {
+            say(&mut known.mirror, &mut effects);
+        }
+        self.act(now, Vec::new(), effects, out);
+    }
+
+    /// What the desk wants goes to the copies, and what comes of it to the desk, until nothing is left to do.
+    fn act(
+        &mut self,
+        now: Instant,
+        said: Vec<DeskEffect>,
+        effects: Vec<Effect>,
+        out: &mut Vec<Word>,
+    ) {
+        let (mut said, mut effects) = (VecDeque::from(said), VecDeque::from(effects));
+        loop {
+            let (mut more_said, mut more_effects) = (Vec::new(), Vec::new());
+            if let Some(effect) = effects.pop_front() {
+                self.order(now, effect, &mut more_said, &mut more_effects);
+            } else if let Some(effect) = said.pop_front() {
+                self.ask(now, effect, &mut more_said, &mut more_effects);
+                out.extend(effect.word().map(|(group, word)| Word::Vote(group, word)));
+            } else {
+                return;
             }
+            said.extend(more_said);
+            effects.extend(more_effects);
         }
     }
 
-    fn write(&mut self, now: Instant, op: Op, record: &Record) -> bool {
-        let Some(open) = &self.open else {
-            return false;
+    /// The desk wants something of the copies.
+    fn ask(
+        &mut self,
+        now: Instant,
+        effect: DeskEffect,
+        said: &mut Vec<DeskEffect>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let (op, what) = match effect {
+            DeskEffect::Read(op) => (op, What::Read),
+            DeskEffect::Write(op, record) => (op, What::Write(record)),
+            DeskEffect::Vote(..) | DeskEffect::Lost(..) | DeskEffect::Floor(..) => return,
         };
+        match &mut self.known {
+            Some(known) => known.mirror.ask(now, op, what, effects),
+            None => self.counter.failed(now, op, said),
+        }
+    }
+
+    /// A copy is asked, or the desk is told.
+    fn order(
+        &mut self,
+        now: Instant,
+        effect: Effect,
+        said: &mut Vec<DeskEffect>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let (copy, order, ask) = match effect {
+            Effect::Read(copy, order) => (copy, order, Some(Ask::Read(order))),
+            Effect::Write(copy, order, record) => {
+                let block = self.block(now, &record);
+                (
+                    copy,
+                    order,
+                    block.map(|block| Ask::Write(order, Box::new(block))),
+                )
+            }
+            Effect::Done(Event::Read(op, sights)) => {
+                return self.counter.read(now, op, sights, said);
+            }
+            Effect::Done(Event::Written(op)) => return self.counter.written(now, op, said),
+            Effect::Done(Event::Failed(op)) => return self.counter.failed(now, op, said),
+            // Nothing else becomes of a read or write.
+            Effect::Done(_) => return,
+        };
+        let drive = self.drives.get_mut(usize::from(copy));
+        let is_asked = drive
+            .zip(ask)
+            .is_some_and(|(drive, ask)| drive.ask(now, order, &ask));
+        if let Some(known) = self.known.as_mut().filter(|_| !is_asked) {
+            known
+                .mirror
+                .answer(now, copy, order, Answer::Failed, effects);
+        }
+    }
+
+    /// The own slot, as it is to stand on every disk.
+    fn block(&self, now: Instant, record: &Record) -> Option<Block> {
+        let Known { header, me, .. } = self.known.as_ref()?;
         let slot = Slot {
-            node: open.me,
+            node: *me,
             boot_id: native::BootId(record.boot.0.to_be_bytes()),
             intent: record.intent,
             owned: record.owned,
@@ -484,10 +497,7 @@ impl Steward {
             groups: 0,
         };
         // A ballot of another node is no ballot of ours: the desk never asks for one.
-        let Ok(block) = slot.emit(open.header.area) else {
-            return false;
-        };
-        self.ask(now, op, &Ask::Write(op, Box::new(block)))
+        slot.emit(header.area).ok()
     }
 }
 

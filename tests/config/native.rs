@@ -246,6 +246,42 @@ fn where_nobody_holds_without_the_disk_a_takeover_waits_for_it() {
     );
 }
 
+#[test]
+fn a_disk_lock_is_one_disk_or_three() {
+    let of = |list: &str| {
+        PAIR.replace(
+            "[[group]]",
+            &format!("[fencing]\ndisk-lock = [{list}]\n[[group]]"),
+        )
+    };
+    let three = good(&of("\"/dev/sdb\", \"/dev/sdc\", \"/dev/sdd\"")).config;
+    assert_eq!(three.fencing.disk_lock.len(), 3);
+    let one = good(&of("\"/dev/sdb\"")).config;
+    assert_ne!(
+        config::digest::voters(&one),
+        config::digest::voters(&three),
+        "a CONFLICT"
+    );
+    let said = config::summary(&three).not_survived;
+    assert!(said.contains("two of the three disks"), "{said}");
+    for (list, words) in [
+        (
+            "\"/dev/sdb\", \"/dev/sdc\"",
+            "2 devices: a disk lock is one, or three",
+        ),
+        ("", "0 devices"),
+        ("\"/dev/sdb\", \"/dev/sdc\", \"/dev/sdb\"", "named twice"),
+        (
+            "\"/dev/sdb\", \"sdc\", \"/dev/sdd\"",
+            "not an absolute path",
+        ),
+    ] {
+        let problems = super::parse(&of(list)).unwrap_err();
+        let is_it = |problem: &config::Problem| problem.message.contains(words);
+        assert!(problems.iter().any(is_it), "{problems:?}");
+    }
+}
+
 /// Its right ends with the disk's vote, however long leases are.
 #[test]
 fn a_watchdog_reckons_with_the_disk_where_nobody_holds_without_it() {

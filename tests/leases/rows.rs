@@ -434,6 +434,34 @@ fn two_nodes_that_reach_a_disk_but_do_not_hear_each_other() {
     .demand();
 }
 
+/// And each of them reaches another two of three.
+#[test]
+fn two_nodes_that_reach_two_of_three_disks_but_do_not_hear_each_other() {
+    let row = with_patient_disk(
+        "cut, then SIGTERM of the MASTER by two of three disks",
+        |stage| {
+            stage.settle();
+            let hangs = stage.clerk(0);
+            kill(hangs, Signal::SIGSTOP).unwrap();
+            mute(stage, 0, 1);
+            mute(stage, 1, 0);
+            stage.has_disk(0);
+            clock::pause(DISK_LEASE * 2);
+            let at = clock::now();
+            stage.stop_clean(0);
+            // Its last word stands on two disks.
+            stage.answers("lb-b", at);
+            stage.wait();
+            Deed::nothing(at)
+        },
+    );
+    Row {
+        cast: Cast::Disks,
+        ..row
+    }
+    .demand();
+}
+
 #[test]
 fn a_holder_that_is_cut_off_from_a_standby_and_a_disk() {
     with_disk("the MASTER is cut off from the other and a disk", |stage| {

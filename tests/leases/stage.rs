@@ -97,6 +97,8 @@ pub(crate) enum Cast {
     Witness,
     /// A disk that both reach has a vote.
     Disk,
+    /// Three disks have it together.
+    Disks,
     /// Both ask a gateway, which has two addresses.
     Reference,
 }
@@ -115,24 +117,29 @@ pub(crate) struct Stage {
     gateway: Option<Host>,
 }
 
-/// A file with a lock area, which goes with this.
-struct Area(PathBuf);
+/// Files with a lock area, which go with this.
+struct Area(Vec<PathBuf>);
 
 impl Area {
-    fn new() -> Self {
+    fn new(disks: usize) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("leases-{}-{number}", std::process::id());
-        Self(Path::new(env!("CARGO_TARGET_TMPDIR")).join(name))
+        let file = |_| {
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            let name = format!("leases-{}-{number}", std::process::id());
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
+        };
+        Self((0..disks).map(file).collect())
     }
 
     /// What votes there may last for so long.
     fn make(&self, lease: Duration) {
         // No file with holes: each first write would wait for the file system.
-        fs::write(&self.0, vec![0; 1 << 20]).unwrap();
+        for file in &self.0 {
+            fs::write(file, vec![0; 1 << 20]).unwrap();
+        }
         let lease = format!("{}ms", lease.as_millis());
         let mut init = Command::new(PROGRAM);
-        init.args(["lock", "init"]).arg(&self.0);
+        init.args(["lock", "init"]).args(&self.0);
         init.args(["--cluster", "lab", "--node", "lb-a", "--node", "lb-b"]);
         let ran = init.args(["--lease", &lease]).output().unwrap();
         assert!(ran.status.success(), "{ran:?}");
@@ -141,8 +148,10 @@ impl Area {
 
 impl Drop for Area {
     fn drop(&mut self) {
-        // Most casts have none.
-        let _ = fs::remove_file(&self.0);
+        for file in &self.0 {
+            // Never made: as it should be.
+            let _ = fs::remove_file(file);
+        }
     }
 }
 
@@ -152,8 +161,12 @@ impl Stage {
         pulse::start();
         let third = matches!(cast, Cast::Three | Cast::Witness);
         let site = Site::of(if third { 3 } else { 2 });
-        let area = Area::new();
-        if cast == Cast::Disk {
+        let area = Area::new(match cast {
+            Cast::Disk => 1,
+            Cast::Disks => 3,
+            _ => 0,
+        });
+        if !area.0.is_empty() {
             area.make(DISK_LEASE);
         }
         let gateway = (cast == Cast::Reference).then(|| {
@@ -290,7 +303,7 @@ impl Stage {
 
     /// Whether the slot of that node says that it holds nothing.
     fn is_clean(&self, number: usize) -> bool {
-        let device = Device::open(&self.area.0, Access::Read).unwrap();
+        let device = Device::open(&self.area.0[0], Access::Read).unwrap();
         let area = LockArea::read(&device).unwrap();
         let look = area.look(&device, area.member(NODES[number]).unwrap());
         look.slot().is_some_and(|slot| slot.state == State::Clean)
@@ -325,8 +338,9 @@ impl Stage {
         matches!(self.cast, Cast::Three | Cast::Witness)
     }
 
-    /// The process of that node which reads and writes the disk.
+    /// The process of that node which reads and writes the disk, or the last of the disks.
     pub(crate) fn clerk(&self, number: usize) -> Pid {
+        let last = self.area.0.last().unwrap().display().to_string();
         let programs = self.programs.borrow();
         let agent = programs[number].pid();
         let threads = fs::read_dir(format!("/proc/{agent}/task")).unwrap();
@@ -338,7 +352,7 @@ impl Stage {
         });
         let is_clerk = |pid: &i32| {
             let words = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            words.contains("disk-clerk")
+            words.contains("disk-clerk") && words.contains(&last)
         };
         Pid::from_raw(children.filter(is_clerk).last().expect("a clerk"))
     }
@@ -472,9 +486,11 @@ impl Stage {
                 .path("interface = \"eth1\""),
             Cast::Three => config.nodes(&NODES).cluster(key),
             Cast::Witness => config.cluster(&format!("{key}witnesses = [\"lb-c\"]\n")),
-            Cast::Disk => {
-                let disk = format!("disk-lock = [\"{}\"]\n", self.area.0.display());
-                config.cluster(key).fencing(&disk)
+            Cast::Disk | Cast::Disks => {
+                // Paths as TOML writes text.
+                config
+                    .cluster(key)
+                    .fencing(&format!("disk-lock = {:?}\n", self.area.0))
             }
             Cast::Reference => {
                 let [v4, v6] = GATEWAY;

@@ -11,7 +11,7 @@ use floatlock::wire::disk::{BLOCK_LEN, Block, Slot, State, slot_at, trial_at};
 use serde_json::Value;
 
 use crate::stage::{
-    Holder, Loop, MIB, PROGRAM, TempFile, area, held, init, lock, slot, write_slot,
+    Holder, Loop, MIB, PROGRAM, TempFile, area, held, init, init_all, lock, slot, write_slot,
 };
 
 fn json(arguments: &[&str]) -> Value {
@@ -332,5 +332,21 @@ fn there_are_man_pages_of_all_four() {
             output.status.success() && page.contains(".SH SYNOPSIS"),
             "{name}: {page}"
         );
+    }
+}
+
+#[test]
+fn three_disks_are_made_together_and_each_says_which_it_is() {
+    let files: Vec<TempFile> = (0..3).map(|_| TempFile::new(MIB)).collect();
+    let names: Vec<&str> = files.iter().map(TempFile::name).collect();
+    let made = init_all(&files, &["--lease", "200ms", "--json"]);
+    let made: Value = serde_json::from_str(&made.out).unwrap();
+    assert_eq!(made["devices"], serde_json::json!(names));
+    for (at, name) in (1..).zip(&names) {
+        let shown = json(&["show", name]);
+        assert_eq!(shown["area"], made["area"]);
+        assert_eq!((&shown["disk"], &shown["disks"]), (&at.into(), &3.into()));
+        let told = lock(&["show", name, "--watch-for", "0s"]);
+        told.said(0, &[&format!("on {name}, disk {at} of 3: cluster")]);
     }
 }

@@ -3,11 +3,12 @@
 
 use floatlock::core::lease::Epoch;
 use floatlock::wire::disk::{
-    BLOCK_LEN, Block, Header, Host, Member, Slot, State, Times, Trial, slot_at, trial_at,
+    BLOCK_LEN, Block, CopyOf, Header, Host, Malformed, Member, Slot, State, Times, Trial, slot_at,
+    trial_at,
 };
 use floatlock::wire::native::BootId;
 
-use crate::scene::AREA;
+use crate::scene::{AREA, header};
 
 const MADE: u64 = 0x019c_1c78_a400;
 
@@ -49,6 +50,7 @@ fn a_header_of_two_nodes() {
         },
         cluster: "shop-front".to_owned(),
         members: vec![member(0, "lb-a"), member(2, "lb-b")],
+        copy: CopyOf::ALONE,
     };
     let golden = block(
         r#"464c4f41544c4f434b20484541444552 # "FLOATLOCK HEADER"
@@ -67,7 +69,36 @@ fn a_header_of_two_nodes() {
         "cbb00eb1",
     );
     assert_eq!(hex(&header.emit().unwrap()), hex(&golden));
-    assert_eq!(Header::decode(&golden), Ok(header));
+    assert_eq!(Header::decode(&golden), Ok(header.clone()));
+    // The last two of three disks differ in their numbers.
+    let third = |number| Header {
+        copy: CopyOf { disks: 3, number },
+        ..header.clone()
+    };
+    let [second, last] = [1, 2].map(third);
+    let bytes = last.emit().unwrap();
+    let text = hex(&bytes);
+    assert!(text.starts_with(
+        "464c4f41544c4f434b20484541444552" /* "FLOATLOCK HEADER" */
+    ));
+    assert_eq!(&text[32..40], "01000100", "version 1.1");
+    assert!(
+        text.contains("02046c622d620302000000"),
+        "three disks, number 2: {text}"
+    );
+    assert_eq!(Header::decode(&bytes), Ok(last.clone()));
+    assert!(last.is_copy_of(&second) && !last.is_copy_of(&header));
+}
+
+#[test]
+fn a_header_that_is_no_copy_of_an_odd_number_of_disks() {
+    for (disks, number) in [(3, 3), (2, 0), (0, 1), (4, 1)] {
+        let header = Header {
+            copy: CopyOf { disks, number },
+            ..header()
+        };
+        assert_eq!(header.emit().unwrap_err(), Malformed::Copy);
+    }
 }
 
 #[test]

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use floatlock::core::lease::Epoch;
 use floatlock::wire::disk::{
-    AreaId, BLOCK_LEN, Block, Header, Headers, Host, LEASE_MAX, Malformed, Member, Slot, State,
-    Times, Trial, View,
+    AreaId, BLOCK_LEN, Block, CopyOf, Header, Headers, Host, LEASE_MAX, Malformed, Member, Slot,
+    State, Times, Trial, View,
 };
 use floatlock::wire::native::{BootId, ClusterId};
 use proptest::collection::{btree_map, vec};
@@ -27,18 +27,23 @@ fn a_header() -> impl Strategy<Value = Header> {
         a_times(),
         "[A-Za-z0-9._-]{1,64}",
         members,
+        select(vec![(1, 0), (3, 0), (3, 1), (3, 2)]),
     )
-        .prop_map(|(area, created_ms, times, cluster, members)| {
-            // Unique, whatever was drawn.
-            let member = |(number, name): (u8, String)| member(number, &format!("{name}{number}"));
-            Header {
-                area: AreaId(area),
-                created_ms,
-                times,
-                cluster,
-                members: members.into_iter().map(member).collect(),
-            }
-        })
+        .prop_map(
+            |(area, created_ms, times, cluster, members, (disks, number))| {
+                // Unique, whatever was drawn.
+                let member =
+                    |(number, name): (u8, String)| member(number, &format!("{name}{number}"));
+                Header {
+                    area: AreaId(area),
+                    created_ms,
+                    times,
+                    cluster,
+                    members: members.into_iter().map(member).collect(),
+                    copy: CopyOf { disks, number },
+                }
+            },
+        )
 }
 
 fn a_slot() -> impl Strategy<Value = Slot> {

@@ -284,3 +284,37 @@ fn missing_permission_is_4() {
     run(&init).said(4, &["run this as root"]);
     assert!(Path::new(name).exists());
 }
+
+/// Nothing is written to any of them then.
+#[test]
+fn three_disks_of_which_one_is_of_no_use() {
+    let [one, two] = [TempFile::new(MIB), TempFile::new(MIB)];
+    let [first, second] = [one.name(), two.name()];
+    let small = TempFile::new(MIB - 1);
+    let refused = |devices: &[&str], code, words: &[&str]| {
+        lock(&[&["init"], devices, &SHOP].concat()).said(code, words);
+        for file in [&one, &two] {
+            assert!(file.bytes().iter().all(|byte| *byte == 0), "{devices:?}");
+        }
+    };
+    refused(
+        &[first, second, small.name()],
+        1,
+        &["a lock area takes 1048576"],
+    );
+    refused(
+        &[first, second, first],
+        1,
+        &["it is the same disk as", "do not fail together"],
+    );
+    refused(&[first, second], 2, &["on one disk or on three"]);
+    refused(
+        &[first, second, "/no/such/disk"],
+        1,
+        &["there is no such device"],
+    );
+    let taken = area("1s");
+    refused(&[first, taken.name(), second], 1, &["already"]);
+    let four = [first, second, taken.name(), small.name()];
+    refused(&four, 2, &["unexpected"]);
+}

@@ -147,6 +147,12 @@ pub(crate) fn init(device: &str, more: &[&str]) -> Ran {
     ran
 }
 
+/// Makes an area of two nodes on all of these.
+pub(crate) fn init_all(files: &[TempFile], more: &[&str]) -> Ran {
+    let names: Vec<&str> = files.iter().map(TempFile::name).collect();
+    lock(&[&["init"], &names[..], &SHOP, more].concat())
+}
+
 /// A file with an area of two nodes.
 pub(crate) fn area(lease: &str) -> TempFile {
     let file = TempFile::new(MIB);

@@ -12,7 +12,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::stage::{MIB, PROGRAM, TempFile, area, init, slot};
+use crate::stage::{MIB, PROGRAM, TempFile, area, init, init_all, slot};
 
 /// Longer than anything here takes, however busy the machine is.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -24,11 +24,12 @@ struct Node {
     steward: Steward,
     votes: Vec<Event>,
     notes: Vec<Note>,
+    of_disks: Vec<(usize, Note)>,
 }
 
 /// Two agents, without groups and heartbeats.
 struct Pair {
-    file: TempFile,
+    files: Vec<TempFile>,
     /// None: dead.
     nodes: [Option<Node>; 2],
     tickets: Nonce,
@@ -36,8 +37,12 @@ struct Pair {
 
 impl Pair {
     fn new(file: TempFile) -> Self {
+        Self::on(vec![file])
+    }
+
+    fn on(files: Vec<TempFile>) -> Self {
         let mut pair = Self {
-            file,
+            files,
             nodes: [None, None],
             tickets: 0,
         };
@@ -47,10 +52,12 @@ impl Pair {
     }
 
     fn start(&mut self, at: usize, boot: u128) {
+        let devices = self.files.iter().map(|file| file.name().into());
+        let devices = devices.collect();
         let node = ["lb-a", "lb-b"][at];
         let place = Place {
             program: PROGRAM.into(),
-            device: self.file.name().into(),
+            devices,
             cluster: "shop-front".into(),
             node: node.into(),
             boot: BootId(boot),
@@ -61,6 +68,7 @@ impl Pair {
             steward: Steward::new(place, clock::now()),
             votes: Vec::new(),
             notes: Vec::new(),
+            of_disks: Vec::new(),
         });
     }
 
@@ -77,7 +85,7 @@ impl Pair {
             }
             let awake = self.nodes.iter().flatten();
             let mut fds: Vec<PollFd<'_>> = awake
-                .filter_map(|node| node.steward.descriptor())
+                .flat_map(|node| node.steward.descriptors())
                 .map(|fd| PollFd::new(fd, PollFlags::POLLIN))
                 .collect();
             poll(&mut fds, PollTimeout::from(5u8)).unwrap();
@@ -122,8 +130,12 @@ impl Pair {
     }
 
     fn state(&self, at: usize) -> State {
+        self.state_on(0, at)
+    }
+
+    fn state_on(&self, disk: usize, at: usize) -> State {
         let name = ["lb-a", "lb-b"][at];
-        slot(self.file.0.as_path(), name).unwrap().state
+        slot(self.files[disk].0.as_path(), name).unwrap().state
     }
 }
 
@@ -139,7 +151,10 @@ impl Node {
             match word {
                 Word::Vote(GROUP, vote) => self.votes.push(vote),
                 Word::Vote(other, _) => panic!("no group {other}"),
-                Word::Note(note) => self.notes.push(note),
+                Word::Note(disk, note) => {
+                    self.of_disks.push((disk, note.clone()));
+                    self.notes.push(note);
+                }
             }
         }
     }
@@ -151,7 +166,11 @@ impl Node {
     }
 
     fn clerk(&self) -> Pid {
-        Pid::from_raw(self.steward.clerk_id().unwrap() as i32)
+        self.clerk_of(0)
+    }
+
+    fn clerk_of(&self, disk: usize) -> Pid {
+        Pid::from_raw(self.steward.clerk_id(disk).unwrap() as i32)
     }
 }
 
@@ -247,11 +266,11 @@ fn a_clerk_of_who_waits_that_dies_hides_no_holder() {
     pair.wins(A, first);
     pair.contend(B, 2);
     for _ in 0..3 {
-        let gone = pair.until(|pair| pair.node(B).steward.clerk_id());
+        let gone = pair.until(|pair| pair.node(B).steward.clerk_id(0));
         kill(Pid::from_raw(gone as i32), Signal::SIGKILL).unwrap();
         pair.until(|pair| {
             assert!(pair.node(A).holds() && !pair.node(B).holds());
-            let now = pair.node(B).steward.clerk_id();
+            let now = pair.node(B).steward.clerk_id(0);
             (now.is_some() && now != Some(gone)).then_some(())
         });
         // It stands still while the next one opens the disk, so that all comes at once.
@@ -301,19 +320,220 @@ fn what_is_no_area_or_another_one_is_said_once_and_looked_at_again() {
             .any(|note| matches!(note, Note::Refused(_)))
             .then_some(())
     });
-    init(pair.file.name(), &["--lease", "2s"]);
+    init(pair.files[0].name(), &["--lease", "2s"]);
     pair.wins(A, ticket);
     let notes = &pair.node(A).notes;
     let [Note::Refused(_), Note::Ready] = &notes[..] else {
         panic!("{notes:?}");
     };
     // Somebody makes it anew under us.
-    pair.file.write(0, &vec![0; MIB as usize]);
-    init(pair.file.name(), &["--lease", "3s"]);
+    pair.files[0].write(0, &vec![0; MIB as usize]);
+    init(pair.files[0].name(), &["--lease", "3s"]);
     kill(pair.node(A).clerk(), Signal::SIGKILL).unwrap();
     pair.until(|pair| {
         let last = pair.node(A).notes.last().cloned();
         let is_it = |text: &String| text.contains("restart the agent");
         matches!(&last, Some(Note::Refused(text)) if is_it(text)).then_some(())
     });
+}
+
+/// Three disks of one area.
+fn three(lease: &str) -> Vec<TempFile> {
+    let files: Vec<TempFile> = (0..3).map(|_| TempFile::new(MIB)).collect();
+    init_all(&files, &["--lease", lease]).said(0, &["made area"]);
+    files
+}
+
+impl Pair {
+    /// So long, in which nothing that `stays` says ends.
+    #[track_caller]
+    fn for_a_while(&mut self, length: Duration, mut stays: impl FnMut(&mut Self) -> bool) {
+        let begin = clock::now();
+        self.until(|pair| {
+            assert!(stays(pair));
+            (clock::now().since(begin) > length).then_some(())
+        });
+    }
+
+    #[track_caller]
+    fn is_told(&mut self, at: usize, disk: usize, is_it: impl Fn(&Note) -> bool) {
+        self.until(|pair| {
+            let of_disks = &pair.node(at).of_disks;
+            let told = of_disks.iter().any(|(of, note)| *of == disk && is_it(note));
+            told.then_some(())
+        });
+    }
+}
+
+#[test]
+fn of_three_disks_two_are_enough_and_the_third_gets_what_it_has_missed() {
+    let mut pair = Pair::on(three("1s"));
+    let first = pair.contend(A, 1);
+    pair.wins(A, first);
+    let hangs = pair.node(A).clerk_of(2);
+    kill(hangs, Signal::SIGSTOP).unwrap();
+    pair.is_told(A, 2, |note| *note == Note::Late);
+    pair.for_a_while(Duration::from_secs(2), |pair| pair.node(A).holds());
+    assert!(pair.node(A).steward.is_sound());
+    // Two are gone: what rests on them ends with its lease.
+    let second = pair.node(A).clerk_of(1);
+    kill(second, Signal::SIGSTOP).unwrap();
+    pair.until(|pair| (!pair.node(A).holds()).then_some(()));
+    pair.is_told(A, 1, |note| *note == Note::Late);
+    assert!(!pair.node(A).steward.is_sound());
+    kill(second, Signal::SIGCONT).unwrap();
+    pair.wins(A, first);
+    pair.hear(A, Plea::Withdraw(GROUP, first));
+    pair.hear(A, Plea::Clean(GROUP, Epoch::default()));
+    pair.until(|pair| {
+        (pair.state_on(0, A) == State::Clean && pair.state_on(1, A) == State::Clean).then_some(())
+    });
+    kill(hangs, Signal::SIGCONT).unwrap();
+    pair.until(|pair| (pair.state_on(2, A) == State::Clean).then_some(()));
+    let all: Vec<u64> = (0..3)
+        .map(|disk| slot(&pair.files[disk].0, "lb-a").unwrap().seq)
+        .collect();
+    assert_eq!(all, [all[0]; 3]);
+}
+
+#[test]
+fn whoever_sees_another_two_of_three_disks_sees_the_holder() {
+    let mut pair = Pair::on(three("1s"));
+    // A has the first two, B the last two.
+    pair.until(|pair| {
+        let all = |node: &Node| (0..3).all(|disk| node.steward.clerk_id(disk).is_some());
+        let ready = |pair: &mut Pair, at| pair.node(at).notes.len() == 3 && all(pair.node(at));
+        (ready(pair, A) && ready(pair, B)).then_some(())
+    });
+    let lost = [pair.node(A).clerk_of(2), pair.node(B).clerk_of(0)];
+    for clerk in lost {
+        kill(clerk, Signal::SIGSTOP).unwrap();
+    }
+    let first = pair.contend(A, 1);
+    pair.wins(A, first);
+    let second = pair.contend(B, 2);
+    pair.for_a_while(Duration::from_secs(3), |pair| {
+        pair.node(A).holds() && !pair.node(B).holds()
+    });
+    let until = pair.node(A).steward.vote().unwrap();
+    pair.nodes[A] = None;
+    // On the disk that A did not reach there is what stood there before: of two that differ, neither is believed.
+    pair.for_a_while(Duration::from_secs(3), |pair| !pair.node(B).holds());
+    kill(lost[1], Signal::SIGCONT).unwrap();
+    assert!(pair.wins(B, second) >= until);
+}
+
+#[test]
+fn one_of_three_disks_that_is_of_no_use_is_named_and_the_others_do() {
+    let mut files = three("1s");
+    files[1].write(0, &vec![0; MIB as usize]);
+    init(files[1].name(), &["--lease", "1s"]);
+    let mut pair = Pair::on(files);
+    let ticket = pair.contend(A, 1);
+    pair.wins(A, ticket);
+    pair.is_told(
+        A,
+        1,
+        |note| matches!(note, Note::Refused(why) if why.contains("of its own")),
+    );
+    files = std::mem::take(&mut pair.files);
+    drop(pair);
+    // As one disk under two names.
+    files[1].write(0, &files[0].bytes());
+    let mut pair = Pair::on(files);
+    let ticket = pair.contend(A, 1);
+    pair.wins(A, ticket);
+    pair.until(|pair| {
+        let is_twin = |note: &Note| matches!(note, Note::Refused(why) if why.contains("same disk"));
+        pair.node(A).notes.iter().any(is_twin).then_some(())
+    });
+}
+
+#[test]
+fn disks_that_were_not_prepared_together_are_no_lock() {
+    let [one, two, three] = [three("1s"), three("1s"), three("1s")];
+    let mixed = [one, two, three].into_iter().enumerate();
+    let files = mixed.map(|(at, mut files)| files.swap_remove(at)).collect();
+    let mut pair = Pair::on(files);
+    pair.contend(A, 1);
+    pair.until(|pair| {
+        let is_it = |note: &&Note| matches!(note, Note::Refused(why) if why.contains("prepare the disks together"));
+        (pair.node(A).notes.iter().filter(is_it).count() == 2).then_some(())
+    });
+    pair.for_a_while(Duration::from_secs(2), |pair| !pair.node(A).holds());
+    assert!(!pair.node(A).steward.is_sound());
+}
+
+#[test]
+fn one_disk_of_three_alone_is_no_lock() {
+    let mut files = three("1s");
+    files.truncate(1);
+    let mut pair = Pair::on(files);
+    pair.contend(A, 1);
+    pair.is_told(
+        A,
+        0,
+        |note| matches!(note, Note::Refused(why) if why.contains("name all of them")),
+    );
+}
+
+#[test]
+fn three_disks_that_are_made_anew_under_agents_are_refused() {
+    let mut pair = Pair::on(three("1s"));
+    pair.until(|pair| {
+        (pair.node(A).notes.len() == 3 && pair.node(B).notes.len() == 3).then_some(())
+    });
+    init_all(&pair.files, &["--lease", "1s", "--force"]).said(0, &["made area"]);
+    for disk in 0..3 {
+        kill(pair.node(A).clerk_of(disk), Signal::SIGKILL).unwrap();
+    }
+    for disk in 0..3 {
+        pair.is_told(
+            A,
+            disk,
+            |note| matches!(note, Note::Refused(why) if why.contains("restart the agent")),
+        );
+    }
+    pair.contend(A, 1);
+    pair.for_a_while(Duration::from_secs(1), |pair| !pair.node(A).holds());
+}
+
+/// Somebody restores an old image of a disk under us, and the header is torn on another.
+#[test]
+fn a_disk_that_went_back_in_time_does_not_count_until_it_is_mended() {
+    let mut pair = Pair::on(three("1s"));
+    let old = pair.files[1].bytes();
+    pair.files[2].write_block(0, &[0; 4096]);
+    let first = pair.contend(A, 1);
+    pair.wins(A, first);
+    pair.until(|pair| {
+        pair.files[1].write(0, &old);
+        pair.node(A)
+            .of_disks
+            .contains(&(1, Note::Lies))
+            .then_some(())
+    });
+    let lied = |pair: &mut Pair| {
+        pair.node(A)
+            .of_disks
+            .iter()
+            .rposition(|of| *of == (1, Note::Lies))
+    };
+    pair.until(|pair| {
+        assert!(pair.node(A).holds());
+        let lied = lied(pair).unwrap();
+        pair.node(A).of_disks[lied..]
+            .contains(&(1, Note::Ready))
+            .then_some(())
+    });
+}
+
+/// The other one counts.
+#[test]
+fn an_area_of_which_one_header_is_torn_is_used() {
+    let file = area("1s");
+    file.write_block(0, &[0; 4096]);
+    let mut pair = Pair::new(file);
+    let ticket = pair.contend(A, 1);
+    pair.wins(A, ticket);
 }

@@ -21,7 +21,11 @@ pub(crate) fn init(args: &LockInitArgs) -> ExitCode {
     if let Err(malformed) = plan.header(AreaId([0; 16])) {
         return fail(2, format!("the new lock area: {malformed}"));
     }
-    match disk::init(&args.device, &plan, args.force) {
+    if args.devices.len() == 2 {
+        let message = "an area is on one disk or on three: of two, neither is more than half";
+        return fail(2, message);
+    }
+    match disk::init(&args.devices, &plan, args.force) {
         Ok(made) => report(args, &made),
         Err(why) => refused(&why),
     }
@@ -69,10 +73,19 @@ fn configured(config: &Config) -> Vec<Member> {
         .collect()
 }
 
-fn report(args: &LockInitArgs, made: &Made) -> ExitCode {
-    warn_of_a_file(&args.device, made.medium);
-    let header = &made.header;
+fn report(args: &LockInitArgs, made: &[Made]) -> ExitCode {
+    for made in made {
+        warn_of_a_file(&made.path, made.medium);
+    }
+    let Some(Made { header, .. }) = made.first() else {
+        // One device is there, which clap sees to.
+        return ExitCode::SUCCESS;
+    };
     let slots = header.members.iter();
+    let devices: Vec<String> = made
+        .iter()
+        .map(|made| made.path.display().to_string())
+        .collect();
     if args.json {
         let slots: Vec<_> = slots
             .map(|member| json!({ "node": member.name, "number": member.number }))
@@ -80,6 +93,7 @@ fn report(args: &LockInitArgs, made: &Made) -> ExitCode {
         return print_json(&json!({
             "area": header.area.to_string(),
             "cluster": header.cluster,
+            "devices": devices,
             "lease_ms": header.times.lease_ms,
             "wait_ms": header.times.wait_ms,
             "renew_ms": header.times.renew_ms,
@@ -89,7 +103,7 @@ fn report(args: &LockInitArgs, made: &Made) -> ExitCode {
     println!(
         "made area {} on {} for cluster {}",
         header.area,
-        args.device.display(),
+        devices.join(", "),
         header.cluster
     );
     println!(
@@ -101,9 +115,14 @@ fn report(args: &LockInitArgs, made: &Made) -> ExitCode {
     for member in slots {
         println!("slot {:<2}  {}", member.number, member.name);
     }
+    let each = if devices.len() > 1 {
+        ", for each disk"
+    } else {
+        ""
+    };
     println!(
-        "next, on every node at once: floatlock lock test {}",
-        args.device.display()
+        "next, on every node at once{each}: floatlock lock test {}",
+        devices[0]
     );
     ExitCode::SUCCESS
 }

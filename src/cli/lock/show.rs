@@ -11,7 +11,7 @@ use super::super::print_json;
 use super::{date, refused};
 use crate::core::words::Length;
 use crate::disk::{self, Access, Area, Device, Look, Refused, Watched};
-use crate::wire::disk::{Slot, State, View};
+use crate::wire::disk::{CopyOf, Slot, State, View};
 
 /// Renewals that a living holder makes while it is watched.
 const RENEWALS: u32 = 3;
@@ -58,6 +58,9 @@ struct Report<'r> {
     lease_ms: u32,
     wait_ms: u32,
     renew_ms: u32,
+    /// On how many disks the area is, and which of them this is, from 1.
+    disks: u8,
+    disk: u8,
     bad_header: Option<u64>,
     watched_ms: u64,
     slots: &'r [Row],
@@ -73,6 +76,8 @@ fn report<'r>(device: &Path, area: &'r Area, length: Duration, slots: &'r [Row])
         lease_ms: header.times.lease_ms,
         wait_ms: header.times.wait_ms,
         renew_ms: header.times.renew_ms,
+        disks: header.copy.disks,
+        disk: header.copy.number.saturating_add(1),
         bad_header: area.torn.as_ref().map(|(block, _)| *block),
         watched_ms: millis(length),
         slots,
@@ -194,9 +199,10 @@ fn text(device: &Path, area: &Area, length: Duration, slots: &[Row]) -> String {
     use std::fmt::Write as _;
     let header = &area.header;
     let mut text = format!(
-        "area {} on {}: cluster {}, made at {}\nlease {}, wait {}, renewal {}; watched for {}\n",
+        "area {} on {}{}: cluster {}, made at {}\nlease {}, wait {}, renewal {}; watched for {}\n",
         header.area,
         device.display(),
+        which(header.copy),
         header.cluster,
         date(header.created_ms),
         Length(header.times.lease()),
@@ -216,6 +222,14 @@ fn text(device: &Path, area: &Area, length: Duration, slots: &[Row]) -> String {
         let _ = writeln!(text, "slot {number:<2}  {node:<width$}  {sentence}");
     }
     text
+}
+
+/// Of several disks, this one.
+fn which(copy: CopyOf) -> String {
+    match copy.disks {
+        1 => String::new(),
+        disks => format!(", disk {} of {disks}", copy.number.saturating_add(1)),
+    }
 }
 
 fn millis(length: Duration) -> u64 {

@@ -15,7 +15,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use super::message::{Answer, Ask, LEN};
 use crate::core::disk::Op;
 use crate::disk::{Access, Area, Blocks, Device, Refused, Why};
-use crate::wire::disk::{BLOCK_LEN, Block, HEADER_AT, slot_at};
+use crate::wire::disk::{BLOCK_LEN, Block, slot_at};
 
 /// Serves the node `me` on a device, until the agent at the other end of the socket is gone.
 ///
@@ -42,7 +42,8 @@ pub fn serve(socket: BorrowedFd<'_>, device: &Path, me: &str) -> io::Result<()> 
         }
     };
     clerk.take_slot()?;
-    let header = clerk.device.read(HEADER_AT)?;
+    // The good one of the two that stand there.
+    let header = clerk.area.header.emit().map_err(io::Error::other)?;
     say(socket, &Answer::Ready(clerk.number, Box::new(header)))?;
     while let Some(ask) = hear(socket)? {
         clerk.act(ask)?;

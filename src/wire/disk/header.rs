@@ -11,8 +11,8 @@ use crate::wire::native::ClusterId;
 pub const MAGIC: [u8; 16] = *b"FLOATLOCK HEADER";
 /// The layout that [`super`] describes.
 pub const MAJOR: u16 = 1;
-/// What was added to it.
-pub const MINOR: u16 = 0;
+/// What was added to it: copies.
+pub const MINOR: u16 = 1;
 /// The most nodes of an area: a ballot has room for 64.
 pub const NODES_MAX: usize = 64;
 /// The shortest lease; a disk that is slow for a moment must not end it.
@@ -134,6 +134,29 @@ pub struct Header {
     pub cluster: String,
     /// The nodes in the order of their numbers.
     pub members: Vec<Member>,
+    /// On how many disks the area stands, and on which of them, from 0.
+    pub copy: CopyOf,
+}
+
+/// One disk of those that have an area together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CopyOf {
+    /// How many there are: an odd number.
+    pub disks: u8,
+    /// Which this is, from 0.
+    pub number: u8,
+}
+
+impl CopyOf {
+    /// The only one.
+    pub const ALONE: Self = Self {
+        disks: 1,
+        number: 0,
+    };
+
+    const fn is_good(self) -> bool {
+        self.disks % 2 == 1 && self.number < self.disks
+    }
 }
 
 impl Header {
@@ -184,6 +207,11 @@ impl Header {
             times,
             cluster,
             members: (0..count).map(member).collect::<Result<_, _>>()?,
+            // Zero in minor version 0, and no room for it beside 62 of the longest names.
+            copy: match (fields.byte(), fields.byte()) {
+                (Some(disks @ 1..), Some(number)) => CopyOf { disks, number },
+                _ => CopyOf::ALONE,
+            },
         })
     }
 
@@ -203,7 +231,8 @@ impl Header {
     fn put(&self, room: &mut Room<'_>) -> Option<()> {
         room.put(&MAGIC)?;
         room.u16(MAJOR)?;
-        room.u16(MINOR)?;
+        // What one disk says, every version understands.
+        room.u16(if self.copy == CopyOf::ALONE { 0 } else { MINOR })?;
         room.u32(u32::try_from(BLOCK_LEN).ok()?)?;
         room.put(&self.area.0)?;
         room.u64(self.created_ms)?;
@@ -216,7 +245,11 @@ impl Header {
         self.members.iter().try_for_each(|member| {
             room.byte(member.number)?;
             room.counted(member.name.as_bytes())
-        })
+        })?;
+        match self.copy {
+            CopyOf::ALONE => Some(()),
+            CopyOf { disks, number } => room.put(&[disks, number]),
+        }
     }
 
     fn check(&self) -> Result<(), Malformed> {
@@ -235,12 +268,23 @@ impl Header {
         if !(rise && fit) {
             return Err(Malformed::Numbers);
         }
+        if !self.copy.is_good() {
+            return Err(Malformed::Copy);
+        }
         let mut names: Vec<&str> = members.iter().map(|m| m.name.as_str()).collect();
         names.sort_unstable();
         match names.is_sorted_by(|a, b| a < b) {
             true => Ok(()),
             false => Err(Malformed::NameTwice),
         }
+    }
+
+    /// Whether the other disk has the same area.
+    #[must_use]
+    pub fn is_copy_of(&self, other: &Self) -> bool {
+        let mut same = self.clone();
+        same.copy.number = other.copy.number;
+        same == *other
     }
 
     /// The cluster, as heartbeats name it.

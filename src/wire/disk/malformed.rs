@@ -62,6 +62,9 @@ pub enum Malformed {
     /// The numbers of the nodes do not rise, or one is too large.
     #[error("the numbers of its nodes do not rise from 0 to 63")]
     Numbers,
+    /// One of an even number of disks, or of fewer than it is told.
+    #[error("it says nothing of how many disks have this area, and which it is")]
+    Copy,
     /// Two nodes of one name.
     #[error("it names a node twice")]
     NameTwice,

@@ -13,7 +13,7 @@
 //!   at  bytes  header                          at  bytes  slot
 //!    0   16    "FLOATLOCK HEADER"               0   16    "FLOATLOCK SLOT", two zeroes
 //!   16    2    major version: 1                16   16    area
-//!   18    2    minor version: 0                32    1    node number
+//!   18    2    minor version: 0, 1                32    1    node number
 //!   20    4    block length: 4096              33    1    flags: 1 HELD, 2 FREE, 4 CLEAN
 //!   24   16    area: 128 random bits           34    2    zero
 //!   40    8    made at, ms since 1970          36    4    digest of the groups
@@ -27,15 +27,19 @@
 //!         1    number of the node              96   64    host name, filled up with zeroes
 //!         1    length of its name
 //!         ..   its name                        at  bytes  test block
-//!                                               0   16    "FLOATLOCK TEST", two zeroes
-//!  The numbers rise from entry to entry.       16   16    area
-//!  4092   4    CRC32C, in every block          32    1    node number
-//!                                              33    3    zero
+//!   then  1    on how many disks the area is    0   16    "FLOATLOCK TEST", two zeroes
+//!         1    which of them, from 0           16   16    area
+//!                                              32    1    node number
+//!  4092   4    CRC32C, in every block          33    3    zero
 //!                                              36   16    run: 128 random bits
 //!                                              52    8    counter: rises with every write
 //!                                              60    8    wall clock, ms since 1970
 //!                                              68   64    host name, filled up with zeroes
 //! ```
+//! The numbers of the nodes rise from entry to entry. On how many disks the area is: zero
+//! for one (minor version 0), else 3 (1), all of them
+//! of the same area and made together, each with a number of its own.
+//!
 //! A ballot is an epoch, `round * 64 + node`, and zero before the first. What is zero here may mean
 //! something in a later minor version; readers look past it.
 //!
@@ -51,7 +55,8 @@ mod trial;
 
 pub use block::{BLOCK_LEN, Block};
 pub use header::{
-    AreaId, Header, Headers, LEASE_MAX, LEASE_MIN, MAGIC, MAJOR, MINOR, Member, NODES_MAX, Times,
+    AreaId, CopyOf, Header, Headers, LEASE_MAX, LEASE_MIN, MAGIC, MAJOR, MINOR, Member, NODES_MAX,
+    Times,
 };
 pub use malformed::Malformed;
 pub use slot::{Host, SLOT_MAGIC, Slot, State, View};

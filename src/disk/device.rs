@@ -3,7 +3,7 @@
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Seek, SeekFrom};
-use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, StatxFlags, ioctl_blksszget, statx};
@@ -86,18 +86,6 @@ impl Device {
     #[must_use]
     pub const fn len_bytes(&self) -> u64 {
         self.len
-    }
-
-    /// Whether both are the same, under one name or two.
-    pub(super) fn is_same(&self, other: &Self) -> io::Result<bool> {
-        let identity = |device: &Self| -> io::Result<_> {
-            let data = device.file.metadata()?;
-            Ok(match device.medium {
-                Medium::Block => (0, data.rdev()),
-                Medium::File => (data.dev(), data.ino()),
-            })
-        };
-        Ok(self.medium == other.medium && identity(self)? == identity(other)?)
     }
 
     /// The open file.

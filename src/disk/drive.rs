@@ -10,7 +10,7 @@ use crate::core::Instant;
 use crate::core::disk::mirror::Answer;
 use crate::core::disk::{Op, Record, Sight, SlotId};
 use crate::sys::clock;
-use crate::wire::disk::{Block, Header, View};
+use crate::wire::disk::{Block, Header, Malformed, View};
 
 /// How often a disk that nobody needs is looked at, so that its loss is known before it is needed.
 const LOOK_EVERY: Duration = Duration::from_millis(400);
@@ -63,8 +63,13 @@ pub(super) struct Drive {
     late_since: Option<Instant>,
     /// The last trouble, which is said once, ...
     trouble: Option<Note>,
-    /// ... and whether it is one of writing, which no read ends.
+    /// ... whether it is one of writing, which no read ends, ...
     is_of_writes: bool,
+    /// ... and whether its area is not that of the others, which ends when the others are known.
+    is_of_area: bool,
+    /// The own slot is of another area than the header was: the header is read again, once.
+    is_foreign: bool,
+    was_foreign: bool,
 }
 
 impl Drive {
@@ -83,6 +88,9 @@ impl Drive {
             late_since: None,
             trouble: None,
             is_of_writes: false,
+            is_of_area: false,
+            is_foreign: false,
+            was_foreign: false,
         }
     }
 
@@ -174,9 +182,12 @@ impl Drive {
     fn lose(&mut self, now: Instant, again_after: Duration, why: Note, out: &mut Heard) {
         self.clerk = None;
         (self.is_ready, self.is_of_writes) = (false, false);
+        (self.is_of_area, self.is_foreign) = (false, false);
         self.start_at = now + again_after;
         self.sights.clear();
         self.late_since = None;
+        // It was open, and is not any more.
+        out.retain(|(_, said)| !matches!(said, Said::Opened(..)));
         self.complain(now, why, out);
         let asked = std::mem::take(&mut self.asked);
         let orders = asked.into_iter().map(|(op, ..)| op);
@@ -185,7 +196,7 @@ impl Drive {
     }
 
     /// The same trouble is said once, until there is none.
-    pub(super) fn complain(&mut self, now: Instant, why: Note, out: &mut Heard) {
+    fn complain(&mut self, now: Instant, why: Note, out: &mut Heard) {
         if self.trouble.as_ref() != Some(&why) {
             self.trouble = Some(why.clone());
             out.push((now, Said::Note(why)));
@@ -200,7 +211,14 @@ impl Drive {
             },
             Told::Waits => self.complain(now, Note::Waits, out),
             Told::Slot(_, number, block) => self.saw(number, &block),
+            Told::Read(_) if self.is_foreign && !self.was_foreign => {
+                // Somebody may have made the area anew: its slots are none of ours then.
+                self.was_foreign = true;
+                let why = "the own slot is of another lock area than before";
+                self.lose(now, Duration::ZERO, Note::Gone(why.to_owned()), out);
+            }
             Told::Read(op) => {
+                self.was_foreign &= self.is_foreign;
                 self.is_answered(now, op, true, out);
                 let sights = self.blank();
                 let sights = std::mem::replace(&mut self.sights, sights);
@@ -237,7 +255,20 @@ impl Drive {
         }
         if !well {
             self.is_of_writes = is_write;
-        } else if is_write || !self.is_of_writes {
+        } else if (is_write || !self.is_of_writes) && !self.is_of_area {
+            self.is_well(now, out);
+        }
+    }
+
+    /// Its area is not that of another disk, and nobody knows yet which is the right one.
+    pub(super) fn is_at_odds(&mut self, now: Instant, why: String, out: &mut Heard) {
+        self.is_of_area = true;
+        self.complain(now, Note::Refused(why), out);
+    }
+
+    /// Its area is the right one.
+    pub(super) fn is_right(&mut self, now: Instant, out: &mut Heard) {
+        if std::mem::take(&mut self.is_of_area) {
             self.is_well(now, out);
         }
     }
@@ -252,7 +283,7 @@ impl Drive {
 
     /// The area that the clerk has open may be used.
     pub(super) fn accept(&mut self, now: Instant, open: Open, out: &mut Heard) {
-        self.is_ready = true;
+        self.is_ready = self.clerk.is_some();
         let is_news = self.open.is_none() && self.trouble.is_none();
         self.is_answered(now, LOOKS, true, out);
         self.look_at = now;
@@ -286,8 +317,12 @@ impl Drive {
         let Some(open) = &self.open else {
             return;
         };
+        let view = View::of(block, open.header.area, number);
+        if number == open.me {
+            self.is_foreign = matches!(view, View::Unknown(Malformed::Area { .. }));
+        }
         if let Some(place) = self.sights.get_mut(usize::from(number)) {
-            *place = match View::of(block, open.header.area, number) {
+            *place = match view {
                 View::Known(slot) => Sight::Slot(Record::from(&slot)),
                 View::Unknown(_) => Sight::Torn,
             };

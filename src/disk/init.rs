@@ -1,6 +1,7 @@
 //! How is an area made? On a device that nobody uses, the header last.
 
-use std::path::PathBuf;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::area::Area;
@@ -60,13 +61,14 @@ pub struct Made {
 /// # Errors
 /// Nothing was written, unless that itself failed.
 pub fn init(paths: &[PathBuf], plan: &Plan, force: bool) -> Result<Vec<Made>, Refused> {
-    let mut devices = Vec::new();
-    for path in paths {
-        let device = Device::open(path, Access::Exclusive)?;
-        let of_device = |why| Refused::new(path, why);
-        is_another(&device, &devices).map_err(of_device)?;
-        devices.push(device);
+    for (at, path) in paths.iter().enumerate() {
+        let twin = paths[..at].iter().find(|other| is_same(path, other));
+        if let Some(twin) = twin {
+            return Err(Refused::new(path, Why::Twice(twin.clone())));
+        }
     }
+    let open = |path: &PathBuf| Device::open(path, Access::Exclusive);
+    let devices: Vec<Device> = paths.iter().map(open).collect::<Result<_, _>>()?;
     for device in &devices {
         is_free(device, plan, force).map_err(|why| Refused::new(device.path(), why))?;
     }
@@ -74,32 +76,50 @@ pub fn init(paths: &[PathBuf], plan: &Plan, force: bool) -> Result<Vec<Made>, Re
     let area = random().map(AreaId).map_err(first)?;
     let header = plan.header(area).map_err(|why| first(why.into()))?;
     let disks = u8::try_from(devices.len()).unwrap_or(u8::MAX);
-    let mut made = Vec::new();
-    for (number, device) in (0..).zip(&devices) {
-        let mut header = header.clone();
-        header.copy = CopyOf { disks, number };
-        write(device, &header).map_err(|why| Refused::new(device.path(), why))?;
-        made.push(Made {
-            header,
-            path: device.path().to_owned(),
-            medium: device.medium(),
-        });
+    let copy = |number| Header {
+        copy: CopyOf { disks, number },
+        ..header.clone()
+    };
+    let headers: Vec<Header> = (0..disks).map(copy).collect();
+    // What cannot be said is known before anything is wiped.
+    let said: Result<Vec<Block>, _> = headers.iter().map(Header::emit).collect();
+    said.map_err(|why| first(why.into()))?;
+    for (device, header) in devices.iter().zip(&headers) {
+        write(device, header).map_err(|why| Refused::new(device.path(), why))?;
     }
     // Two paths to one disk: the later copy stands on the earlier one.
-    for (device, made) in devices.iter().zip(&made) {
-        is_there(device, &made.header).map_err(|why| Refused::new(device.path(), why))?;
+    for (device, header) in devices.iter().zip(&headers) {
+        let is_there = is_there(device, header);
+        let why = match Area::read(device) {
+            Ok(Area { header: read, .. }) if read.area == area && read.copy != header.copy => {
+                let twin = devices.get(usize::from(read.copy.number));
+                Err(Why::Twice(
+                    twin.map_or_else(PathBuf::new, |twin| twin.path().to_owned()),
+                ))
+            }
+            _ => is_there,
+        };
+        why.map_err(|why| Refused::new(device.path(), why))?;
     }
-    Ok(made)
+    let made = devices.iter().zip(headers).map(|(device, header)| Made {
+        header,
+        path: device.path().to_owned(),
+        medium: device.medium(),
+    });
+    Ok(made.collect())
 }
 
-/// Whether the device is none of those.
-fn is_another(device: &Device, others: &[Device]) -> Result<(), Why> {
-    for other in others {
-        if device.is_same(other).map_err(Why::opening)? {
-            return Err(Why::Twice(other.path().to_owned()));
-        }
-    }
-    Ok(())
+/// Whether both names lead to one device. What cannot be found is refused when it is opened.
+fn is_same(path: &Path, other: &Path) -> bool {
+    let identity = |path: &Path| {
+        let data = path.metadata().ok()?;
+        Some(match data.file_type().is_block_device() {
+            true => (0, data.rdev()),
+            false => (data.dev(), data.ino()),
+        })
+    };
+    let [one, two] = [path, other].map(identity);
+    one.is_some() && one == two
 }
 
 /// Whether nobody misses what is on the device.

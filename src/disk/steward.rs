@@ -98,7 +98,7 @@ impl fmt::Display for Note {
             ),
             Self::Late => write!(
                 f,
-                "it has not answered for {LATE:?}: without it, this node holds nothing once no other \
+                "it has not answered for {LATE:?}: without the disk's vote, this node holds nothing once no other \
                  node is heard"
             ),
             Self::Answers(after) => write!(f, "it answers again, after {after:.1?}"),
@@ -106,8 +106,8 @@ impl fmt::Display for Note {
             Self::Refused(why) => write!(f, "it cannot be used: {why}"),
             Self::Gone(why) => write!(f, "the process that reads and writes it is gone: {why}"),
             Self::Waits => f.write_str(
-                "a process of an earlier agent is still in a read or write of it: nothing is written \
-                 before that one is gone",
+                "a process of an earlier agent is still in a read or write of it, or it is named twice: \
+                 nothing is written before that one is gone",
             ),
             Self::Lies => f.write_str(
                 "it does not show what was written to it: it does not count until it does",
@@ -192,7 +192,9 @@ impl Steward {
     /// Whether nothing has to be written any more that others wait for.
     #[must_use]
     pub fn is_at_rest(&self) -> bool {
-        !self.drives.iter().any(Drive::is_busy) && self.counter.is_at_rest()
+        let known = self.known.as_ref();
+        let asks = known.is_some_and(|known| known.mirror.asks());
+        !asks && !self.drives.iter().any(Drive::is_busy) && self.counter.is_at_rest()
     }
 
     /// The name of the node whose slot it is.
@@ -247,7 +249,13 @@ impl Steward {
                 Said::Look(sights) => self.at_mirror(now, out, |mirror, effects| {
                     mirror.saw(copy, &sights, effects);
                 }),
-                Said::Note(note) => out.push(Word::Note(disk, note)),
+                Said::Note(note) => {
+                    let is_good = note.is_good();
+                    out.push(Word::Note(disk, note));
+                    if is_good && self.lies[disk] {
+                        out.push(Word::Note(disk, Note::Lies));
+                    }
+                }
             }
         }
         self.tell_of_lies(disk, copy, out);
@@ -333,25 +341,28 @@ impl Steward {
         let same = |drive: &&Drive| drive.open().is_some_and(is_it);
         let mut heard = Vec::new();
         if self.drives.iter().filter(same).count() < self.need() {
-            let other = |drive: &&Drive| drive.open().is_some_and(|open| !is_it(open));
-            if let Some(other) = self.drives.iter().find(other) {
-                let other = other.device.display();
-                let why =
-                    format!("its lock area is not that of {other}: prepare the disks together");
-                self.drives[disk].complain(now, Note::Refused(why), &mut heard);
+            let is_other = |drive: &Drive| drive.open().is_some_and(|open| !is_it(open));
+            if let Some(other) = self.drives.iter().position(is_other) {
+                for (disk, other) in [(disk, other), (other, disk)] {
+                    let other = self.drives[other].device.display();
+                    let why =
+                        format!("its lock area is not that of {other}: prepare the disks together");
+                    self.drives[disk].is_at_odds(now, why, &mut heard);
+                    out.extend(notes(disk, &mut heard));
+                }
             }
-            return self.digest(disk, heard, out);
+            return;
         }
         for (disk, drive) in self.drives.iter_mut().enumerate() {
-            if drive.open().is_some_and(|open| !is_it(open)) {
-                let why = "its lock area is not that of the other disks: prepare them together";
-                drive.refuse(now, why.to_owned(), &mut heard);
+            match drive.open().map(is_it) {
+                Some(true) => drive.is_right(now, &mut heard),
+                Some(false) => {
+                    let why = "its lock area is not that of the other disks: prepare them together";
+                    drive.refuse(now, why.to_owned(), &mut heard);
+                }
+                None => {}
             }
-            let notes = heard.drain(..).filter_map(|(_, said)| match said {
-                Said::Note(note) => Some(Word::Note(disk, note)),
-                Said::Opened(..) | Said::Answer(..) | Said::Look(_) => None,
-            });
-            out.extend(notes);
+            out.extend(notes(disk, &mut heard));
         }
         let Open { header, me } = open.clone();
         let lease = header.times.lease();
@@ -499,6 +510,14 @@ impl Steward {
         // A ballot of another node is no ballot of ours: the desk never asks for one.
         slot.emit(header.area).ok()
     }
+}
+
+/// What is said of a disk that no order was given to yet.
+fn notes(disk: usize, heard: &mut Heard) -> impl Iterator<Item = Word> {
+    heard.drain(..).filter_map(move |(_, said)| match said {
+        Said::Note(note) => Some(Word::Note(disk, note)),
+        Said::Opened(..) | Said::Answer(..) | Said::Look(_) => None,
+    })
 }
 
 impl From<&Slot> for Record {

@@ -313,6 +313,12 @@ fn three_disks_of_which_one_is_of_no_use() {
         1,
         &["there is no such device"],
     );
+    let disk = Loop::new(MIB, &[]);
+    refused(
+        &[first, &disk.name, &disk.name],
+        1,
+        &["it is the same disk as"],
+    );
     let taken = area("1s");
     refused(&[first, taken.name(), second], 1, &["already"]);
     let four = [first, second, taken.name(), small.name()];

@@ -456,12 +456,18 @@ fn disks_that_were_not_prepared_together_are_no_lock() {
     let files = mixed.map(|(at, mut files)| files.swap_remove(at)).collect();
     let mut pair = Pair::on(files);
     pair.contend(A, 1);
-    pair.until(|pair| {
-        let is_it = |note: &&Note| matches!(note, Note::Refused(why) if why.contains("prepare the disks together"));
-        (pair.node(A).notes.iter().filter(is_it).count() == 2).then_some(())
-    });
+    let is_it = |note: &Note| matches!(note, Note::Refused(why) if why.contains("prepare the disks together"));
+    for disk in 0..3 {
+        pair.is_told(A, disk, is_it);
+    }
     pair.for_a_while(Duration::from_secs(2), |pair| !pair.node(A).holds());
     assert!(!pair.node(A).steward.is_sound());
+    // Until somebody does that, whatever else they say.
+    for disk in 0..3 {
+        let mut notes = pair.node(A).of_disks.iter().rev();
+        let (_, last) = notes.find(|(of, _)| *of == disk).unwrap();
+        assert!(is_it(last), "{last:?}");
+    }
 }
 
 #[test]
@@ -477,25 +483,76 @@ fn one_disk_of_three_alone_is_no_lock() {
     );
 }
 
+/// By agents that have held and hold no more: nothing is written to what is not theirs.
 #[test]
-fn three_disks_that_are_made_anew_under_agents_are_refused() {
-    let mut pair = Pair::on(three("1s"));
-    pair.until(|pair| {
-        (pair.node(A).notes.len() == 3 && pair.node(B).notes.len() == 3).then_some(())
-    });
-    init_all(&pair.files, &["--lease", "1s", "--force"]).said(0, &["made area"]);
-    for disk in 0..3 {
-        kill(pair.node(A).clerk_of(disk), Signal::SIGKILL).unwrap();
+fn disks_that_are_made_anew_under_agents_are_refused() {
+    for disks in [1, 3] {
+        let files: Vec<TempFile> = (0..disks).map(|_| TempFile::new(MIB)).collect();
+        init_all(&files, &["--lease", "1s"]).said(0, &["made area"]);
+        let mut pair = Pair::on(files);
+        let first = pair.contend(A, 1);
+        pair.wins(A, first);
+        pair.hear(A, Plea::Withdraw(GROUP, first));
+        pair.hear(A, Plea::Clean(GROUP, Epoch::default()));
+        let laid_down = |pair: &Pair| (0..disks).all(|disk| pair.state_on(disk, A) == State::Clean);
+        pair.until(|pair| (laid_down(pair) && pair.node(A).steward.is_at_rest()).then_some(()));
+        init_all(&pair.files, &["--lease", "1s", "--force"]).said(0, &["made area"]);
+        let made: Vec<Vec<u8>> = pair.files.iter().map(TempFile::bytes).collect();
+        for disk in 0..disks {
+            pair.is_told(
+                A,
+                disk,
+                |note| matches!(note, Note::Refused(why) if why.contains("restart the agent")),
+            );
+        }
+        pair.contend(A, 1);
+        pair.for_a_while(Duration::from_secs(1), |pair| !pair.node(A).holds());
+        let now: Vec<Vec<u8>> = pair.files.iter().map(TempFile::bytes).collect();
+        assert!(now == made);
     }
-    for disk in 0..3 {
-        pair.is_told(
-            A,
-            disk,
-            |note| matches!(note, Note::Refused(why) if why.contains("restart the agent")),
-        );
-    }
-    pair.contend(A, 1);
-    pair.for_a_while(Duration::from_secs(1), |pair| !pair.node(A).holds());
+}
+
+/// All at once, for an agent that stood still meanwhile.
+#[test]
+fn a_clerk_that_is_ready_and_gone_is_gone() {
+    let mut pair = Pair::new(area("1s"));
+    pair.nodes[B] = None;
+    pair.node(A).turn();
+    let said = |pair: &mut Pair| {
+        let node = pair.node(A);
+        let mut fds: Vec<PollFd<'_>> = node
+            .steward
+            .descriptors()
+            .map(|fd| PollFd::new(fd, PollFlags::POLLIN))
+            .collect();
+        poll(&mut fds, PollTimeout::from(60_000u16)).unwrap();
+        fds[0].revents().unwrap()
+    };
+    assert!(said(&mut pair).contains(PollFlags::POLLIN));
+    kill(pair.node(A).clerk(), Signal::SIGKILL).unwrap();
+    while !said(&mut pair).contains(PollFlags::POLLHUP) {}
+    pair.node(A).turn();
+    let steward = &pair.node(A).steward;
+    assert!(steward.deadline() > clock::now(), "it would turn for ever");
+    assert!(!steward.is_sound());
+    let ticket = pair.contend(A, 1);
+    pair.wins(A, ticket);
+}
+
+#[test]
+fn who_has_not_written_its_last_word_is_not_at_rest_though_the_disk_is_late() {
+    let mut pair = Pair::new(area("10s"));
+    let ticket = pair.contend(A, 1);
+    pair.wins(A, ticket);
+    let hangs = pair.node(A).clerk();
+    kill(hangs, Signal::SIGSTOP).unwrap();
+    pair.hear(A, Plea::Withdraw(GROUP, ticket));
+    pair.hear(A, Plea::Clean(GROUP, Epoch::default()));
+    pair.is_told(A, 0, |note| *note == Note::Late);
+    assert!(!pair.node(A).steward.is_at_rest());
+    kill(hangs, Signal::SIGCONT).unwrap();
+    pair.until(|pair| pair.node(A).steward.is_at_rest().then_some(()));
+    assert_eq!(pair.state(A), State::Clean);
 }
 
 /// Somebody restores an old image of a disk under us, and the header is torn on another.

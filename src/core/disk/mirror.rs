@@ -239,10 +239,15 @@ impl Mirror {
         };
         let (good, failed) = Self::count(asked);
         let all = good + failed == self.copies.len();
-        let is_over = all || self.is_open(asked) && asked.since + self.patience <= now;
+        let is_late = self.is_open(asked) && asked.since + self.patience <= now;
+        let is_over = all || is_late;
         let op = asked.op;
+        let is_lost = self.copies.len() - failed < self.need();
         let done = match asked.what {
-            _ if good < self.need() => is_over.then_some(Event::Failed(op)),
+            _ if is_lost => Some(Event::Failed(op)),
+            // The others may hang for ever, and this one may be well again.
+            _ if good < self.need() && is_late => return self.ask_again(now, out),
+            _ if good < self.need() => None,
             What::Write(_) => Some(Event::Written(op)),
             What::Read => {
                 let slots = self.merge(asked);
@@ -264,6 +269,28 @@ impl Mirror {
         }
     }
 
+    /// Those that have failed, for the same question.
+    fn ask_again(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        if let Some(asked) = &mut self.asked {
+            asked.since = now;
+            let failed = |answer: &&mut Option<Answer>| **answer == Some(Answer::Failed);
+            asked
+                .answers
+                .iter_mut()
+                .filter(failed)
+                .for_each(|answer| *answer = None);
+        }
+        for copy in 0..self.copies.len() {
+            self.go_on(copy, out);
+        }
+    }
+
+    /// Whether the desk waits for something.
+    #[must_use]
+    pub const fn asks(&self) -> bool {
+        self.asked.is_some()
+    }
+
     /// What the copies that have answered say of every slot.
     fn merge(&self, asked: &Asked) -> Vec<Sight> {
         let all = asked.answers.iter().flatten();
@@ -281,8 +308,15 @@ impl Mirror {
         let records = || all.iter().filter_map(|slots| slots.get(slot)?.record());
         let of = |start| records().filter(|record| record.boot == start).count();
         let starts = records().filter(|record| of(record.boot) >= self.need());
-        let latest = starts.max_by_key(|record| record.seq);
-        latest.map_or(Sight::Torn, |record| Sight::Slot(*record))
+        let Some(latest) = starts.max_by_key(|record| record.seq) else {
+            return Sight::Torn;
+        };
+        // Somebody else has written there.
+        let is_twin = |record: &&Record| (record.boot, record.seq) == (latest.boot, latest.seq);
+        match records().filter(is_twin).all(|twin| twin == latest) {
+            true => Sight::Slot(*latest),
+            false => Sight::Torn,
+        }
     }
 }
 
@@ -302,5 +336,93 @@ impl Copy {
         let is_latest = own.and_then(Sight::record) == latest.as_ref();
         self.lies = (self.lies || is_other) && !is_latest;
         self.own = own.copied();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Instant = Instant::from_nanos(1_000_000_000);
+    const PATIENCE: Duration = Duration::from_millis(5);
+
+    fn write(mirror: &mut Mirror) -> Vec<Effect> {
+        let mut out = Vec::new();
+        mirror.ask(NOW, 7, What::Write(Record::default()), &mut out);
+        assert_eq!(out.len(), 3);
+        out
+    }
+
+    fn answer(
+        mirror: &mut Mirror,
+        at: Instant,
+        (copy, order): (CopyId, Op),
+        answer: Answer,
+    ) -> Vec<Effect> {
+        let mut out = Vec::new();
+        mirror.answer(at, copy, order, answer, &mut out);
+        out
+    }
+
+    #[test]
+    fn one_copy_that_fails_leaves_the_others_all_the_time_that_they_need() {
+        let mut mirror = Mirror::new(3, 0, PATIENCE);
+        write(&mut mirror);
+        assert_eq!(answer(&mut mirror, NOW, (0, 1), Answer::Failed), []);
+        let mut at = NOW;
+        for order in 4..8 {
+            at = at + PATIENCE;
+            assert_eq!(mirror.deadline(), at);
+            let mut out = Vec::new();
+            mirror.pass(at, &mut out);
+            assert_eq!(
+                out,
+                [Effect::Write(0, order, Record::default())],
+                "once more"
+            );
+            assert_eq!(answer(&mut mirror, at, (0, order), Answer::Failed), []);
+        }
+        assert_eq!(answer(&mut mirror, at, (1, 2), Answer::Landed), []);
+        let out = answer(&mut mirror, at, (2, 3), Answer::Landed);
+        assert_eq!(out, [Effect::Done(Event::Written(7))]);
+        assert!(!mirror.asks());
+    }
+
+    #[test]
+    fn one_copy_that_hangs_and_one_that_is_well_again_are_enough() {
+        let mut mirror = Mirror::new(3, 0, PATIENCE);
+        write(&mut mirror);
+        answer(&mut mirror, NOW, (0, 1), Answer::Landed);
+        assert_eq!(answer(&mut mirror, NOW, (1, 2), Answer::Failed), []);
+        mirror.pass(NOW + PATIENCE, &mut Vec::new());
+        let out = answer(&mut mirror, NOW + PATIENCE, (1, 4), Answer::Landed);
+        assert_eq!(out, [Effect::Done(Event::Written(7))]);
+    }
+
+    #[test]
+    fn two_copies_that_fail_are_a_failure_at_once() {
+        let mut mirror = Mirror::new(3, 0, PATIENCE);
+        write(&mut mirror);
+        answer(&mut mirror, NOW, (0, 1), Answer::Failed);
+        let out = answer(&mut mirror, NOW, (1, 2), Answer::Failed);
+        assert_eq!(out, [Effect::Done(Event::Failed(7))]);
+    }
+
+    #[test]
+    fn two_records_of_one_number_are_unknown() {
+        let mirror = Mirror::new(3, 0, PATIENCE);
+        let one = Record {
+            boot: crate::core::lease::BootId(1),
+            seq: 4,
+            ..Record::default()
+        };
+        let other = Record {
+            hold: super::super::Hold::Held,
+            ..one
+        };
+        let sights = |all: [Record; 3]| all.map(|record| vec![Sight::Slot(record)]);
+        let [a, b, c] = sights([one, one, other]);
+        assert_eq!(mirror.agreed(&[&a, &b, &c], 0), Sight::Torn);
+        assert_eq!(mirror.agreed(&[&a, &b], 0), Sight::Slot(one));
     }
 }

@@ -258,6 +258,53 @@ mod tests {
     }
 
     #[test]
+    fn who_waits_at_the_counter_asks_when_the_last_group_is_clean() {
+        let mut bench = Bench::new(&[Plea::Owes(WEB), Plea::Owes(DB)]);
+        bench.open();
+        bench.hear(contend(WEB));
+        bench.hear(clean(WEB));
+        assert_eq!(bench.said, [], "the addresses of the other one may be on");
+        bench.hear(clean(DB));
+        assert!(!bench.said.is_empty());
+    }
+
+    #[test]
+    fn a_ticket_of_before_that_comes_back_takes_no_other_one_along() {
+        let mut bench = Bench::new(&[Plea::Owes(DB)]);
+        bench.open();
+        bench.hear(contend(WEB));
+        bench.hear(Plea::Contend(WEB, 12, Epoch::from_number(128)));
+        bench.hear(Plea::Withdraw(WEB, 11));
+        bench.hear(clean(WEB));
+        bench.hear(clean(DB));
+        assert!(!bench.said.is_empty());
+    }
+
+    #[test]
+    fn a_group_whose_node_has_the_vote_gets_it_though_another_one_owes() {
+        let mut bench = Bench::new(&[contend(WEB)]);
+        bench.open();
+        bench.serve();
+        bench.hear(Plea::Owes(DB));
+        bench.hear(contend(DB));
+        let told = |said: &DeskEffect| matches!(said, DeskEffect::Vote(DB, ..));
+        assert!(bench.said.iter().any(told), "{:?}", bench.said);
+    }
+
+    #[test]
+    fn who_gave_a_ticket_back_asks_again_when_it_is_clean() {
+        let mut bench = Bench::new(&[contend(WEB)]);
+        bench.open();
+        bench.serve();
+        bench.hear(Plea::Withdraw(WEB, 11));
+        bench.said.clear();
+        bench.hear(Plea::Contend(WEB, 12, Epoch::from_number(128)));
+        assert_eq!(bench.said, [], "its addresses may be on");
+        bench.hear(clean(WEB));
+        assert!(!bench.said.is_empty());
+    }
+
+    #[test]
     fn what_was_asked_for_before_the_area_was_known_is_asked_for_then() {
         let mut bench = Bench::new(&[contend(WEB)]);
         assert_eq!(bench.said, []);

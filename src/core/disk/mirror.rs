@@ -14,6 +14,9 @@
 //! A copy has one read or write under way at a time. One that hangs is left behind; when it comes back, it gets what
 //! it has missed: the last record, not those before.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use super::{Event, Op, Record, Sight, SlotId};

@@ -241,7 +241,7 @@ fn a_higher_intent_ends_the_candidacy_before_the_claim_and_after_it() {
         let Sight::Slot(mut other) = held(6_400, 1) else {
             unreachable!("it is one")
         };
-        other.hold = Hold::Free;
+        (other.hold, other.owned) = (Hold::Free, Epoch::default());
         bench.slots[OTHER] = Sight::Slot(other);
         bench.served();
         assert_eq!(bench.lock.vote(), None);
@@ -265,7 +265,9 @@ fn a_renewal_counts_when_it_was_written_and_looked_after() {
     let mut bench = Bench::holding();
     bench.said();
     let before = bench.own().seq;
-    bench.wait_until(500).served();
+    bench.wait_until(500);
+    bench.now = at(700);
+    bench.served();
     assert_eq!(bench.own().seq, before + 1);
     assert_eq!(bench.lock.vote(), Some(at(0) + LEASE));
     bench.now = at(900);
@@ -343,6 +345,125 @@ fn a_slot_is_laid_down_only_when_what_it_allowed_is_over() {
     bench.tell(Event::Clean).served();
     assert_eq!(bench.own().hold, Hold::Clean);
     assert_eq!(bench.lock.deadline(), Instant::NEVER);
+}
+
+#[test]
+fn the_wait_counts_from_when_the_read_came_back() {
+    let mut bench = Bench::new();
+    bench.slots[OTHER] = held(65, 1);
+    bench.tell(Event::Want);
+    bench.now = at(400);
+    bench.served();
+    for look in 1..=10 {
+        bench.wait_until(400 + look * 500).served();
+    }
+    assert_eq!(bench.lock.deadline(), at(400) + WAIT);
+}
+
+#[test]
+fn what_was_clean_before_a_vote_is_not_clean_after_it() {
+    for said_late in [false, true] {
+        let mut bench = Bench::new();
+        bench.tell(Event::Clean).tell(Event::Want);
+        for _ in 0..5 {
+            bench.served();
+        }
+        if said_late {
+            // Of what was there before; the vote is wanted.
+            bench.tell(Event::Clean);
+        }
+        bench.said();
+        bench.wait_until(500);
+        let [Effect::Write(op, record)] = bench.said()[..] else {
+            panic!("{bench:?}");
+        };
+        bench.wait_until(5_000).tell(Event::Rest);
+        bench.slots[ME] = Sight::Slot(record);
+        bench.tell(Event::Written(op));
+        assert_eq!(bench.said(), [Effect::Lost], "its addresses may be on");
+        assert_eq!(bench.lock.deadline(), Instant::NEVER);
+    }
+}
+
+#[test]
+fn who_still_wants_the_vote_that_ran_out_does_not_lay_its_slot_down() {
+    let mut bench = Bench::holding();
+    bench.said();
+    bench.wait_until(500);
+    let [Effect::Write(op, _)] = bench.said()[..] else {
+        panic!("{bench:?}");
+    };
+    bench.wait_until(5_000).tell(Event::Failed(op));
+    assert_eq!(bench.said(), [Effect::Lost]);
+    bench.wait_until(5_500);
+    assert!(matches!(bench.said[..], [Effect::Read(_)]), "{bench:?}");
+}
+
+/// So that of two answers about a slot the later one is known, or that nobody knows it.
+#[test]
+fn a_start_goes_on_with_the_numbers_of_the_one_before_and_says_which_it_is() {
+    let mut bench = Bench::new();
+    bench.slots[ME] = Sight::Slot(Record {
+        boot: BootId(6),
+        seq: 41,
+        ..Record::default()
+    });
+    bench.tell(Event::Want).served().served();
+    assert_eq!((bench.own().boot, bench.own().seq), (BootId(7), 42));
+}
+
+#[test]
+fn a_slot_never_says_fewer_epochs_than_an_earlier_start_has_served_with() {
+    let mut bench = Bench::new();
+    let served = Epoch::from_number(640);
+    bench.slots[ME] = Sight::Slot(Record {
+        floor: served,
+        ..Record::default()
+    });
+    bench.tell(Event::Floor(Epoch::from_number(64)));
+    bench.tell(Event::Want);
+    for _ in 0..5 {
+        bench.served();
+    }
+    assert_eq!(bench.own().floor, served);
+}
+
+#[test]
+fn an_epoch_that_comes_up_during_a_write_is_good_after_the_next_one() {
+    let mut bench = Bench::holding();
+    bench.said();
+    let next = Epoch::from_number(640);
+    for (millis, floor) in [(500, Epoch::default()), (1_000, next)] {
+        bench.wait_until(millis).tell(Event::Floor(next));
+        bench.served().served();
+        let said = bench.said();
+        let [Effect::Vote(vote)] = said[..] else {
+            panic!("{said:?}");
+        };
+        assert_eq!(vote.floor, floor);
+    }
+}
+
+#[test]
+fn who_is_outbid_again_leaves_the_field_for_longer() {
+    let mut bench = Bench::new();
+    bench.tell(Event::Want).served();
+    let mut away = Vec::new();
+    for ballot in [6_400, 64_000] {
+        let Sight::Slot(other) = held(ballot, 1) else {
+            unreachable!("it is one")
+        };
+        bench.served();
+        bench.slots[OTHER] = Sight::Slot(Record {
+            hold: Hold::Free,
+            ..other
+        });
+        bench.served();
+        away.push(bench.lock.deadline().since(bench.now));
+        bench.now = bench.lock.deadline();
+        bench.tell(Event::Time);
+    }
+    assert!(away[0] < away[1], "{away:?}");
 }
 
 #[test]

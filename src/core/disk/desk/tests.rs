@@ -162,6 +162,24 @@ fn every_group_hears_that_the_vote_is_lost_and_gets_it_again() {
     assert_eq!(bench.told(), both);
 }
 
+#[test]
+fn who_had_the_vote_before_it_was_lost_asks_with_a_higher_epoch_than_others_served_with_meanwhile()
+{
+    let mut bench = Bench::new();
+    bench.contend(WEB, 11, 1);
+    bench.slots[1] = Sight::Torn;
+    bench.wait_until(500);
+    bench.wait_until(5_000);
+    bench.told();
+    let other = Record {
+        floor: Epoch::from_number(64 * 5 + 1),
+        ..Record::default()
+    };
+    bench.slots[1] = Sight::Slot(other);
+    bench.wait_until(5_500);
+    assert_eq!(bench.told(), [Effect::Floor(WEB, 11, other.floor)]);
+}
+
 /// A standby that mends its slot writes an epoch there that it may have served with at some time.
 #[test]
 fn an_epoch_that_comes_up_while_the_vote_is_held_is_none_that_another_serves_with() {

@@ -305,6 +305,7 @@ const DISK: disk::Bounds = disk::Bounds {
     nodes: 2,
     horizon: 6,
     skew: 0,
+    lease: disk::L,
     wait: disk::L,
     crashes: 0,
     failures: 0,
@@ -373,6 +374,46 @@ fn no_failure_of_a_disk_makes_two_hold() {
             ..DISK
         },
     );
+}
+
+/// Far beyond what is searched: each way is one that may happen.
+const DISK_FAR: disk::Bounds = disk::Bounds {
+    horizon: 60,
+    crashes: 3,
+    failures: 6,
+    tears: 2,
+    rests: 3,
+    ..SKEWED
+};
+
+#[test]
+fn no_way_at_a_disk_makes_two_hold() {
+    let moves = std::cell::Cell::new(0);
+    let lease = 2 * disk::L;
+    for (seed, bounds) in (1..).zip([
+        DISK_FAR,
+        disk::Bounds {
+            skew: 0,
+            lease,
+            wait: lease,
+            ..DISK_FAR
+        },
+        disk::Bounds {
+            nodes: 3,
+            ..DISK_FAR
+        },
+    ]) {
+        let ways = states(3_000) as u64;
+        let found = wander(&disk::State::new(bounds), (seed, ways, 600), |state| {
+            moves.set(moves.get().max(state.moves));
+            None
+        });
+        println!("disk, {ways} ways: {} states", found.states);
+        if let Some((invariant, way)) = found.way {
+            panic!("disk, far away: {invariant}, after {way:#?}");
+        }
+    }
+    assert!(moves.get() > 2, "nobody took over");
 }
 
 /// One tick less would be too little: the search sees it.

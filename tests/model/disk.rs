@@ -9,13 +9,13 @@
 use std::time::Duration;
 
 use floatlock::core::Instant;
-use floatlock::core::disk::{DiskLock, Effect, Event, Op, Record, Settings, Sight, Vote};
+use floatlock::core::disk::{DiskLock, Effect, Event, Hold, Op, Record, Settings, Sight, Vote};
 use floatlock::core::lease::{BootId, Epoch};
 
 use crate::search::World;
 
 const TICK: u64 = 100_000_000;
-/// The lease, in ticks.
+/// The shortest lease, in ticks.
 pub(crate) const L: u64 = 2;
 
 /// How much may happen.
@@ -27,10 +27,12 @@ pub(crate) struct Bounds {
     /// By so many ticks may clocks differ. One that is as much behind and then as much ahead has run
     /// twice as far ahead of another meanwhile.
     pub(crate) skew: u64,
+    /// L, in ticks: how long a vote counts.
+    pub(crate) lease: u64,
     /// W, in ticks: the lease and twice the skew is just enough.
     pub(crate) wait: u64,
     pub(crate) crashes: u8,
-    /// Reads and writes that fail.
+    /// Reads and writes that fail, and writes that are dropped.
     pub(crate) failures: u8,
     /// Writes of the dead that tear.
     pub(crate) tears: u8,
@@ -57,6 +59,8 @@ struct Node {
     /// What it serves with.
     epoch: Epoch,
     wants: bool,
+    /// Something that it served with, or an earlier run of it, may be on.
+    owes: bool,
     io: Option<Io>,
     /// A write of the run before that may still land.
     stray: Option<Record>,
@@ -76,6 +80,10 @@ pub(crate) enum Action {
     /// All of the question at one go.
     Serve(u8),
     Fail(u8),
+    /// A half of the write has landed.
+    FailAndTear(u8),
+    /// The medium says that it has landed, and has dropped it.
+    Drop(u8),
     Crash(u8),
     /// The write under way has torn.
     CrashAndTear(u8),
@@ -129,6 +137,7 @@ impl State {
             gate: 0,
             epoch: Epoch::default(),
             wants: false,
+            owes: true,
             io: None,
             stray: None,
         };
@@ -152,7 +161,7 @@ impl State {
     fn start(&mut self, id: u8) {
         let settings = Settings {
             me: id,
-            lease: Duration::from_nanos(L * TICK),
+            lease: Duration::from_nanos(self.bounds.lease * TICK),
             wait: Duration::from_nanos(self.bounds.wait * TICK),
             poll: Duration::from_nanos(TICK),
             hurry: Duration::from_nanos(TICK),
@@ -199,9 +208,13 @@ impl State {
                 if node.io.is_some() {
                     return Err("two questions at a time".into());
                 }
+                if node.owes && record.hold == Hold::Clean {
+                    return Err("a slot is laid down before what it allowed is off".into());
+                }
                 node.io = Some(Io::Write(op, record, false));
             }
-            Effect::Lost => node.gate = 0,
+            // Who hears it may be frozen: the gate goes by its own time.
+            Effect::Lost => {}
             Effect::Vote(vote) => return self.voted(id, vote),
         }
         Ok(())
@@ -218,7 +231,7 @@ impl State {
             }
             node.epoch = vote.floor;
         }
-        node.gate = ticks(vote.until);
+        (node.gate, node.owes) = (ticks(vote.until), true);
         let (epoch, serves_now) = (node.epoch, node.serves());
         if !serves_now {
             return Ok(());
@@ -277,6 +290,12 @@ impl State {
         }
         if self.failures > 0 {
             actions.push(Action::Fail(id));
+            if self.tears > 0 && matches!(io, Io::Write(..)) {
+                actions.push(Action::FailAndTear(id));
+            }
+            if matches!(io, Io::Write(_, _, false)) {
+                actions.push(Action::Drop(id));
+            }
         }
     }
 
@@ -296,10 +315,10 @@ impl State {
         }
         if !node.wants {
             actions.push(Action::Want(id));
-        } else if node.serves() && self.rests > 0 {
+        } else if node.owes && self.rests > 0 {
             actions.push(Action::Rest(id));
         }
-        if !node.wants && !node.serves() && node.boots > 0 && self.rested {
+        if !node.wants && !node.serves() && node.owes && self.bounds.rests > 0 {
             actions.push(Action::Clean(id));
         }
         if let Some(io) = &node.io {
@@ -396,18 +415,22 @@ impl World for State {
             Action::Wake(id) => self.tell(id, Event::Time)?,
             Action::Want(id) => {
                 let node = self.node(id);
-                node.wants = true;
+                // Whoever asks has nothing left of before.
+                (node.wants, node.owes) = (true, false);
                 let epoch = 64 * u64::from(node.boots) + u64::from(id);
                 self.tell(id, Event::Floor(Epoch::from_number(epoch)))?;
                 self.tell(id, Event::Want)?;
             }
             Action::Rest(id) => {
                 (self.rests, self.rested) = (self.rests - 1, true);
-                self.node(id).wants = false;
+                let node = self.node(id);
+                (node.wants, node.gate) = (false, 0);
                 self.tell(id, Event::Rest)?;
             }
             Action::Clean(id) => {
-                let epoch = self.node(id).epoch;
+                let node = self.node(id);
+                node.owes = false;
+                let epoch = node.epoch;
                 self.tell(id, Event::Floor(epoch))?;
                 self.tell(id, Event::Clean)?;
             }
@@ -416,6 +439,15 @@ impl World for State {
             Action::Answer(id) => self.answer(id)?,
             Action::Serve(id) => self.serve(id)?,
             Action::Fail(id) => self.fail(id)?,
+            Action::FailAndTear(id) => {
+                self.tears -= 1;
+                self.slots[usize::from(id)] = Sight::Torn;
+                self.fail(id)?;
+            }
+            Action::Drop(id) => {
+                self.failures -= 1;
+                self.answer(id)?;
+            }
             Action::Crash(id) => self.crash(id),
             Action::CrashAndTear(id) => {
                 self.tears -= 1;
@@ -438,5 +470,23 @@ impl World for State {
 
     fn within_bounds(&self) -> bool {
         true
+    }
+
+    fn sort(action: Action) -> u64 {
+        let (sort, id) = match action {
+            Action::Tick(id) => (0, id),
+            Action::Wake(id) => (1, id),
+            Action::Want(id) | Action::Restart(id) => (2, id),
+            Action::Rest(id) => (3, id),
+            Action::Clean(id) => (4, id),
+            Action::See(id, _) => (5, id),
+            Action::Land(id) => (6, id),
+            Action::Answer(id) => (7, id),
+            Action::Serve(id) => (8, id),
+            Action::Fail(id) | Action::FailAndTear(id) | Action::Drop(id) => (9, id),
+            Action::Crash(id) | Action::CrashAndTear(id) => (10, id),
+            Action::Stray(id) => (11, id),
+        };
+        sort << 8 | u64::from(id)
     }
 }

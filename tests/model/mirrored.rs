@@ -38,6 +38,8 @@ pub(crate) struct Bounds {
     pub(crate) rests: u8,
     /// Copies that are replaced by new ones.
     pub(crate) blanks: u8,
+    /// Writes that the first copy says it has taken, and drops.
+    pub(crate) drops: u8,
     /// How many copies there are.
     pub(crate) copies: u8,
     /// Two copies answer at one go, and what is left over by itself.
@@ -72,6 +74,7 @@ pub(crate) enum Action {
     /// Two copies do.
     ServeBoth(u8, CopyId, CopyId),
     Fail(u8, CopyId),
+    Drop(u8),
     Crash(u8),
     /// The write under way on that copy has torn.
     CrashAndTear(u8, CopyId),
@@ -99,6 +102,7 @@ pub(crate) struct State {
     tears: u8,
     rests: u8,
     blanks: u8,
+    drops: u8,
 }
 
 const fn at(ticks: u64) -> Instant {
@@ -147,6 +151,7 @@ impl State {
             tears: bounds.tears,
             rests: bounds.rests,
             blanks: bounds.blanks,
+            drops: bounds.drops,
         };
         (0..bounds.nodes).for_each(|id| state.start(id));
         state
@@ -315,6 +320,9 @@ impl State {
             if self.failures > 0 {
                 actions.push(Action::Fail(id, copy));
             }
+            if self.drops > 0 && copy == 0 && matches!(what, What::Write(_)) {
+                actions.push(Action::Drop(id));
+            }
             if self.crashes > 0 && self.tears > 0 && matches!(what, What::Write(_)) {
                 actions.push(Action::CrashAndTear(id, copy));
             }
@@ -344,6 +352,16 @@ impl State {
         match self.node(id).ios[usize::from(copy)].take() {
             Some((order, _)) => self.mirror(id, |m, now, out| {
                 m.answer(now, copy, order, Answer::Failed, out);
+            }),
+            None => Ok(()),
+        }
+    }
+
+    fn drop_write(&mut self, id: u8) -> Result<(), String> {
+        self.drops -= 1;
+        match self.node(id).ios[0].take() {
+            Some((order, _)) => self.mirror(id, |m, now, out| {
+                m.answer(now, 0, order, Answer::Landed, out);
             }),
             None => Ok(()),
         }
@@ -410,6 +428,7 @@ impl World for State {
                 self.serve(id, second)?;
             }
             Action::Fail(id, copy) => self.fail(id, copy)?,
+            Action::Drop(id) => self.drop_write(id)?,
             Action::Crash(id) => self.crash(id),
             Action::CrashAndTear(id, copy) => {
                 self.tears -= 1;
@@ -451,6 +470,7 @@ impl World for State {
             Action::Crash(id) => (6, id, 0),
             Action::Stray(id, copy) => (7, id, copy),
             Action::Blank(copy) => (8, 0, copy),
+            Action::Drop(id) => (9, id, 0),
         };
         sort << 16 | u64::from(id) << 8 | u64::from(copy)
     }
@@ -467,6 +487,7 @@ const MIRRORED: Bounds = Bounds {
     tears: 0,
     rests: 0,
     blanks: 0,
+    drops: 0,
     copies: 3,
     quick: true,
 };
@@ -565,6 +586,24 @@ fn stray(bounds: Bounds, ways: usize) -> (Option<String>, u8) {
 fn no_way_at_three_disks_makes_two_hold() {
     for quick in [true, false] {
         let (told, moves) = stray(Bounds { quick, ..FAR }, states(3_000));
+        assert_eq!(told, None);
+        assert!(moves > 1, "nobody took over");
+    }
+}
+
+/// Nothing but one disk that drops what it took, and nodes that die and give back.
+#[test]
+fn one_of_three_disks_that_drops_what_it_took_makes_no_two_hold() {
+    for quick in [true, false] {
+        let bounds = Bounds {
+            quick,
+            drops: 9,
+            failures: 0,
+            tears: 0,
+            blanks: 0,
+            ..FAR
+        };
+        let (told, moves) = stray(bounds, states(3_000));
         assert_eq!(told, None);
         assert!(moves > 1, "nobody took over");
     }

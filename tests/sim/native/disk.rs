@@ -55,6 +55,8 @@ pub(crate) struct Stake {
     asks: Option<Nonce>,
     owes: bool,
     may_be_on: bool,
+    /// Something may be on that the disk's vote allowed, or an earlier agent left: the slot does not say CLEAN.
+    allowed: bool,
 }
 
 impl Stake {
@@ -64,6 +66,7 @@ impl Stake {
             asks: None,
             owes: true,
             may_be_on: true,
+            allowed: true,
         }
     }
 }
@@ -352,8 +355,10 @@ impl World {
     }
 
     fn write(&mut self, node: usize, now: Instant, op: Op, record: Record) {
-        if record.hold == disk::Hold::Held {
-            self.hosts[node].clerk.held_at = now;
+        match record.hold {
+            disk::Hold::Held => self.hosts[node].clerk.held_at = now,
+            disk::Hold::Clean => self.is_clean(node),
+            disk::Hold::Free => {}
         }
         let wait = self.disk_takes(node);
         let lands_at = self.now + wait;
@@ -374,6 +379,16 @@ impl World {
             let later = self.dice.between(MICRO * 10, MILLI);
             self.disk_after(node, wait + later, At::Failed(op));
         }
+    }
+
+    fn is_clean(&mut self, node: usize) {
+        let agent = self.hosts[node].agent.as_ref();
+        let slots = agent.map_or(&[][..], |agent| &agent.slots);
+        let is_clean = !slots.iter().any(|slot| slot.stake.allowed);
+        self.uphold(
+            is_clean,
+            "law 6: a slot is laid down when what it allowed is off",
+        );
     }
 
     /// Whether or not its agent still lives; a host without power may leave half of it.
@@ -463,6 +478,11 @@ impl World {
                 }
             });
         }
+        if let lease::Event::Arbiter(ticket, _) = event {
+            self.stake(node, group, |stake| {
+                stake.allowed |= stake.asks == Some(ticket);
+            });
+        }
         let now = self.local(node);
         self.step(node, group, now, Event::Vote(event));
         self.settle_with_arbiter(node, group);
@@ -475,7 +495,7 @@ impl World {
         };
         let holds = slot.group.view().authority.is_some();
         if slot.stake.owes && (!slot.stake.may_be_on || holds) {
-            slot.stake.owes = false;
+            (slot.stake.owes, slot.stake.allowed) = (false, false);
             let served = slot.group.view().epoch.unwrap_or_default();
             self.plead(node, Plea::Clean(group as u64, served));
         }

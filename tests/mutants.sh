@@ -8,8 +8,8 @@
 # Judges: `unit` tests of the library; the native simulator with all laws (`sim`), judged only by who
 # answers (`answers`), and the same as if no gate had a deadline, so that safety rests on the core alone
 # (`gateless`); the `model` checker; the kernel's `gate` in namespaces, and agents on
-# `hosts` behind it, and a stand-in for the watchdog (`dogs`), as root. The simulator's frozen agents are the other way round: there the gate's
-# deadline is all that ends an answer. `disks` simulates a pair with a disk that hangs, fails and tears,
+# `hosts` behind it, a stand-in for the watchdog (`dogs`) and processes at a lock area (`locks`), as root. The
+# simulator's frozen agents are the other way round: there the gate's deadline is all that ends an answer. `disks` simulates a pair with a disk that hangs, fails and tears,
 # `vrrp` groups of VRRP, `arbiters` the same behind an arbiter.
 #
 # The first judge that notices is named. To ask all of them, and print who notices as a table:
@@ -39,6 +39,7 @@ fresh() {
 judges_of() {
     case $1 in
     src/core/disk/*) echo unit disks model ;;
+    src/disk/* | src/wire/disk/*) echo unit locks ;;
     src/core/right.rs) echo unit sim answers vrrp arbiters disks hosts ;;
     src/core/group/warrant.rs | src/core/group/mod.rs) echo unit arbiters ;;
     */watchdog.rs | src/agent/plan.rs) echo unit dogs ;;
@@ -74,6 +75,7 @@ judged() (
     disks) timeout 600 cargo test -q --test sim with_a_disk >"$log" 2>&1 || broken_law "$log" ;;
     arbiters) timeout 600 cargo test -q --test sim with_an_arbiter >"$log" 2>&1 || broken_law "$log" ;;
     model) timeout 300 cargo test -q --test model >"$log" 2>&1 || failed_test "$log" ;;
+    locks) timeout 300 cargo test -q --test lock >"$log" 2>&1 || failed_test "$log" ;;
     gate) timeout 300 cargo test -q --test gate >"$log" 2>&1 || failed_test "$log" ;;
     dogs) timeout 300 cargo test -q --test netns watchdog:: >"$log" 2>&1 || failed_test "$log" ;;
     hosts) timeout 300 cargo test -q --test netns gate:: >"$log" 2>&1 || failed_test "$log" ;;
@@ -87,6 +89,7 @@ compiles() (
     src/core/right.rs) cargo test -q --lib --test sim --test netns --no-run ;;
     */watchdog.rs) cargo test -q --lib --test netns --no-run ;;
     src/core/*) cargo test -q --lib --test sim --test model --no-run ;;
+    src/disk/* | src/wire/disk/*) cargo test -q --lib --test lock --no-run ;;
     src/gate/*) cargo test -q --lib --test gate --no-run ;;
     tests/sim/*) cargo test -q --test sim --no-run ;;
     *) cargo test -q --lib --test netns --no-run ;;
@@ -427,6 +430,180 @@ mutant "disk, counter: those who waited for the area are forgotten" src/core/dis
     'if self.debtors.is_empty() {
             self.settle(now, out);
         }' ''
+counter=src/core/disk/counter.rs desk=src/core/disk/desk/mod.rs mirror=src/core/disk/mirror.rs
+mutant "disk: a slot is laid down before what it allowed is off" $disk \
+    'self.may_hold && self.clean && !self.wants ||' 'self.may_hold && !self.wants ||'
+mutant "disk: clean is said of what the next vote allows, too" $disk \
+    '// However it is lost: what it allows from now on has to go before the slot says so.
+        self.clean = false;' \
+    '// However it is lost.'
+mutant "disk: who wants the vote again mends what it held" $disk \
+    'self.wants && !self.may_hold;' 'self.wants;'
+mutant "disk: a claim that failed has not landed" $disk \
+    'self.own_unsure |= self.writes;' \
+    'self.own_unsure |= self.writes;
+        self.may_hold = false;'
+mutant "disk: what failed has not landed in part" $disk \
+    'self.own_unsure |= self.writes;' ''
+mutant "disk: a claim that is given up is not laid down" $disk \
+    'self.may_hold = true;' ''
+mutant "disk: a renewal changes nothing" $disk \
+    'self.seq += 1;' ''
+mutant "disk: a start begins its numbers anew" $disk \
+    'self.seq = self.seq.max(record.seq);' ''
+mutant "disk: a record does not say of which start it is" $disk \
+    'boot: self.boot,' 'boot: BootId(0),'
+mutant "disk: a medium that drops what it took is believed" $disk \
+    'let landed = self.own.is_none() || ours == self.own.as_ref();' 'let landed = true;'
+mutant "disk: a ballot need not be above those of others" $disk \
+    'self.highest = self.highest.max(record.ballot());
+            self.used =' \
+    'self.used ='
+mutant "disk: what others have served with is not seen" $disk \
+    'self.used = self.used.max(record.floor);' ''
+mutant "disk: what an earlier start has served with is not seen" $disk \
+    'self.floor = self.floor.max(record.floor);' ''
+mutant "disk: a slot does not say the epochs that are served with" $disk \
+    'Event::Floor(epoch) => self.floor = self.floor.max(epoch),' 'Event::Floor(_) => {}'
+mutant "disk: an epoch that the next write says is good already" $disk \
+    'let floor = self.own.map_or(Epoch::default(), |own| own.floor);' 'let floor = self.floor;'
+mutant "disk: an intent above does not count" $disk \
+    'if record.ballot() > ballot =>' 'if record.owned > ballot =>'
+mutant "disk: the wait counts from when the read was asked for" $disk \
+    'false => self.now,
+        };
+        self.blocked' \
+    'false => self.pending_since,
+        };
+        self.blocked'
+mutant "disk: who did not look for a while declares all the same" $disk \
+    ' && self.now <= *read_at;' ';'
+mutant "disk: a renewal counts from when it had landed" $disk \
+    'asked: Some((_, step)),
+                ..
+            } => *step = Step::Look,' \
+    'asked: Some(asked),
+                ..
+            } => *asked = (self.now, Step::Look),'
+mutant "disk: a claim that came too late is a vote" $disk \
+    'if until <= self.now {
+            // It came' \
+    'if until < Instant::default() {
+            // It came'
+mutant "disk: who is outbid lays down what others were told of" $disk \
+    'self.next_at = self.next_at.max(until);' ''
+mutant "disk: a vote that has ended is not given up" $disk \
+    '            && until <= self.now
+' \
+    '            && until < Instant::default()
+'
+mutant "disk: an answer to another question counts" $disk \
+    'let is_it = self.pending == Some(op);' \
+    'let is_it = self.pending.is_some_and(|own| own >= op || own < op);'
+mutant "disk: who is outbid comes back at once" $disk \
+    'self.next_at = self.now + self.settings.poll / 4 * turns;' 'let _ = turns;'
+mutant "disk: all that are outbid come back together" $disk \
+    'let turns = u32::from(self.settings.me) + 1 + self.outbid.min(8);' 'let turns = 1;'
+mutant "disk: a torn slot in the way of a renewal ends the vote" $disk \
+    '(Some(Blocked::Torn(at)), _) => {' '(Some(Blocked::Torn(at)), None) => {'
+mutant "disk: one failed renewal ends the vote" $disk \
+    '                *asked = None;
+                *renew_at = self.next_at;
+            }
+            // Nobody' \
+    '                (*asked, *renew_at) = (None, self.next_at);
+                self.phase = Phase::Idle;
+            }
+            // Nobody'
+mutant "disk, desk: a group has its right over a break of the vote" $desk \
+    '(ticket.voted, ticket.holds) = (false, false);' 'ticket.voted = false;'
+mutant "disk, desk: who gives one ticket of two back ends the vote" $desk \
+    'if self.tickets.is_empty() && before > 0 {
+            self.step(now, Event::Rest, out);
+        }
+    }
+
+    /// Nothing' \
+    'if before > 0 {
+            self.step(now, Event::Rest, out);
+        }
+    }
+
+    /// Nothing'
+mutant "disk, desk: the vote goes on though nobody has a ticket" $desk \
+    'if self.tickets.is_empty() && before > 0 {
+            self.step(now, Event::Rest, out);
+        }
+    }
+
+    /// Nothing' \
+    '}
+
+    /// Nothing'
+mutant "disk, desk: an old ticket that comes back takes the new one along" $desk \
+    '|ticket: &Ticket| (ticket.group, ticket.nonce) == (group, nonce);' \
+    '|ticket: &Ticket| ticket.group == group || ticket.nonce == nonce;'
+mutant "disk, desk: the slot is not told of the epoch of a ticket" $desk \
+    'self.step(now, Event::Floor(epoch), out);' ''
+mutant "disk: clean is said while the vote is wanted" $disk \
+    'self.clean = !self.wants,' 'self.clean = true,'
+mutant "disk, counter: one of two that is clean speaks for both" $counter \
+    'if self.debtors.remove(&group) && self.debtors.is_empty() {' 'if self.debtors.remove(&group) {'
+mutant "disk, counter: what an earlier agent has left owes nothing" $counter \
+    'Plea::Owes(group) => drop(self.debtors.insert(group)),' 'Plea::Owes(_) => {}'
+mutant "disk, counter: an old ticket that comes back takes the new one along" $counter \
+    'if self.tickets.get(&group).is_some_and(|own| own.0 == nonce) {' \
+    'if self.tickets.contains_key(&group) {'
+mutant "disk, counter: a second group waits for what the first one holds" $counter \
+    ' || self.vote().is_some() {' ' {'
+mutant "disk, counter: a silence before the area is known is forgotten" $counter \
+    'desk.watch(now, self.silence, out);' ''
+mutant "disk, copies: half of them are enough" $mirror \
+    'self.copies.len() / 2 + 1' 'self.copies.len() / 2'
+mutant "disk, copies: of two starts the higher number is the slot" $mirror \
+    'records().filter(|record| of(record.boot) >= self.need());' \
+    'records().filter(|record| of(record.boot) > 0);'
+mutant "disk, copies: of one start the lowest number is the slot" $mirror \
+    'starts.max_by_key(|record| record.seq);' 'starts.min_by_key(|record| record.seq);'
+mutant "disk, copies: one that cannot be read counts as an answer" $mirror \
+    'let of = |start| records().filter(|record| record.boot == start).count();' \
+    'let torn = all.len() - records().count();
+        let of = |start| records().filter(|record| record.boot == start).count() + torn;'
+mutant "disk, copies: one that has not taken the record counts as landed" $mirror \
+    'answers().count() - failed, failed)' 'answers().count(), 0)'
+mutant "disk, copies: what has failed has landed" $mirror \
+    '(What::Write(_), Answer::Failed) => self.own = None,' \
+    '(What::Write(record), Answer::Failed) => self.own = Some(Sight::Slot(record)),'
+mutant "disk, copies: what one has missed is not written again" $mirror \
+    '(None, Some(own)) => (What::Write(own), None),' \
+    '(None, Some(own)) if own.seq > u64::MAX - 1 => (What::Write(own), None),
+            (None, Some(_)) => return,'
+mutant "disk, copies: one that lies is believed" $mirror \
+    'let failed = copy.lies && !is_alone;' 'let failed = copy.lies && is_alone;'
+mutant "disk, copies: one that lied once is believed the next time" $mirror \
+    'self.lies = (self.lies || is_other) && !is_latest;' 'self.lies = is_other && !is_latest;'
+mutant "disk, copies: one is asked while it has not answered" $mirror \
+    'if copy.busy.is_some() {
+            return;
+        }
+        let asked' \
+    'let asked'
+mutant "disk, copies: an answer to the question before counts" $mirror \
+    'let asked = self.asked.as_mut().filter(|asked| Some(asked.op) == op);' \
+    'let asked = self.asked.as_mut().filter(|asked| op.is_some_and(|op| op <= asked.op));'
+mutant "disk, copies: any answer of one is to its last question" $mirror \
+    'let is_it = |busy: &mut Busy| busy.order == order;' \
+    'let is_it = |busy: &mut Busy| busy.order >= order;'
+mutant "disk, copies: nobody waits for one that might settle it" $mirror \
+    'asked.since + self.patience <= now;' 'asked.since <= now;'
+mutant "disk, copies: one that hangs is waited for" $mirror \
+    '(good >= self.need() || failed > 0)' 'good > self.copies.len()'
+mutant "disk: a wrong checksum is right" src/wire/disk/block.rs \
+    'match stored == computed {' 'match stored == computed || stored != computed {'
+mutant "disk: a slot of another area is one of this" src/wire/disk/slot.rs \
+    'if theirs != area {' 'if theirs.0 < [0; 16] {'
+mutant "disk: a clerk does not wait for the one before it" src/disk/clerk/serve.rs \
+    'clerk.take_slot()?;' ''
 mutant "always: the peers replace the arbiter" src/core/lease/answers.rs \
     'let best = match self.settings.always {' 'let best = match false {'
 mutant "always: the peers are asked before the arbiter has voted" src/core/lease/candidate.rs \

@@ -564,7 +564,15 @@ mutant "disk, copies: of two starts the higher number is the slot" $mirror \
     'records().filter(|record| of(record.boot) >= self.need());' \
     'records().filter(|record| of(record.boot) > 0);'
 mutant "disk, copies: of one start the lowest number is the slot" $mirror \
-    'starts.max_by_key(|record| record.seq);' 'starts.min_by_key(|record| record.seq);'
+    'starts.max_by_key(|record| record.seq) else' 'starts.min_by_key(|record| record.seq) else'
+mutant "disk, copies: one that fails ends the wait for the others" $mirror \
+    '_ if good < self.need() && is_late => return self.ask_again(now, out),' \
+    '_ if good < self.need() && is_late => Some(Event::Failed(op)),'
+mutant "disk, copies: one that has failed is not asked again" $mirror \
+    '_ if good < self.need() && is_late => return self.ask_again(now, out),' \
+    '_ if good < self.need() && is_late => None,'
+mutant "disk, copies: of two records of one number either is the slot" $mirror \
+    '.all(|twin| twin == latest)' '.any(|twin| twin == latest)'
 mutant "disk, copies: one that cannot be read counts as an answer" $mirror \
     'let of = |start| records().filter(|record| record.boot == start).count();' \
     'let torn = all.len() - records().count();

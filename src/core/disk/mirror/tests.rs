@@ -280,3 +280,54 @@ fn a_single_copy_is_the_disk_itself() {
     mirror.answer(at(0), 0, 2, Answer::Slots(seen.clone()), &mut said);
     assert_eq!(said.last(), Some(&Effect::Done(Event::Read(2, seen))));
 }
+
+#[test]
+fn one_copy_that_fails_at_once_leaves_the_others_the_time_that_they_need() {
+    let mut bench = Bench::asked(What::Write(record(7, 1)));
+    for round in 1..5 {
+        bench.answer(0, Answer::Failed);
+        assert_eq!(bench.mirror.deadline(), at(100 * round));
+        bench.wait_until(100 * round);
+        assert_eq!(bench.done(), None);
+        assert_eq!(
+            bench.writes_to(0).len(),
+            1 + round as usize,
+            "it is asked again"
+        );
+    }
+    bench.answer(1, Answer::Landed).answer(2, Answer::Landed);
+    assert_eq!(bench.done(), Some(&Event::Written(1)));
+    assert!(!bench.mirror.asks());
+}
+
+#[test]
+fn one_copy_that_hangs_and_one_that_is_well_again_are_enough() {
+    let mut bench = Bench::asked(What::Write(record(7, 1)));
+    bench.answer(0, Answer::Landed).answer(1, Answer::Failed);
+    assert_eq!(bench.done(), None);
+    bench.wait_until(100).answer(1, Answer::Landed);
+    assert_eq!(bench.done(), Some(&Event::Written(1)));
+}
+
+#[test]
+fn two_copies_that_fail_are_a_failure_at_once() {
+    let mut bench = Bench::asked(What::Read);
+    bench.answer(2, Answer::Failed).answer(1, Answer::Failed);
+    assert_eq!(bench.done(), Some(&Event::Failed(1)));
+}
+
+/// Somebody else has written there.
+#[test]
+fn two_records_of_one_number_are_unknown() {
+    let free = Record {
+        hold: Hold::Free,
+        ..record(8, 5)
+    };
+    let mut bench = Bench::asked(What::Read);
+    bench
+        .answer(0, written(8, 5))
+        .answer(1, slots(Sight::Slot(free)));
+    assert_eq!(bench.done(), None, "the third may know");
+    bench.answer(2, written(8, 5));
+    assert_eq!(bench.sight(), Some(Sight::Torn));
+}

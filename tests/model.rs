@@ -14,6 +14,8 @@ mod disk;
 mod fenced;
 #[path = "model/mirrored.rs"]
 mod mirrored;
+#[path = "model/proven.rs"]
+mod proven;
 #[path = "model/search.rs"]
 mod search;
 #[path = "model/world.rs"]
@@ -621,4 +623,217 @@ fn a_wait_that_is_a_tick_too_short_is_found_with_the_peers_grants_too() {
     println!("fenced, wait too short: after {} states", found.states);
     let what = found.way.as_ref().map(|(what, _)| what.as_str());
     assert_eq!(what, Some("S1: two serve"));
+}
+
+/// A pair with a reference that both reach; the network between them is parted once.
+const PROVEN: proven::Bounds = proven::Bounds {
+    reach: [true, true],
+    flips: [0, 0],
+    cuts: 1,
+    horizon: 6,
+    questions: [4, 3],
+    freezes: [0, 0],
+    crashes: [0, 0],
+    handovers: 0,
+    slow: 0,
+    solo: false,
+    skewed: false,
+    gap: false,
+};
+/// By one, by the other, by none and by both.
+const REACHES: [[bool; 2]; 4] = [[true, false], [false, true], [false, false], [true, true]];
+
+fn proven_is_safe_in(most: usize, name: &str, start: proven::State) -> bool {
+    let found = search(start, most, |_| None);
+    println!(
+        "proven, {name}: {} states, depth {}, all: {}",
+        found.states, found.depth, found.complete
+    );
+    if let Some((invariant, way)) = found.way {
+        panic!("proven, {name}: {invariant}, after {way:#?}");
+    }
+    found.complete
+}
+
+/// Of each of those who reach the reference, as far as it goes.
+fn proven_is_safe(name: &str, bounds: proven::Bounds) {
+    for reach in REACHES {
+        let start = proven::State::held(proven::Bounds { reach, ..bounds });
+        let name = format!("{name}, {reach:?}");
+        proven_is_safe_in(states(STATES / 2), &name, start);
+    }
+}
+
+#[test]
+fn nobody_answers_beyond_its_proof_and_no_two_but_in_the_gap() {
+    for reach in REACHES {
+        let start = proven::State::held(proven::Bounds { reach, ..PROVEN });
+        assert!(proven_is_safe_in(500_000, &format!("{reach:?}"), start));
+    }
+}
+
+#[test]
+fn nobody_answers_beyond_its_proof_in_the_gap() {
+    let gap = true;
+    let start = proven::State::held(proven::Bounds { gap, ..PROVEN });
+    proven_is_safe_in(states(4 * STATES), "gap", start);
+}
+
+#[test]
+fn nothing_that_happens_besides_makes_two_hold_but_in_the_gap() {
+    let bounds = proven::Bounds {
+        flips: [1, 1],
+        ..PROVEN
+    };
+    proven_is_safe("lost and found", bounds);
+    let freezes = [1, 1];
+    proven_is_safe("frozen", proven::Bounds { freezes, ..PROVEN });
+    let crashes = [1, 1];
+    proven_is_safe("crashed", proven::Bounds { crashes, ..PROVEN });
+    let handovers = 1;
+    proven_is_safe(
+        "handed over",
+        proven::Bounds {
+            handovers,
+            ..PROVEN
+        },
+    );
+    let skewed = true;
+    proven_is_safe("skewed", proven::Bounds { skewed, ..PROVEN });
+    let slow = 1;
+    proven_is_safe("slow", proven::Bounds { slow, ..PROVEN });
+    for solo in [false, true] {
+        let start = proven::State::new(proven::Bounds { solo, ..PROVEN });
+        let name = format!("from the start, solo: {solo}");
+        proven_is_safe_in(states(STATES), &name, start);
+    }
+}
+
+#[test]
+fn all_of_it_together_makes_no_two_of_a_pair_hold_but_in_the_gap() {
+    for (solo, gap) in [(false, false), (true, false), (false, true)] {
+        let all = proven::Bounds {
+            flips: [2, 2],
+            cuts: 2,
+            horizon: 20,
+            questions: [60, 60],
+            freezes: [2, 2],
+            crashes: [1, 1],
+            handovers: 2,
+            slow: 2,
+            solo,
+            skewed: true,
+            gap,
+            ..PROVEN
+        };
+        for start in [proven::State::new(all), proven::State::held(all)] {
+            let walks = states(STATES) as u64 / 5;
+            let found = wander(&start, (3, walks, 100), |_| None);
+            println!("proven, far away: {} states", found.states);
+            if let Some((invariant, way)) = found.way {
+                panic!("proven, far away: {invariant}, after {way:#?}");
+            }
+        }
+    }
+}
+
+fn proven_gets(name: &str, start: proven::State, goal: fn(&proven::State) -> bool) {
+    let found = search(start, states(400_000), |state| {
+        goal(state).then(|| "reached".to_owned())
+    });
+    println!("proven, {name}: after {} states", found.states);
+    let what = found.way.as_ref().map(|(what, _)| what.as_str());
+    assert_eq!(what, Some("reached"), "proven, {name}: {found:#?}");
+}
+
+fn proven_never_gets(name: &str, start: proven::State, goal: fn(&proven::State) -> bool) {
+    let found = search(start, 400_000, |state| {
+        goal(state).then(|| "reached".to_owned())
+    });
+    println!("proven, {name}: never in {} states", found.states);
+    assert!(found.complete, "proven, {name}: {found:#?}");
+}
+
+/// `docs/reference.md` says so: two that reach the reference and are cut off from each other.
+#[test]
+fn two_that_are_proven_and_parted_do_both_answer() {
+    let gap = true;
+    let start = proven::State::held(proven::Bounds { gap, ..PROVEN });
+    proven_gets("two answer in the gap", start, |state| {
+        state.gap && state.parted && state.answering().count() == 2
+    });
+}
+
+/// Both lost the reference, or one of them: the rows of the table in `docs/reference.md`.
+#[test]
+fn whoever_reaches_the_reference_takes_over_from_one_that_is_cut_off() {
+    let is_taken = |state: &proven::State| {
+        let from_living = state.holders == [Some(1), Some(0), None] && state.runs(0);
+        from_living && state.parted && state.is_alone(1) && !state.reaches(0)
+    };
+    let bounds = |reach, flips| {
+        proven::State::held(proven::Bounds {
+            reach,
+            flips,
+            ..PROVEN
+        })
+    };
+    proven_gets("taken over", bounds([false, true], [0, 0]), is_taken);
+    proven_gets("lost, taken over", bounds([true, true], [1, 0]), is_taken);
+    proven_never_gets(
+        "taken over without it",
+        bounds([true, false], [0, 0]),
+        |state| state.is_alone(1),
+    );
+}
+
+#[test]
+fn one_of_a_pair_takes_over_from_a_dead_one_only_with_the_reference() {
+    let start = |reach| {
+        proven::State::held(proven::Bounds {
+            reach,
+            cuts: 0,
+            crashes: [1, 0],
+            ..PROVEN
+        })
+    };
+    let is_taken = |state: &proven::State| !state.runs(0) && state.is_alone(1);
+    proven_gets("taken over from a dead one", start([false, true]), is_taken);
+    let is_alone = |state: &proven::State| state.is_alone(0) || state.is_alone(1);
+    proven_never_gets("alone without it", start([false, false]), is_alone);
+}
+
+#[test]
+fn one_that_starts_without_the_other_needs_the_reference_or_leave() {
+    let start = |reach, solo| {
+        proven::State::widowed(proven::Bounds {
+            reach: [false, reach],
+            solo,
+            ..PROVEN
+        })
+    };
+    let serves = |state: &proven::State| state.answering().count() > 0;
+    proven_never_gets("started alone", start(false, false), serves);
+    proven_gets("started alone, proven", start(true, false), serves);
+    proven_gets("started alone, solo", start(false, true), serves);
+}
+
+#[test]
+fn a_pair_that_lost_the_reference_hands_over_and_back_all_the_same() {
+    let start = |handovers| {
+        proven::State::held(proven::Bounds {
+            reach: [false, false],
+            cuts: 0,
+            horizon: 8,
+            questions: [6, 6],
+            handovers,
+            ..PROVEN
+        })
+    };
+    proven_gets("handed over", start(1), |state| {
+        state.handovers == 0 && state.holders == [Some(1), Some(0), None]
+    });
+    proven_gets("handed back", start(2), |state| {
+        state.holders == [Some(0), Some(1), Some(0)]
+    });
 }

@@ -233,9 +233,18 @@ mutant "the reference counts from the answer" src/core/lease/mod.rs \
 mutant "a look is enough without the reference" src/core/lease/answers.rs \
     '!silent || !proven' \
     '!silent'
+mutant "a takeover without the reference" src/core/lease/proof.rs \
+    'match self.settings.reference && !self.proof.solo {' \
+    'match self.settings.reference && !self.proof.solo && self.authority().is_some() {'
 mutant "solo for ever" src/core/lease/proof.rs \
     'self.solo &= !self.has_company || is_alone;' \
     'let _ = is_alone;'
+mutant "solo in company" src/core/lease/proof.rs \
+    'self.solo = !self.has_company;' \
+    'self.solo = true;'
+mutant "solo though the reference answers" src/core/lease/proof.rs \
+    'self.solo = false;' \
+    ''
 mutant "yielding at a word of before the loss" src/core/group/reference.rs \
     'native.best_fit(since.max(now - native.patience()))' \
     'native.best_fit(now - native.patience())'

@@ -15,7 +15,7 @@ use floatlock::core::lease::{
     Settings, Voters,
 };
 
-const TICK: u64 = 100_000_000;
+pub(crate) const TICK: u64 = 100_000_000;
 /// Later than the end of everything that has ended.
 const BASE: u64 = 1_000_000;
 /// The lease, in ticks.
@@ -123,11 +123,11 @@ pub(crate) struct State {
     handovers: u8,
 }
 
-const fn at(ticks: u64) -> Instant {
+pub(crate) const fn at(ticks: u64) -> Instant {
     Instant::from_nanos((BASE + ticks) * TICK)
 }
 
-const fn ticks(at: Instant) -> u64 {
+pub(crate) const fn ticks(at: Instant) -> u64 {
     (at.as_nanos() / TICK).saturating_sub(BASE)
 }
 
@@ -534,7 +534,7 @@ impl State {
     }
 }
 
-fn concerns(message: &Message, node: NodeId) -> bool {
+pub(crate) fn concerns(message: &Message, node: NodeId) -> bool {
     match message {
         Message::Request(from, _) | Message::Resign(from, _) => *from != node,
         Message::Granted(_, to, ..) | Message::Refused(_, to, ..) => *to == node,

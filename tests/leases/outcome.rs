@@ -83,8 +83,11 @@ impl Outcome {
         let seen = stage.seen();
         let end = seen.rounds.last().copied().unwrap_or(deed.at);
         let silent_from = silent_from(stage, deed, &seen);
-        // When it became MASTER once more, after the new one had given way, it has a right of its own again.
+        // When it became MASTER once more, after the new one had given way, it has a right of its own again. It is
+        // logged by another thread, which may have stood still meanwhile.
+        let stopped = stage.stood_still();
         let again = silent_from.and_then(|end| stage.stood_again(end));
+        let again = again.map(|at| earlier(at, stopped.unwrap_or_default()));
         let is_old = |at: Instant| again.is_none_or(|again| at < again);
         let old = of_host(&seen, "lb-a", deed.at).filter(|at| is_old(*at));
         let last = deed.to.and_then(|_| old.last());
@@ -116,7 +119,7 @@ impl Outcome {
                 .map(|gap| millis(gap.from, gap.until))
                 .fold(0.0, f64::max),
             late: lateness(&seen, deed.at, end),
-            stopped: stage.stood_still(),
+            stopped,
             changed: deed.changed,
         }
     }
@@ -148,6 +151,11 @@ fn of_host<'a>(
     let replies = seen.replies.iter().filter(move |reply| reply.at >= after);
     let of_host = replies.filter(move |reply| &*reply.from == host);
     of_host.map(|reply| reply.at)
+}
+
+fn earlier(at: Instant, by: Duration) -> Instant {
+    let by = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
+    Instant::from_nanos(at.as_nanos().saturating_sub(by))
 }
 
 fn millis(from: Instant, until: Instant) -> f64 {

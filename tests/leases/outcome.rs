@@ -6,6 +6,7 @@ use std::time::Duration;
 use floatlock::core::Instant;
 use floatlock::lab::{Observation, Question};
 
+use crate::pulse;
 use crate::site::lateness;
 use crate::stage::{Stage, vips};
 
@@ -74,6 +75,8 @@ pub(crate) struct Outcome {
     /// A processor stood still for so long that an agent there waits anew: two hosts must not answer then
     /// either, but how long it took says nothing of them.
     pub(crate) stopped: Option<Duration>,
+    /// The longest that one stood still since the deed, however short: for whoever reads why a run took long.
+    pub(crate) still: Duration,
     /// See [`Deed::changed`]; also where the asker was late.
     pub(crate) changed: Option<bool>,
 }
@@ -120,6 +123,7 @@ impl Outcome {
                 .fold(0.0, f64::max),
             late: lateness(&seen, deed.at, end),
             stopped,
+            still: pulse::longest_stop_since(deed.at),
             changed: deed.changed,
         }
     }

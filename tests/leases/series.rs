@@ -94,7 +94,10 @@ impl Row {
             }
             let (row, how) = (self.name, beat.name());
             if told_above().is_some_and(|most| outcome.gap > most) {
-                println!("{row}, {how}: {outcome:#?}\n{told}");
+                let still = outcome.still;
+                println!(
+                    "{row}, {how}, a processor stood still for {still:?}: {outcome:#?}\n{told}"
+                );
             }
             if !outcome.is_good() && runs.bad.is_none() {
                 let late = &outcome.late_answers;

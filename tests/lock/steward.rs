@@ -367,7 +367,7 @@ impl Pair {
 
 #[test]
 fn of_three_disks_two_are_enough_and_the_third_gets_what_it_has_missed() {
-    let mut pair = Pair::on(three("1s"));
+    let mut pair = Pair::on(three("3s"));
     let first = pair.contend(A, 1);
     pair.wins(A, first);
     let hangs = pair.node(A).clerk_of(2);
@@ -398,7 +398,7 @@ fn of_three_disks_two_are_enough_and_the_third_gets_what_it_has_missed() {
 
 #[test]
 fn whoever_sees_another_two_of_three_disks_sees_the_holder() {
-    let mut pair = Pair::on(three("1s"));
+    let mut pair = Pair::on(three("3s"));
     // A has the first two, B the last two.
     pair.until(|pair| {
         let all = |node: &Node| (0..3).all(|disk| node.steward.clerk_id(disk).is_some());
@@ -418,7 +418,7 @@ fn whoever_sees_another_two_of_three_disks_sees_the_holder() {
     let until = pair.node(A).steward.vote().unwrap();
     pair.nodes[A] = None;
     // On the disk that A did not reach there is what stood there before: of two that differ, neither is believed.
-    pair.for_a_while(Duration::from_secs(3), |pair| !pair.node(B).holds());
+    pair.for_a_while(Duration::from_secs(5), |pair| !pair.node(B).holds());
     kill(lost[1], Signal::SIGCONT).unwrap();
     assert!(pair.wins(B, second) >= until);
 }
@@ -558,7 +558,7 @@ fn who_has_not_written_its_last_word_is_not_at_rest_though_the_disk_is_late() {
 /// Somebody restores an old image of a disk under us, and the header is torn on another.
 #[test]
 fn a_disk_that_went_back_in_time_does_not_count_until_it_is_mended() {
-    let mut pair = Pair::on(three("1s"));
+    let mut pair = Pair::on(three("3s"));
     let old = pair.files[1].bytes();
     pair.files[2].write_block(0, &[0; 4096]);
     let first = pair.contend(A, 1);

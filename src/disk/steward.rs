@@ -2,7 +2,7 @@
 //! the area a clerk that reads and writes.
 //!
 //! Nothing here waits: what a clerk does not answer for an hour is reported after a moment, and nobody
-//! else notices. Whoever calls says what time it is, and looks at [`Steward::descriptor`] in its poll.
+//! else notices. Whoever calls says what time it is, and looks at [`Steward::descriptors`] in its poll.
 
 use std::collections::VecDeque;
 use std::fmt;

@@ -85,23 +85,17 @@ impl Outcome {
     pub(crate) fn of(stage: &Stage, deed: &Deed) -> Self {
         let seen = stage.seen();
         let end = seen.rounds.last().copied().unwrap_or(deed.at);
+        let old = |after| of_host(&seen, "lb-a", after);
+        let last = deed.to.and_then(|_| old(deed.at).last());
         let silent_from = silent_from(stage, deed, &seen);
-        // When it became MASTER once more, after the new one had given way, it has a right of its own again. It is
-        // logged by another thread, which may have stood still meanwhile.
-        let stopped = stage.stood_still();
-        let again = silent_from.and_then(|end| stage.stood_again(end));
-        let again = again.map(|at| earlier(at, stopped.unwrap_or_default()));
-        let is_old = |at: Instant| again.is_none_or(|again| at < again);
-        let old = of_host(&seen, "lb-a", deed.at).filter(|at| is_old(*at));
-        let last = deed.to.and_then(|_| old.last());
         let late_answers = silent_from.map_or_else(Vec::new, |end| {
-            let replies = seen.replies.iter().filter(|reply| is_old(reply.at));
+            let replies = seen.replies.iter();
             let replies = replies.filter(|r| &*r.from == "lb-a" && r.at >= end + QUEUED);
             let told = replies.map(|reply| (millis(end, reply.at), reply.address, reply.question));
             told.collect()
         });
         let announced = silent_from.map_or(0, |end| {
-            let announced = seen.announcements.iter().filter(|told| is_old(told.at));
+            let announced = seen.announcements.iter();
             let announced = announced.filter(|a| &*a.from == "lb-a" && a.at > end + QUEUED);
             announced.count()
         });
@@ -122,7 +116,7 @@ impl Outcome {
                 .map(|gap| millis(gap.from, gap.until))
                 .fold(0.0, f64::max),
             late: lateness(&seen, deed.at, end),
-            stopped,
+            stopped: stage.stood_still(),
             still: pulse::longest_stop_since(deed.at),
             changed: deed.changed,
         }
@@ -155,11 +149,6 @@ fn of_host<'a>(
     let replies = seen.replies.iter().filter(move |reply| reply.at >= after);
     let of_host = replies.filter(move |reply| &*reply.from == host);
     of_host.map(|reply| reply.at)
-}
-
-fn earlier(at: Instant, by: Duration) -> Instant {
-    let by = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
-    Instant::from_nanos(at.as_nanos().saturating_sub(by))
 }
 
 fn millis(from: Instant, until: Instant) -> f64 {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use floatlock::core::Instant;
 use floatlock::disk::{Access, Area as LockArea, Device};
 use floatlock::lab::agent::{AgentKind, GroupSetup, Setup};
-use floatlock::lab::{Host, Lan, Line, Observation, Process, Watch, clock};
+use floatlock::lab::{Host, Lan, Observation, Process, Watch, clock};
 use floatlock::wire::disk::State;
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
@@ -281,10 +281,6 @@ impl Stage {
                 path(&shown, "eth1") == state
             });
             assert!(is_shown, "{number}: not {state:?}: {shown:#}");
-            if self.stood_still().is_some() {
-                // Who serves, and whom it hears, says nothing then.
-                continue;
-            }
             assert_eq!(path(&shown, "eth0"), "both ways", "{number}: {shown:#}");
             let peer = &shown["cluster"]["peers"][0];
             assert_eq!(peer["heard"], true, "{number}: {shown:#}");
@@ -430,31 +426,6 @@ impl Stage {
             format!("--- {}\n{lines}\n", program.name())
         });
         logs.collect()
-    }
-
-    /// When `lb-a` stood as a candidate after that, if it then became MASTER.
-    pub(crate) fn stood_again(&self, after: Instant) -> Option<Instant> {
-        let programs = self.programs.borrow();
-        let lines = programs.first()?.lines();
-        let (now, wall) = (clock::now(), floatlock::sys::clock::wall());
-        let at = |line: &Line| {
-            // As it was logged: it is read later.
-            let logged = humantime::parse_rfc3339(line.text.split_whitespace().next()?).ok()?;
-            let ago = wall.duration_since(logged).unwrap_or_default();
-            let nanos = now
-                .as_nanos()
-                .checked_sub(u64::try_from(ago.as_nanos()).ok()?)?;
-            Some(Instant::from_nanos(nanos)).filter(|at| *at > after)
-        };
-        let later = lines.iter().skip_while(|line| at(line).is_none());
-        let later: Vec<&Line> = later.collect();
-        let is_master = |line: &&Line| line.text.contains("CANDIDATE -> MASTER: ");
-        let until = later.iter().position(is_master)?;
-        let stands = |line: &&&Line| line.text.contains("-> CANDIDATE: ");
-        later[..until]
-            .iter()
-            .rfind(stands)
-            .and_then(|line| at(line))
     }
 
     pub(crate) fn seen(&self) -> Observation {

@@ -209,7 +209,7 @@ fn sender(source: IpAddr, multicast: bool) -> Sender {
 /// Sends one advert of each VRID; all must leave.
 fn send(sender: &mut Sender, from: IpAddr, to: IpAddr, vrids: &[u8]) {
     for vrid in vrids {
-        sender.queue(&advert(from, to, *vrid), to);
+        sender.queue(&advert(from, to, *vrid), to, Instant::NEVER);
     }
     let flushed = sender.flush();
     assert_eq!(
@@ -446,9 +446,9 @@ fn more_adverts_than_the_queue_holds_all_leave() {
         let mut sender = sender(A4.into(), true);
         let to = GROUP_V4.into();
         for _ in 0..999 {
-            sender.queue(&advert(A4.into(), to, 1), to);
+            sender.queue(&advert(A4.into(), to, 1), to, Instant::NEVER);
         }
-        sender.queue(&advert(A4.into(), to, 255), to);
+        sender.queue(&advert(A4.into(), to, 255), to, Instant::NEVER);
         let flushed = sender.flush();
         assert_eq!((flushed.sent, flushed.failed), (1_000, 0));
         assert_eq!(vrids_until(&mut receiver, Family::V4, 255), [255]);
@@ -465,7 +465,7 @@ fn a_frame_that_no_datagram_holds_is_counted() {
             let mut sender = sender(A4.into(), true);
             let mut frame = advert(A4.into(), GROUP_V4.into(), 1);
             frame.resize(size, 0);
-            sender.queue(&frame, GROUP_V4.into());
+            sender.queue(&frame, GROUP_V4.into(), Instant::NEVER);
             let flushed = sender.flush();
             assert_eq!(
                 (flushed.sent, flushed.failed, flushed.error),
@@ -496,7 +496,7 @@ fn a_destination_that_fails_does_not_hold_back_the_others() {
                 (nowhere, 4),
                 (b(family), 5),
             ] {
-                sender.queue(&advert(a(family), to, vrid), to);
+                sender.queue(&advert(a(family), to, vrid), to, Instant::NEVER);
             }
             let flushed = sender.flush();
             assert_eq!((flushed.sent, flushed.failed), (2, 3), "{flushed:?}");
@@ -545,7 +545,11 @@ fn with_the_link_down_a_flush_fails_at_once_and_works_again_after() {
         ip("link set eth0 down");
         let before = clock::now();
         for _ in 0..250 {
-            sender.queue(&advert(A4.into(), GROUP_V4.into(), 1), GROUP_V4.into());
+            sender.queue(
+                &advert(A4.into(), GROUP_V4.into(), 1),
+                GROUP_V4.into(),
+                Instant::NEVER,
+            );
         }
         let flushed = sender.flush();
         assert_eq!((flushed.sent, flushed.failed), (0, 250));
@@ -566,7 +570,11 @@ fn without_its_interface_a_sender_fails_and_a_receiver_does_not_spin() {
         let mut receiver = receiver(Family::V4, true);
         receiver.set_filter(&all()).unwrap();
         ip("link del eth0");
-        sender.queue(&advert(A4.into(), GROUP_V4.into(), 1), GROUP_V4.into());
+        sender.queue(
+            &advert(A4.into(), GROUP_V4.into(), 1),
+            GROUP_V4.into(),
+            Instant::NEVER,
+        );
         let flushed = sender.flush();
         assert_eq!((flushed.sent, flushed.failed), (0, 1), "{flushed:?}");
         receiver.drain(10, |_| {});

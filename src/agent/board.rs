@@ -119,6 +119,8 @@ pub(crate) struct Board {
     pub(crate) late_max: AtomicU64,
     /// Frames that could not be sent.
     pub(crate) send_failed: AtomicU64,
+    /// Adverts that were not sent, since the right that they spoke of had ended meanwhile.
+    pub(crate) send_late: AtomicU64,
     /// Times that the kernel had an error instead of a frame.
     pub(crate) receive_failed: AtomicU64,
     /// Announcements sent, and given up.

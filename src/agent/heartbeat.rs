@@ -439,9 +439,9 @@ impl Heartbeat {
         for sender in &mut self.out.senders {
             let flushed = sender.flush();
             self.has_sent.push(flushed.sent > 0);
-            self.board
-                .send_failed
-                .fetch_add(u64::from(flushed.failed), Ordering::Relaxed);
+            let (failed, late) = (u64::from(flushed.failed), u64::from(flushed.late));
+            self.board.send_failed.fetch_add(failed, Ordering::Relaxed);
+            self.board.send_late.fetch_add(late, Ordering::Relaxed);
         }
         if !std::mem::take(&mut self.out.dues.renewal) {
             return;

@@ -96,8 +96,8 @@ impl Line {
         self.config.facts.peers.is_empty()
     }
 
-    /// Queues one advert to each destination.
-    pub(crate) fn advertise(&mut self, priority: u8, sender: &mut Sender) {
+    /// Queues one advert to each destination, which is wrong from `until` on.
+    pub(crate) fn advertise(&mut self, priority: u8, until: Instant, sender: &mut Sender) {
         if self.encoded != Some(priority) {
             self.encode(priority);
         }
@@ -111,7 +111,7 @@ impl Line {
                 // The kernel fills in the header's checksum.
                 frame.bytes[4..6].copy_from_slice(&self.id.to_be_bytes());
             }
-            sender.queue(&frame.bytes, frame.destination);
+            sender.queue(&frame.bytes, frame.destination, until);
             self.traffic.sent += 1;
         }
     }

@@ -164,6 +164,7 @@ impl Observer {
             realtime: board.realtime.load(Ordering::Relaxed),
             late_max_us: board.late_max.load(Ordering::Relaxed) / 1000,
             send_failed: board.send_failed.load(Ordering::Relaxed),
+            send_late: board.send_late.load(Ordering::Relaxed),
             receive_failed: board.receive_failed.load(Ordering::Relaxed),
             announced: board.announced.load(Ordering::Relaxed),
             announce_failed: board.announce_failed.load(Ordering::Relaxed),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::core::election::OWNER;
+use crate::core::election::{OWNER, RESIGN};
 use crate::core::lease::{self, Epoch};
 use crate::core::record::What;
 use crate::core::{Effect, Event, Group, Instant, Report, RoleName, Say};
@@ -438,9 +438,11 @@ impl Slot {
         let addresses = || Arc::clone(&self.addresses);
         match effect {
             Effect::Advertise { priority } => {
+                let lease = self.lease.as_ref().filter(|_| priority != RESIGN);
+                let until = lease.map_or(Instant::NEVER, Lease::claims_until);
                 for line in &mut self.lines {
                     if let Some(sender) = out.senders.get_mut(line.sender) {
-                        line.advertise(priority, sender);
+                        line.advertise(priority, until, sender);
                     }
                 }
             }

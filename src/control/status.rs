@@ -104,6 +104,9 @@ pub struct HeartbeatStatus {
     pub late_max_us: u64,
     /// Frames that could not be sent.
     pub send_failed: u64,
+    /// Adverts that were not sent, since the right that they spoke of had ended meanwhile.
+    #[serde(default)]
+    pub send_late: u64,
     /// Times that the kernel had an error instead of a frame.
     pub receive_failed: u64,
     /// Gratuitous ARP and unsolicited NA sent.
@@ -303,6 +306,7 @@ impl HeartbeatStatus {
         let _ = write!(text, ", at most {:.1} ms late", late.as_secs_f64() * 1e3);
         let counts = [
             ("frames not sent", self.send_failed),
+            ("adverts too late to send", self.send_late),
             ("receive errors", self.receive_failed),
             ("announcements not sent", self.announce_failed),
             ("foreign frames", self.foreign),

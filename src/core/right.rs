@@ -180,4 +180,14 @@ impl<G: Gate> Right<G> {
     pub fn until(&self) -> Option<Instant> {
         self.open.then_some(self.granted())
     }
+
+    /// From when on an advert that claims the addresses must not leave any more: somebody else may hold them
+    /// by then, who would give way to it. A right that has not begun ends no claim.
+    #[must_use]
+    pub fn claims_until(&self) -> Instant {
+        match self.open && self.renewed != Instant::default() {
+            true => self.granted(),
+            false => Instant::NEVER,
+        }
+    }
 }

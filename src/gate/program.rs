@@ -20,6 +20,12 @@ const IFINDEX: i16 = 40;
 /// too.
 const FROM_NETWORK_HEADER: i32 = 1;
 
+/// The IP protocol (RFC 9568, section 5.1.1.4), and where an advert has its priority and the first of its
+/// addresses (section 5.2, and RFC 3768, section 5.1).
+const VRRP: u8 = 112;
+const PRIORITY: i32 = 2;
+const FIRST_ADDRESS: i32 = 8;
+
 // On the frame: the key of an address, the number of its slot, and a few bytes of the packet.
 const KEY: i16 = -24;
 const KEY_MAPPED: i16 = KEY + 10;
@@ -35,6 +41,10 @@ pub(super) const KEY_LEN: usize = 20;
 /// with it as sender, no neighbour advertisement for it; in comes no IP packet to it, and no ARP
 /// request or neighbour solicitation for it. Probes (RFC 5227; RFC 4862, section 5.4: from nobody)
 /// come in, since only an answer to them would be wrong, and that does not go out.
+///
+/// Once the time of an address is over, out goes no VRRP advert that claims it either: the agent stood
+/// still, and somebody else may hold it by now. One that resigns (priority 0) does, and so do those of a
+/// group whose time has not begun, which the agent has closed itself.
 pub(super) fn program(direction: Direction, addresses: &Map, slots: &Map) -> Vec<u64> {
     let mut gate = Gate::new(addresses, slots);
     gate.start();
@@ -54,6 +64,15 @@ struct Gate {
     v4: Label,
     arp: Label,
     v6: Label,
+}
+
+/// When is an address shut?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shut {
+    /// Whenever its time has not come, or is over.
+    Closed,
+    /// Only when its time is over.
+    Over,
 }
 
 impl Gate {
@@ -97,7 +116,7 @@ impl Gate {
     fn ingress(&mut self) {
         self.code.place(self.v4);
         self.key_v4(16); // destination
-        self.check();
+        self.check(Shut::Closed);
         self.code.jump(self.pass);
 
         self.code.place(self.arp);
@@ -107,12 +126,12 @@ impl Gate {
         self.load(14, 4, BYTES); // sender
         self.pass_if_zero(BYTES, 1);
         self.key_v4(24); // target
-        self.check();
+        self.check(Shut::Closed);
         self.code.jump(self.pass);
 
         self.code.place(self.v6);
         self.key_v6(24); // destination
-        self.check();
+        self.check(Shut::Closed);
         self.load(6, 1, BYTES); // next header
         self.pass_unless_byte(BYTES, 58); // ICMPv6
         self.load(40, 1, BYTES); // type
@@ -120,31 +139,46 @@ impl Gate {
         self.load(8, 16, KEY); // source
         self.pass_if_zero(KEY, 4);
         self.key_v6(48); // target
-        self.check();
+        self.check(Shut::Closed);
         self.code.jump(self.pass);
     }
 
     fn egress(&mut self) {
         self.code.place(self.v4);
         self.key_v4(12); // source
-        self.check();
+        self.check(Shut::Closed);
+        self.load(9, 1, BYTES); // protocol
+        self.pass_unless_byte(BYTES, VRRP);
+        self.load(0, 1, BYTES); // version, header length
+        self.pass_unless_byte(BYTES, 0x45); // no options, as our own
+        self.pass_if_resigning(20);
+        self.key_v4(20 + FIRST_ADDRESS);
+        self.check(Shut::Over);
         self.code.jump(self.pass);
 
         self.code.place(self.arp);
         self.demand_ethernet_arp();
         self.key_v4(14); // sender
-        self.check();
+        self.check(Shut::Closed);
         self.code.jump(self.pass);
 
         self.code.place(self.v6);
         self.key_v6(8); // source
-        self.check();
+        self.check(Shut::Closed);
         self.load(6, 1, BYTES); // next header
+        let other = self.code.label();
+        self.code.load(Width::Byte, R1, FRAME, BYTES);
+        self.code.unless_equal(R1, i32::from(VRRP), other);
+        self.pass_if_resigning(40);
+        self.key_v6(40 + FIRST_ADDRESS);
+        self.check(Shut::Over);
+        self.code.jump(self.pass);
+        self.code.place(other);
         self.pass_unless_byte(BYTES, 58); // ICMPv6
         self.load(40, 1, BYTES); // type
         self.pass_unless_byte(BYTES, 136); // neighbour advertisement
         self.key_v6(48); // target
-        self.check();
+        self.check(Shut::Closed);
         self.code.jump(self.pass);
     }
 
@@ -187,6 +221,13 @@ impl Gate {
         self.code.unless_equal(R1, i32::from(value), self.pass);
     }
 
+    /// Passes an advert, which begins there, that gives its addresses up.
+    fn pass_if_resigning(&mut self, advert: i32) {
+        self.load(advert + PRIORITY, 1, BYTES);
+        self.code.load(Width::Byte, R1, FRAME, BYTES);
+        self.code.if_equal(R1, 0, self.pass);
+    }
+
     /// Passes where so many words are zero.
     fn pass_if_zero(&mut self, at: i16, words: i16) {
         let other = self.code.label();
@@ -219,8 +260,8 @@ impl Gate {
         code.place(global);
     }
 
-    /// Drops if the address in the key is armed and its time is over.
-    fn check(&mut self) {
+    /// Drops if the address in the key is armed and shut.
+    fn check(&mut self, shut: Shut) {
         let open = self.code.label();
         let code = &mut self.code;
         code.map(R1, self.addresses);
@@ -241,6 +282,9 @@ impl Gate {
         code.call(Helper::BootNanos);
         code.load(Width::Double, R1, R8, word(DEADLINE));
         code.if_less(R0, R1, open);
+        if shut == Shut::Over {
+            code.if_equal(R1, 0, open);
+        }
         code.set(R1, 1);
         code.add_shared(R8, word(DROPPED), R1);
         code.jump(self.drop);

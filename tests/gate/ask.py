@@ -5,6 +5,7 @@ ask.py ns ADDRESS             neighbour solicitation to the solicited-node group
 ask.py icmp ADDRESS           one echo request through the kernel
 ask.py say ADDRESS TO         UDP and gratuitous ARP from ADDRESS
 ask.py na ADDRESS SOURCE      unsolicited neighbour advertisement for ADDRESS, from another one
+ask.py advert ADDRESS PRIORITY   VRRPv3 advert of that address
 ask.py hear ADDRESS FENCE     says "frame" for each frame that carries ADDRESS, "fence" for FENCE
 
 The others print "answered" or "silent".
@@ -119,6 +120,26 @@ def na(address, source):
     return "said"
 
 
+def advert(address, priority):
+    packet, mac = eth0()
+    claimed = ipaddress.ip_address(address).packed
+    body = struct.pack("!BBBBHH", 0x31, 51, int(priority), 1, 100, 0) + claimed
+    if len(claimed) == 4:
+        source, group = (socket.inet_aton(a) for a in (own("10.77."), "224.0.0.18"))
+        header = struct.pack("!BBHHHBBH", 0x45, 0xc0, 20 + len(body), 1, 0, 255, 112, 0) + source + group
+        header = header[:10] + struct.pack("!H", checksum(header)) + header[12:]
+        frame = b"\x01\0\x5e\0\0\x12" + mac + b"\x08\0" + header + body
+    else:
+        source, group = (ipaddress.ip_address(a).packed for a in ("fe80::7", "ff02::12"))
+        header = struct.pack("!IHBB", 6 << 28, len(body), 112, 255) + source + group
+        frame = b"\x33\x33\0\0\0\x12" + mac + b"\x86\xdd" + header + body
+    try:
+        packet.send(frame)
+    except OSError:
+        pass
+    return "said"
+
+
 def hear(address, fence):
     packet, _ = eth0()
     needle, fence = (ipaddress.ip_address(a).packed for a in (address, fence))
@@ -132,4 +153,4 @@ def hear(address, fence):
 
 
 
-print({"arp": arp, "ns": ns, "icmp": icmp, "say": say, "na": na, "hear": hear}[sys.argv[1]](*sys.argv[2:]))
+print({"arp": arp, "ns": ns, "icmp": icmp, "say": say, "na": na, "advert": advert, "hear": hear}[sys.argv[1]](*sys.argv[2:]))

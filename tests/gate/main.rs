@@ -486,6 +486,43 @@ fn soon(watch: &Watch, address: IpAddr) -> bool {
     watch.wait_for(SOON, first).is_some()
 }
 
+/// Whether an advert of this priority that claims the address comes out of the host.
+fn claims(bench: &Bench, (address, fence): (&str, &str), priority: u8) -> bool {
+    let mut hear = Command::new("python3");
+    hear.args([ASK, "hear", address, fence]);
+    let hear = bench.client.spawn(hear).unwrap();
+    hear.wait_for_line("listening", SOON).unwrap();
+    ask(&bench.host, &format!("advert {address} {priority}"));
+    ask(&bench.host, &format!("advert {fence} {priority}"));
+    hear.wait_for_line("fence", SOON).unwrap();
+    hear.last_lines(1000).contains("frame")
+}
+
+/// RFC 9568, section 6.4.3: a new MASTER gives way to an advert of a better priority, whenever that was written.
+#[test]
+fn from_its_deadline_on_no_advert_claims_the_address_and_one_may_resign() {
+    for of in [
+        ("10.77.0.100", "10.77.0.1"),
+        ("fd77::100", "fd77::1"),
+        ("fe80::100", "fe80::1"),
+    ] {
+        let bench = Bench::new(Level::Bpf);
+        assert!(claims(&bench, of, 100), "not armed: {of:?}");
+        bench.arm();
+        assert!(claims(&bench, of, 100), "not begun: {of:?}");
+        bench.open();
+        assert!(claims(&bench, of, 100), "open: {of:?}");
+        bench.shutter.open_until(clock::now());
+        assert!(!claims(&bench, of, 100), "over: {of:?}");
+        assert!(claims(&bench, of, 0), "over, and resigns: {of:?}");
+        bench.shutter.close();
+        assert!(claims(&bench, of, 100), "closed by the agent: {of:?}");
+        bench.shutter.open_until(clock::now());
+        bench.disarm();
+        assert!(claims(&bench, of, 100), "not on this host: {of:?}");
+    }
+}
+
 #[test]
 fn the_filters_of_others_stay() {
     let bench = Bench::new(Level::Bpf);

@@ -1,6 +1,8 @@
-//! What if an agent is stopped exactly between its heartbeat and the renewal of its gate?
+//! What if an agent is stopped exactly when it sends? Its gate is not renewed by a heartbeat that left before,
+//! and what it had still to say when its time was over is never said.
 
-use std::process::Command;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use floatlock::lab::clock;
@@ -19,7 +21,8 @@ const REPEATS: usize = 10;
 
 /// Lets the heartbeat thread run until it is about to send, with the lease checked and nothing renewed;
 /// sends SIGSTOP to the whole agent, and lets go. So the frames leave, and the next instruction, before the
-/// gate is renewed, is the one at which it goes on.
+/// gate is renewed, is the one at which it goes on. With `hold` it stays in that system call, before its frames
+/// leave, until this program may read a line.
 const STOP: &str = "
 import ctypes, os, signal, struct, sys
 pid = int(sys.argv[1])
@@ -44,14 +47,19 @@ while True:
             break
     ptrace(SYSCALL)
 os.kill(pid, signal.SIGSTOP)
-ptrace(DETACH)
-print('stopped')
+if sys.argv[2] == 'hold':
+    print('stopped', flush=True)
+    sys.stdin.readline()
+    ptrace(DETACH)
+else:
+    ptrace(DETACH)
+    print('stopped')
 ";
 
 fn stop_before_its_renewal(agent: &Agent) {
     let mut python = Command::new("python3");
     let ran = python
-        .args(["-c", STOP, &agent.process.pid().to_string()])
+        .args(["-c", STOP, &agent.process.pid().to_string(), "pass"])
         .output()
         .unwrap();
     assert_eq!(String::from_utf8_lossy(&ran.stdout), "stopped\n", "{ran:?}");
@@ -93,8 +101,86 @@ fn was_silent(site: &Site, [a, b]: [Agent; 2]) -> bool {
     is_good
 }
 
-/// One advert each: of several, those after the first leave when the agent goes on. Nothing in them says that
-/// they are old, and the new MASTER gives way to a better priority.
+/// An agent whose heartbeat thread is about to send, and does so when this is dropped: not before.
+struct Held(Child);
+
+impl Held {
+    fn of(agent: &Agent) -> Self {
+        let mut python = Command::new("python3");
+        python.args(["-c", STOP, &agent.process.pid().to_string(), "hold"]);
+        python.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut held = Self(python.spawn().unwrap());
+        let mut said = String::new();
+        let stdout = held.0.stdout.take().unwrap();
+        BufReader::new(stdout).read_line(&mut said).unwrap();
+        assert_eq!(said, "stopped\n");
+        held
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        // It ends by itself, now.
+        let _ = self.0.wait();
+    }
+}
+
+/// Nothing says of an advert that it is old: the new MASTER would give way to it, since its priority is better.
+fn demand_no_claim<Paused>(gate: &str, pause: impl FnOnce(&Agent) -> Paused) {
+    let site = Site::keyed();
+    let [a, b] = pair(&site, staying, gate);
+    let watch = site.watch_closely(&VIPS, &[&a.host, &b.host]);
+    for vip in VIPS {
+        answers(&watch, "lb-a", vip, clock::now());
+    }
+    let (mark, mark_b) = (a.mark(), b.mark());
+    let paused = pause(&a);
+    let stopped = clock::now();
+    answers(&watch, "lb-b", VIP, stopped + LONG);
+    let continued = clock::now();
+    drop(paused);
+    a.signal(Signal::SIGCONT);
+    a.becomes_after(mark, "web", "BACKUP");
+    // Whatever it said before has come by now, and has been acted on.
+    for vip in VIPS {
+        answers(&watch, "lb-b", vip, clock::now() + LONG / 4);
+    }
+    let roles = b.roles("web");
+    assert_eq!(
+        roles.last().map(String::as_str),
+        Some("MASTER"),
+        "{roles:?}"
+    );
+    assert_eq!(b.changes()[mark_b..].len(), 2, "{}", b.log());
+    let seen = watch.stop();
+    let said = seen.adverts_from("lb-a", continued);
+    let claims: Vec<_> = said.filter(|advert| advert.priority != 0).collect();
+    assert!(claims.is_empty(), "{claims:?}");
+}
+
+/// One of two has left, and its second waits until the agent goes on.
+fn demand_no_second_claim(gate: &str) {
+    demand_no_claim(gate, stop_before_its_renewal);
+}
+
+#[test]
+fn behind_a_bpf_gate_no_advert_is_sent_by_a_host_whose_time_is_over() {
+    demand_no_second_claim("bpf");
+}
+
+#[test]
+fn behind_an_nftables_gate_no_advert_is_sent_by_a_host_whose_time_is_over() {
+    demand_no_second_claim("nftables");
+}
+
+/// The agent has looked at the clock and means to send. The kernel looks once more.
+#[test]
+fn an_advert_that_the_kernel_gets_when_the_time_is_over_does_not_leave() {
+    demand_no_claim("bpf", Held::of);
+}
+
+/// One advert each: whether those after the first leave is another question.
 fn one_family(priority: u8) -> Group {
     Group::web(priority).key("preempt", "false")
 }

@@ -307,7 +307,8 @@ impl Herald {
                         self.packet.extend_from_slice(&header);
                     }
                     self.packet.extend_from_slice(bytes);
-                    sender.queue(&self.packet, *to);
+                    // Its grants are right whenever they come: each answers a request.
+                    sender.queue(&self.packet, *to, Instant::NEVER);
                 }
             }
         }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::errno::Errno;
@@ -10,7 +11,8 @@ use socket2::{SockAddr, Socket};
 
 use super::open::{OpenError, Opening, Step};
 use crate::config::Family;
-use crate::sys::mmsg;
+use crate::core::Instant;
+use crate::sys::{clock, mmsg};
 
 /// Sends IP protocol 112 of one family out of one interface, from one address.
 #[derive(Debug)]
@@ -22,11 +24,12 @@ pub struct Sender {
     done: Flushed,
 }
 
-/// One frame: where it ends in the arena, and where it goes.
+/// One frame: where it is in the arena, where it goes, and from when on it would be wrong.
 #[derive(Debug)]
 struct Queued {
-    end: usize,
+    bytes: Range<usize>,
     to: SockAddr,
+    until: Instant,
 }
 
 /// What became of the frames queued since the last flush.
@@ -39,6 +42,8 @@ pub struct Flushed {
     pub failed: u32,
     /// What the kernel said about the first of those.
     pub error: Option<Errno>,
+    /// Not even tried, since it was too late for them.
+    pub late: u32,
 }
 
 impl Sender {
@@ -74,18 +79,21 @@ impl Sender {
         })
     }
 
-    /// Queues one frame; sends what is queued first where there is no room.
-    pub fn queue(&mut self, frame: &[u8], destination: IpAddr) {
+    /// Queues one frame, which leaves before `until` (of the boot clock) or not at all; sends what is queued first
+    /// where there is no room.
+    pub fn queue(&mut self, frame: &[u8], destination: IpAddr, until: Instant) {
         if frame.len() > ARENA {
             return self.done.fail(1, Errno::EMSGSIZE);
         }
         if self.queue.len() == QUEUE || self.frames.len() + frame.len() > ARENA {
             self.transmit();
         }
+        let start = self.frames.len();
         self.frames.extend_from_slice(frame);
         self.queue.push(Queued {
-            end: self.frames.len(),
+            bytes: start..self.frames.len(),
             to: address(destination, self.index),
+            until,
         });
     }
 
@@ -97,6 +105,7 @@ impl Sender {
     }
 
     fn transmit(&mut self) {
+        self.drop_late();
         let mut next = 0;
         while next < self.queue.len() {
             match mmsg::send(self.socket.as_fd(), self.queued_from(next)) {
@@ -119,16 +128,23 @@ impl Sender {
         self.frames.clear();
     }
 
+    /// This thread may have stood still since they were queued. What it does in the next moment, the gate sees.
+    fn drop_late(&mut self) {
+        if self
+            .queue
+            .iter()
+            .all(|queued| queued.until == Instant::NEVER)
+        {
+            return;
+        }
+        let (now, before) = (clock::now(), self.queue.len());
+        self.queue.retain(|queued| now < queued.until);
+        self.done.late += count(before - self.queue.len());
+    }
+
     fn queued_from(&self, next: usize) -> impl Iterator<Item = (&[u8], Option<&SockAddr>)> {
-        let mut start = match next {
-            0 => 0,
-            _ => self.queue[next - 1].end,
-        };
-        self.queue[next..].iter().map(move |queued| {
-            let frame = &self.frames[start..queued.end];
-            start = queued.end;
-            (frame, Some(&queued.to))
-        })
+        let queued = self.queue[next..].iter();
+        queued.map(|queued| (&self.frames[queued.bytes.clone()], Some(&queued.to)))
     }
 }
 

@@ -24,6 +24,8 @@ pub(crate) struct Deed {
     pub(crate) to: Option<&'static str>,
     /// Where no role may change: whether one has, since a processor stood still.
     pub(crate) changed: Option<bool>,
+    /// What the row is about could be seen.
+    pub(crate) shown: bool,
 }
 
 impl Deed {
@@ -34,6 +36,7 @@ impl Deed {
             silent_from: None,
             to: Some("lb-b"),
             changed: None,
+            shown: true,
         }
     }
 
@@ -42,6 +45,10 @@ impl Deed {
             silent_from: Some(at),
             ..self
         }
+    }
+
+    pub(crate) fn if_shown(self, shown: bool) -> Self {
+        Self { shown, ..self }
     }
 
     /// Nobody need take over.
@@ -79,6 +86,8 @@ pub(crate) struct Outcome {
     pub(crate) still: Duration,
     /// See [`Deed::changed`]; also where the asker was late.
     pub(crate) changed: Option<bool>,
+    /// See [`Deed::shown`].
+    pub(crate) shown: bool,
 }
 
 impl Outcome {
@@ -119,6 +128,7 @@ impl Outcome {
             stopped: stage.stood_still(),
             still: pulse::longest_stop_since(deed.at),
             changed: deed.changed,
+            shown: deed.shown,
         }
     }
 

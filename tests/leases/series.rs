@@ -9,7 +9,9 @@ use crate::stage::{Beat, Cast, Stage};
 
 /// A run in which the asker was late, or a processor stood still, is played again, so often at most, or as
 /// often as runs are wanted.
-const REPEATS: usize = 10;
+const REPEATS: usize = 20;
+/// After so many of these, with nothing beside it.
+const BESIDE: usize = 3;
 
 /// Rows play beside each other, unless one of them takes a processor, or figures are wanted.
 static FLOOR: RwLock<()> = RwLock::new(());
@@ -33,8 +35,8 @@ struct Runs {
     outcomes: Vec<Outcome>,
     /// A processor stood still: they count for who answered, not for how long it took.
     stopped: Vec<Outcome>,
-    /// The asker was late: they count for nothing.
-    late: usize,
+    /// How late the asker was: they count for nothing.
+    late: Vec<Duration>,
     /// Of all of these that must change no role, who has.
     changed: Vec<bool>,
     /// What the first bad run left behind.
@@ -83,13 +85,14 @@ impl Row {
         let quick = beat.every() < Duration::from_millis(100);
         let count = wanted().unwrap_or(if quick { 2 } else { 1 });
         while runs.outcomes.len() < count {
-            if runs.late + runs.stopped.len() > REPEATS.max(count) {
+            let spoilt = runs.late.len() + runs.stopped.len();
+            if spoilt > REPEATS.max(count) {
                 break;
             }
-            let (outcome, told) = self.run(beat);
+            let (outcome, told) = self.run(beat, spoilt >= BESIDE);
             runs.changed.extend(outcome.changed);
-            if outcome.late.is_some() {
-                runs.late += 1;
+            if let Some(late) = outcome.late {
+                runs.late.push(late);
                 continue;
             }
             let (row, how) = (self.name, beat.name());
@@ -106,22 +109,30 @@ impl Row {
                 ));
             }
             match outcome.stopped {
-                None => runs.outcomes.push(outcome),
-                Some(_) => runs.stopped.push(outcome),
+                None if outcome.shown => runs.outcomes.push(outcome),
+                _ => runs.stopped.push(outcome),
             }
         }
-        if runs.outcomes.is_empty() && runs.stopped.is_empty() {
-            // Nothing was shown.
-            let (row, how) = (self.name, beat.name());
-            runs.bad = Some(format!("{row}, {how}: the asker was late in every run"));
+        if !runs
+            .outcomes
+            .iter()
+            .chain(&runs.stopped)
+            .any(|one| one.shown)
+            && runs.bad.is_none()
+        {
+            let (row, how, late) = (self.name, beat.name(), &runs.late);
+            let still: Vec<_> = runs.stopped.iter().map(|one| one.still).collect();
+            runs.bad = Some(format!(
+                "{row}, {how}: no run shows anything: the asker was late by {late:?}, processors stood still for {still:?}"
+            ));
         }
         runs
     }
 
-    fn run(&self, beat: Beat) -> (Outcome, String) {
+    fn run(&self, beat: Beat, alone: bool) -> (Outcome, String) {
         // A row that failed beside this one has said so.
         let (_shared, _alone);
-        match self.alone || wanted().is_some() {
+        match self.alone || alone || wanted().is_some() {
             true => _alone = FLOOR.write().unwrap_or_else(PoisonError::into_inner),
             false => _shared = FLOOR.read().unwrap_or_else(PoisonError::into_inner),
         }
@@ -155,7 +166,7 @@ impl Row {
             self.name,
             beat.name(),
             runs.outcomes.len(),
-            runs.late,
+            runs.late.len(),
             sum(|one| one.two),
             sum(|one| one.zombies),
             spread(&figures(|one| one.last)),

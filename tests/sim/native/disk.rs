@@ -1,8 +1,11 @@
-//! A disk that both nodes of a pair reach, which hangs, fails, tears what is written and comes late. The real
-//! counter, desk and lock of the core stand before it, in a thread of each agent.
+//! A disk that both nodes of a pair reach, which hangs, fails, tears what is written and comes late; or three of them.
+//! The real counter, desk, lock and mirror of the core stand before it, in a thread of each agent, and for each disk a
+//! clerk that may die.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
+use floatlock::core::disk::mirror::{self, Answer, CopyId, Effect, Mirror};
 use floatlock::core::disk::{self, Counter, DeskEffect, Op, Plea, Record, Sight};
 use floatlock::core::lease::{self, GRANULARITY, Nonce};
 use floatlock::core::{Event, Instant};
@@ -13,28 +16,35 @@ use crate::dice::Dice;
 
 /// L of the disk, and so many renewals in it.
 const RENEWALS: u32 = 8;
+/// How often a copy that nobody asks is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(400);
 
 /// What is on it, and what is wrong with it.
 #[derive(Clone, Debug)]
 pub(crate) struct Disk {
-    /// By node.
-    slots: Vec<Sight>,
+    /// One, or three of which two are enough.
+    copies: Vec<Medium>,
     pub(crate) lease: Duration,
-    hangs_until: Instant,
     /// One read or write of twenty takes very long.
     is_slow: bool,
+}
+
+/// One copy of the area.
+#[derive(Clone, Debug)]
+struct Medium {
+    /// By node.
+    slots: Vec<Sight>,
+    hangs_until: Instant,
 }
 
 /// What a host has to do with it. Instants are of its own clock, but for those that say otherwise.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Clerk {
     counter: Counter,
-    /// What it asks for hangs until then, of the world's clock.
-    hangs_until: Instant,
-    /// What it reads is of now; it fails until then, of the world's clock.
-    fails_until: Instant,
-    /// A write of an earlier agent may still land until then, of the world's clock: nobody else writes before.
-    strays_until: Instant,
+    /// Between the counter and the copies, once most of them are open.
+    mirror: Option<Mirror>,
+    /// By copy.
+    drives: Vec<Drive>,
     /// When the last write was asked for that says HELD.
     held_at: Instant,
     /// The last time at which the thread wants to be called, of the world's clock.
@@ -47,6 +57,34 @@ pub(crate) struct Clerk {
     behind_until: Instant,
     /// When the last plea arrives, of the world's clock: they come in the order in which they were said.
     pleaded_at: Instant,
+}
+
+/// The way of a host to one copy. Instants are of the world's clock.
+#[derive(Clone, Debug, Default)]
+struct Drive {
+    /// What it asks for hangs until then.
+    hangs_until: Instant,
+    /// What it reads is of now; it fails until then.
+    fails_until: Instant,
+    /// A write of an earlier clerk may still land until then: nobody else writes before.
+    strays_until: Instant,
+    /// The clerks so far: nobody hears one that is gone.
+    clerks: u32,
+    is_open: bool,
+    /// The last read went well.
+    is_fine: bool,
+    busy: Option<Op>,
+    /// It is being looked at, though nobody asked; what is asked meanwhile waits until that is done.
+    looks: bool,
+    waits: Option<(Op, mirror::What)>,
+}
+
+/// What a clerk was asked for: without a number, to look.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Order {
+    copy: usize,
+    clerk: u32,
+    op: Option<Op>,
 }
 
 /// What one group has to do with it, as `agent::slot` keeps it.
@@ -74,17 +112,19 @@ impl Stake {
 /// What happens at the disk, for the thread of one start of an agent.
 #[derive(Clone, Debug)]
 pub(crate) enum At {
-    /// The area is known.
-    Open,
+    /// The area of a copy is known.
+    Open(usize),
     Hears(Plea),
     Timer,
+    /// A copy that nobody asks is looked at.
+    Looks(usize),
     /// The slot of that node is read, and then the others.
-    Reads(Op, usize, Vec<Sight>),
+    Reads(Order, usize, Vec<Sight>),
     /// It lands, whole or torn, whoever still waits for it.
-    Lands(Op, Record, bool),
-    Read(Op, Vec<Sight>),
-    Written(Op),
-    Failed(Op),
+    Lands(Order, Record, bool),
+    Answers(Order, Answer),
+    /// The clerk of a copy is gone.
+    Gone(usize, u32),
 }
 
 /// The same pair, with a disk.
@@ -101,14 +141,20 @@ pub(crate) fn add(scenario: &mut Scenario, dice: &mut Dice) {
     scenario.faults.extend([Fault::Partition; 2]);
     let times = dice.pick(&[1, 2, 4]);
     scenario.disk = Some((scenario.lease * times).max(MILLI * 400));
+    // Not by a throw, after which every story would be another one.
+    let has_three = scenario.seed.is_multiple_of(3);
+    scenario.disks = if has_three { 3 } else { 1 };
 }
 
 impl Disk {
-    pub(crate) fn new(nodes: usize, lease: Duration) -> Self {
-        Self {
+    pub(crate) fn new(nodes: usize, copies: usize, lease: Duration) -> Self {
+        let medium = Medium {
             slots: vec![Sight::Slot(Record::default()); nodes],
-            lease,
             hangs_until: Instant::default(),
+        };
+        Self {
+            copies: vec![medium; copies],
+            lease,
             is_slow: true,
         }
     }
@@ -117,35 +163,78 @@ impl Disk {
     pub(crate) fn wait(&self) -> Duration {
         lease::promise(self.lease, GRANULARITY)
     }
+
+    fn poll(&self) -> Duration {
+        self.lease / RENEWALS
+    }
+
+    const fn need(&self) -> usize {
+        self.copies.len() / 2 + 1
+    }
 }
 
 impl World {
+    /// Every host has a way to every copy.
+    pub(crate) fn connect_disk(&mut self) {
+        let copies = self.disk.as_ref().map_or(0, |disk| disk.copies.len());
+        for host in &mut self.hosts {
+            host.clerk.drives = vec![Drive::default(); copies];
+        }
+    }
+
     // --- what goes wrong with it ------------------------------------------------------------
 
     pub(crate) fn harm_disk(&mut self, node: usize, until: Instant) {
-        let what = self.dice.below(5);
-        let Some(disk) = &mut self.disk else {
+        let Some(copies) = self.disk.as_ref().map(|disk| disk.copies.len()) else {
+            return;
+        };
+        let is_one = copies == 1;
+        let what = self.dice.below(if is_one { 5 } else { 7 });
+        // All at once, now and then: that two of three go on is no law of nature.
+        let all = is_one || self.dice.chance(20);
+        let chosen = if is_one { 0 } else { self.dice.below(copies) };
+        let which = |copy: &usize| all || *copy == chosen;
+        for copy in (0..copies).filter(which) {
+            self.harm_copy(what, node, copy, until);
+        }
+        if !all {
+            self.saw("one of three disks is harmed");
+        }
+    }
+
+    fn harm_copy(&mut self, what: usize, node: usize, copy: usize, until: Instant) {
+        let Some(medium) = self
+            .disk
+            .as_mut()
+            .and_then(|disk| disk.copies.get_mut(copy))
+        else {
             return;
         };
         match what {
             0 => {
-                disk.hangs_until = disk.hangs_until.max(until);
+                medium.hangs_until = medium.hangs_until.max(until);
                 self.saw("disk hangs");
             }
             4 => {
-                let clerk = &mut self.hosts[node].clerk;
-                clerk.hangs_until = clerk.hangs_until.max(until);
+                let drive = &mut self.hosts[node].clerk.drives[copy];
+                drive.hangs_until = drive.hangs_until.max(until);
                 self.saw("path to the disk hangs");
             }
             1 => {
-                disk.slots[node] = Sight::Torn;
+                medium.slots[node] = Sight::Torn;
                 self.saw("slot torn");
+            }
+            5 | 6 => {
+                let clerk = self.hosts[node].clerk.drives[copy].clerks;
+                self.disk_after(node, MICRO, At::Gone(copy, clerk));
+                self.saw("clerk gone");
             }
             _ => {
                 let all = what == 2;
                 for (at, host) in self.hosts.iter_mut().enumerate() {
-                    if all || at == node {
-                        host.clerk.fails_until = host.clerk.fails_until.max(until);
+                    let drive = host.clerk.drives.get_mut(copy);
+                    if let Some(drive) = drive.filter(|_| all || at == node) {
+                        drive.fails_until = drive.fails_until.max(until);
                     }
                 }
                 self.saw("disk fails");
@@ -156,32 +245,61 @@ impl World {
     pub(crate) fn heal_disk(&mut self) {
         let now = self.now;
         if let Some(disk) = &mut self.disk {
-            (disk.hangs_until, disk.is_slow) = (now, false);
+            disk.is_slow = false;
+            for medium in &mut disk.copies {
+                medium.hangs_until = now;
+            }
         }
-        for host in &mut self.hosts {
-            host.clerk.fails_until = now;
-            host.clerk.hangs_until = now;
+        for drive in self
+            .hosts
+            .iter_mut()
+            .flat_map(|host| &mut host.clerk.drives)
+        {
+            (drive.fails_until, drive.hangs_until) = (now, now);
         }
+        self.lose_one_for_good();
+    }
+
+    /// Two of three are enough, for ever.
+    fn lose_one_for_good(&mut self) {
+        let disk = self.disk.as_mut().filter(|disk| disk.copies.len() > 1);
+        let Some(disk) = disk.filter(|_| self.dice.coin()) else {
+            return;
+        };
+        let lost = self.dice.below(disk.copies.len());
+        disk.copies[lost].hangs_until = Instant::from_nanos(u64::MAX / 4);
+        self.saw("one of three disks is lost for good");
     }
 
     // --- an agent's thread ------------------------------------------------------------------
 
     /// A new agent knows nothing of what the one before has asked for.
     pub(crate) fn start_clerk(&mut self, node: usize) {
-        if self.disk.is_none() {
+        let Some(copies) = self.disk.as_ref().map(|disk| disk.copies.len()) else {
             return;
-        }
-        let (now, host) = (self.now, &mut self.hosts[node]);
-        let clerk = &mut host.clerk;
-        clerk.counter = Counter::default();
+        };
+        let clerk = &mut self.hosts[node].clerk;
+        (clerk.counter, clerk.mirror) = (Counter::default(), None);
         (clerk.silence, clerk.is_sound) = (false, false);
         clerk.timer_at = Instant::NEVER;
-        let opens_at = now.max(clerk.strays_until);
-        let wait = opens_at.since(now) + self.dice.between(MICRO * 100, MILLI * 5);
-        self.disk_after(node, wait, At::Open);
+        for copy in 0..copies {
+            self.start_drive(node, copy, Duration::ZERO);
+        }
         if self.scenario.always {
             self.plead(node, Plea::Silence(true));
         }
+    }
+
+    /// With a new clerk, after so long, or when nothing of the ones before is under way any more.
+    fn start_drive(&mut self, node: usize, copy: usize, wait: Duration) {
+        let now = self.now;
+        let drive = &mut self.hosts[node].clerk.drives[copy];
+        drive.clerks += 1;
+        (drive.is_open, drive.is_fine, drive.looks) = (false, false, false);
+        (drive.busy, drive.waits) = (None, None);
+        let opens_at = (now + wait).max(drive.strays_until);
+        let wait = opens_at.since(now) + self.dice.between(MICRO * 100, MILLI * 5);
+        self.disk_after(node, wait, At::Open(copy));
     }
 
     fn disk_after(&mut self, node: usize, wait: Duration, at: At) {
@@ -217,65 +335,236 @@ impl World {
     }
 
     pub(crate) fn at_disk(&mut self, node: usize, boots: u32, at: At) {
-        if let At::Lands(op, record, whole) = at {
-            return self.lands(node, boots, op, record, whole);
+        if let At::Lands(order, record, whole) = at {
+            return self.lands(node, boots, order, record, whole);
         }
         let host = &self.hosts[node];
         if host.boots != boots || host.agent.is_none() {
             return;
         }
-        if host.paused || host.frozen {
+        // Another process reads, which need not freeze with the agent.
+        let is_clerk = matches!(at, At::Reads(..));
+        if host.paused || (host.frozen && !is_clerk) {
             // All look again at the next whole millisecond, in the order in which they came.
             let again = Instant::from_nanos((self.now.as_nanos() / 1_000_000 + 1) * 1_000_000);
             self.hosts[node].clerk.behind_until = again;
             return self.at(again, What::Disk { node, boots, at });
+        }
+        if let At::Reads(order, from, sights) = at {
+            return self.reads(node, order, from, sights);
         }
         if self.now < host.clerk.behind_until {
             // Nothing overtakes what has waited.
             let again = host.clerk.behind_until;
             return self.at(again, What::Disk { node, boots, at });
         }
-        let now = self.local(node);
-        let mut said = Vec::new();
-        let (boot, settings) = (
-            host.agent.as_ref().map(|agent| agent.boot),
-            self.settings(node),
-        );
-        let counter = &mut self.hosts[node].clerk.counter;
-        match at {
-            At::Open => {
-                if let Some((boot, settings)) = boot.zip(settings) {
-                    counter.open(settings, boot, now, &mut said);
-                }
-            }
-            At::Hears(plea) => counter.hear(now, plea, &mut said),
-            At::Timer => {
-                self.hosts[node].clerk.timer_at = Instant::NEVER;
-                let counter = &mut self.hosts[node].clerk.counter;
-                if counter.deadline() <= now {
-                    counter.pass(now, &mut said);
-                }
-            }
-            At::Reads(op, from, sights) => return self.reads(node, op, from, sights),
-            At::Read(op, sights) => {
-                counter.read(now, op, sights, &mut said);
-                self.is_sound(node, true);
-            }
-            At::Written(op) => counter.written(now, op, &mut said),
-            At::Failed(op) => {
-                counter.failed(now, op, &mut said);
-                self.is_sound(node, false);
-            }
-            At::Lands(..) => {}
-        }
-        for effect in said {
-            self.desk_says(node, now, effect);
-        }
+        let (mut said, mut effects) = (Vec::new(), Vec::new());
+        self.thread_hears(node, at, &mut said, &mut effects);
+        self.act(node, said, effects);
+        self.note_sound(node);
         self.rearm_clerk(node);
     }
 
-    fn is_sound(&mut self, node: usize, is_sound: bool) {
-        if std::mem::replace(&mut self.hosts[node].clerk.is_sound, is_sound) != is_sound {
+    /// As `disk::steward` does.
+    fn thread_hears(
+        &mut self,
+        node: usize,
+        at: At,
+        said: &mut Vec<DeskEffect>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let now = self.local(node);
+        let clerk = &mut self.hosts[node].clerk;
+        match at {
+            At::Open(copy) => self.opened(node, copy, now, said),
+            At::Hears(plea) => clerk.counter.hear(now, plea, said),
+            At::Timer => {
+                clerk.timer_at = Instant::NEVER;
+                if clerk.counter.deadline() <= now {
+                    clerk.counter.pass(now, said);
+                }
+                let mirror = clerk.mirror.as_mut();
+                if let Some(mirror) = mirror.filter(|mirror| mirror.deadline() <= now) {
+                    mirror.pass(now, effects);
+                }
+            }
+            At::Looks(copy) => self.look_at_copy(node, copy),
+            At::Answers(order, answer) => self.answered(node, now, order, answer, effects),
+            At::Gone(copy, number) => self.gone(node, now, (copy, number), effects),
+            At::Reads(..) | At::Lands(..) => {}
+        }
+    }
+
+    /// What the desk wants goes to the copies, and what comes of it to the desk, until nothing is left to do.
+    fn act(&mut self, node: usize, said: Vec<DeskEffect>, effects: Vec<Effect>) {
+        let now = self.local(node);
+        let (mut said, mut effects) = (VecDeque::from(said), VecDeque::from(effects));
+        loop {
+            let (mut more_said, mut more_effects) = (Vec::new(), Vec::new());
+            if let Some(effect) = effects.pop_front() {
+                self.mirror_says(node, now, effect, &mut more_said, &mut more_effects);
+            } else if let Some(effect) = said.pop_front() {
+                self.desk_says(node, now, effect, &mut more_effects);
+            } else {
+                return;
+            }
+            said.extend(more_said);
+            effects.extend(more_effects);
+        }
+    }
+
+    fn opened(&mut self, node: usize, copy: usize, now: Instant, said: &mut Vec<DeskEffect>) {
+        let boot = self.hosts[node].agent.as_ref().map(|agent| agent.boot);
+        let (Some(settings), Some(boot)) = (self.settings(node), boot) else {
+            return;
+        };
+        let (copies, need) = match &self.disk {
+            Some(disk) => (disk.copies.len(), disk.need()),
+            None => return,
+        };
+        let clerk = &mut self.hosts[node].clerk;
+        clerk.drives[copy].is_open = true;
+        let open = clerk.drives.iter().filter(|drive| drive.is_open).count();
+        if clerk.mirror.is_none() && open >= need {
+            clerk.mirror = Some(Mirror::new(copies, settings.me, settings.poll / 4));
+            clerk.counter.open(settings, boot, now, said);
+        }
+        if copies > 1 {
+            // What a copy has missed is known when somebody looks.
+            self.disk_after(node, MICRO, At::Looks(copy));
+        }
+    }
+
+    fn look_at_copy(&mut self, node: usize, copy: usize) {
+        let every = self.disk.as_ref().map_or(MILLI, Disk::poll).min(LOOK_EVERY);
+        let drive = &mut self.hosts[node].clerk.drives[copy];
+        if !drive.is_open {
+            // Looked at again when it is.
+            return;
+        }
+        if drive.busy.is_none() && !drive.looks {
+            drive.looks = true;
+            let order = Order {
+                copy,
+                clerk: drive.clerks,
+                op: None,
+            };
+            let wait = self.disk_takes(node, copy);
+            self.disk_after(node, wait, At::Reads(order, 0, Vec::new()));
+        }
+        self.disk_after(node, every, At::Looks(copy));
+    }
+
+    /// A copy is asked, or it cannot be.
+    fn ask_copy(&mut self, node: usize, copy: CopyId, op: Op, what: mirror::What) -> bool {
+        let copy = usize::from(copy);
+        let drive = &mut self.hosts[node].clerk.drives[copy];
+        if !drive.is_open {
+            return false;
+        }
+        drive.busy = Some(op);
+        if drive.looks {
+            drive.waits = Some((op, what));
+            return true;
+        }
+        self.begin(node, copy, op, what);
+        true
+    }
+
+    fn begin(&mut self, node: usize, copy: usize, op: Op, what: mirror::What) {
+        let clerk = self.hosts[node].clerk.drives[copy].clerks;
+        let order = Order {
+            copy,
+            clerk,
+            op: Some(op),
+        };
+        match what {
+            mirror::What::Read => {
+                let wait = self.disk_takes(node, copy);
+                self.disk_after(node, wait, At::Reads(order, 0, Vec::new()));
+            }
+            mirror::What::Write(record) => self.write(node, order, record),
+        }
+    }
+
+    fn answered(
+        &mut self,
+        node: usize,
+        now: Instant,
+        order: Order,
+        answer: Answer,
+        effects: &mut Vec<Effect>,
+    ) {
+        let clerk = &mut self.hosts[node].clerk;
+        let Some(drive) = clerk.drives.get_mut(order.copy) else {
+            return;
+        };
+        if drive.clerks != order.clerk {
+            return;
+        }
+        match &answer {
+            Answer::Slots(_) => drive.is_fine = true,
+            Answer::Failed => drive.is_fine = false,
+            Answer::Landed => {}
+        }
+        let copy = CopyId::try_from(order.copy).unwrap_or(CopyId::MAX);
+        match (order.op, answer) {
+            (Some(op), answer) => {
+                drive.busy = None;
+                if let Some(mirror) = &mut clerk.mirror {
+                    mirror.answer(now, copy, op, answer, effects);
+                }
+            }
+            (None, answer) => {
+                drive.looks = false;
+                let waits = drive.waits.take();
+                if let (Some(mirror), Answer::Slots(slots)) = (&mut clerk.mirror, answer) {
+                    mirror.saw(copy, &slots, effects);
+                }
+                if let Some((op, what)) = waits {
+                    self.begin(node, order.copy, op, what);
+                }
+            }
+        }
+    }
+
+    /// Without its clerk whatever was asked has failed; what was to be written may land all the same.
+    fn gone(
+        &mut self,
+        node: usize,
+        now: Instant,
+        (copy, number): (usize, u32),
+        effects: &mut Vec<Effect>,
+    ) {
+        let drive = &mut self.hosts[node].clerk.drives[copy];
+        if drive.clerks != number || !drive.is_open {
+            return;
+        }
+        let busy = drive.busy;
+        let after = self.disk.as_ref().map_or(MILLI, Disk::poll);
+        self.start_drive(node, copy, after);
+        let id = CopyId::try_from(copy).unwrap_or(CopyId::MAX);
+        let mirror = self.hosts[node].clerk.mirror.as_mut();
+        if let Some((mirror, op)) = mirror.zip(busy) {
+            mirror.answer(now, id, op, Answer::Failed, effects);
+        }
+    }
+
+    /// The groups are told when that changes.
+    fn note_sound(&mut self, node: usize) {
+        let Some(need) = self.disk.as_ref().map(Disk::need) else {
+            return;
+        };
+        let clerk = &mut self.hosts[node].clerk;
+        let Some(mirror) = &clerk.mirror else {
+            return;
+        };
+        let sound = clerk.drives.iter().zip(0..).filter(|(drive, copy)| {
+            let is_good = drive.is_open && drive.is_fine;
+            is_good && !mirror.lies(*copy)
+        });
+        let is_sound = sound.count() >= need;
+        if std::mem::replace(&mut clerk.is_sound, is_sound) != is_sound {
             self.send_command(node, None, Event::ArbiterSound(is_sound));
         }
     }
@@ -286,14 +575,16 @@ impl World {
             me: disk::SlotId::try_from(node).ok()?,
             lease: disk.lease,
             wait: disk.wait(),
-            poll: disk.lease / RENEWALS,
-            hurry: (MILLI * 5).min(disk.lease / RENEWALS),
+            poll: disk.poll(),
+            hurry: (MILLI * 5).min(disk.poll()),
         })
     }
 
     fn rearm_clerk(&mut self, node: usize) {
         let host = &mut self.hosts[node];
-        let deadline = host.clerk.counter.deadline();
+        let settles = host.clerk.mirror.as_ref();
+        let settles = settles.map_or(Instant::NEVER, Mirror::deadline);
+        let deadline = host.clerk.counter.deadline().min(settles);
         let at = host.clock.world(deadline);
         if deadline == Instant::NEVER || at >= host.clerk.timer_at {
             return;
@@ -311,7 +602,13 @@ impl World {
         );
     }
 
-    fn desk_says(&mut self, node: usize, now: Instant, effect: DeskEffect) {
+    fn desk_says(
+        &mut self,
+        node: usize,
+        now: Instant,
+        effect: DeskEffect,
+        effects: &mut Vec<Effect>,
+    ) {
         if let Some((group, word)) = effect.word() {
             if let lease::Event::Arbiter(_, until) = word {
                 self.saw("disk votes");
@@ -325,24 +622,66 @@ impl World {
             let group = usize::try_from(group).unwrap_or(usize::MAX);
             return self.send_command(node, Some(group), Event::Vote(word));
         }
-        match effect {
-            DeskEffect::Read(op) => {
-                let wait = self.disk_takes(node);
-                self.disk_after(node, wait, At::Reads(op, 0, Vec::new()));
+        let (op, what) = match effect {
+            DeskEffect::Read(op) => (op, mirror::What::Read),
+            DeskEffect::Write(op, record) => {
+                match record.hold {
+                    disk::Hold::Held => self.hosts[node].clerk.held_at = now,
+                    disk::Hold::Clean => self.is_clean(node),
+                    disk::Hold::Free => {}
+                }
+                (op, mirror::What::Write(record))
             }
-            DeskEffect::Write(op, record) => self.write(node, now, op, record),
-            _ => {}
+            _ => return,
+        };
+        if let Some(mirror) = &mut self.hosts[node].clerk.mirror {
+            mirror.ask(now, op, what, effects);
+        }
+    }
+
+    /// A copy is asked, or the desk is told.
+    fn mirror_says(
+        &mut self,
+        node: usize,
+        now: Instant,
+        effect: Effect,
+        said: &mut Vec<DeskEffect>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let (copy, order, what) = match effect {
+            Effect::Read(copy, order) => (copy, order, mirror::What::Read),
+            Effect::Write(copy, order, record) => (copy, order, mirror::What::Write(record)),
+            Effect::Done(event) => {
+                let counter = &mut self.hosts[node].clerk.counter;
+                match event {
+                    disk::Event::Read(op, sights) => counter.read(now, op, sights, said),
+                    disk::Event::Written(op) => counter.written(now, op, said),
+                    disk::Event::Failed(op) => counter.failed(now, op, said),
+                    // Nothing else becomes of a read or write.
+                    _ => {}
+                }
+                return;
+            }
+        };
+        let is_asked = self.ask_copy(node, copy, order, what);
+        let mirror = self.hosts[node].clerk.mirror.as_mut();
+        if let Some(mirror) = mirror.filter(|_| !is_asked) {
+            mirror.answer(now, copy, order, Answer::Failed, effects);
         }
     }
 
     /// How long the medium takes, which may be for as long as it hangs.
-    fn disk_takes(&mut self, node: usize) -> Duration {
-        let hangs = self
-            .disk
-            .as_ref()
-            .map_or(Duration::ZERO, |disk| disk.hangs_until.since(self.now));
-        let hangs = hangs.max(self.hosts[node].clerk.hangs_until.since(self.now));
-        let is_slow = self.disk.as_ref().is_some_and(|disk| disk.is_slow);
+    fn disk_takes(&mut self, node: usize, copy: usize) -> Duration {
+        let Some(disk) = &self.disk else {
+            return MILLI;
+        };
+        let medium = disk.copies[copy].hangs_until.since(self.now);
+        let hangs = medium.max(
+            self.hosts[node].clerk.drives[copy]
+                .hangs_until
+                .since(self.now),
+        );
+        let is_slow = disk.is_slow;
         let most = match self.dice.chance(5) && is_slow {
             true => self.scenario.promise,
             false => MILLI * 3,
@@ -350,21 +689,16 @@ impl World {
         hangs + self.dice.spread(MICRO * 50, most)
     }
 
-    fn is_failing(&self, node: usize) -> bool {
-        self.hosts[node].clerk.fails_until > self.now
+    fn is_failing(&self, node: usize, copy: usize) -> bool {
+        self.hosts[node].clerk.drives[copy].fails_until > self.now
     }
 
-    fn write(&mut self, node: usize, now: Instant, op: Op, record: Record) {
-        match record.hold {
-            disk::Hold::Held => self.hosts[node].clerk.held_at = now,
-            disk::Hold::Clean => self.is_clean(node),
-            disk::Hold::Free => {}
-        }
-        let wait = self.disk_takes(node);
+    fn write(&mut self, node: usize, order: Order, record: Record) {
+        let wait = self.disk_takes(node, order.copy);
         let lands_at = self.now + wait;
-        let clerk = &mut self.hosts[node].clerk;
-        clerk.strays_until = clerk.strays_until.max(lands_at + MICRO);
-        let fails = self.is_failing(node);
+        let drive = &mut self.hosts[node].clerk.drives[order.copy];
+        drive.strays_until = drive.strays_until.max(lands_at + MICRO);
+        let fails = self.is_failing(node, order.copy);
         // What fails may have landed, or a half of it.
         let (lands, whole) = match fails {
             true => (self.dice.coin(), self.dice.coin()),
@@ -372,12 +706,12 @@ impl World {
         };
         if lands {
             let boots = self.hosts[node].boots;
-            let at = At::Lands(op, record, whole);
+            let at = At::Lands(order, record, whole);
             self.at(lands_at, What::Disk { node, boots, at });
         }
         if fails {
             let later = self.dice.between(MICRO * 10, MILLI);
-            self.disk_after(node, wait + later, At::Failed(op));
+            self.disk_after(node, wait + later, At::Answers(order, Answer::Failed));
         }
     }
 
@@ -392,9 +726,13 @@ impl World {
     }
 
     /// Whether or not its agent still lives; a host without power may leave half of it.
-    fn lands(&mut self, node: usize, boots: u32, op: Op, record: Record, whole: bool) {
+    fn lands(&mut self, node: usize, boots: u32, order: Order, record: Record, whole: bool) {
         let host = &self.hosts[node];
-        let (is_up, lives) = (host.is_up, host.boots == boots && host.agent.is_some());
+        let is_same = host.clerk.drives[order.copy].clerks == order.clerk;
+        let (is_up, lives) = (
+            host.is_up,
+            host.boots == boots && host.agent.is_some() && is_same,
+        );
         let whole = whole && (is_up || self.dice.coin());
         if !is_up && self.dice.coin() {
             return;
@@ -405,30 +743,31 @@ impl World {
         let Some(disk) = &mut self.disk else {
             return;
         };
-        disk.slots[node] = match whole {
+        disk.copies[order.copy].slots[node] = match whole {
             true => Sight::Slot(record),
             false => Sight::Torn,
         };
-        if lives && !self.is_failing(node) {
-            let wait = self.disk_takes(node);
-            self.disk_after(node, wait, At::Written(op));
+        if lives && !self.is_failing(node, order.copy) {
+            let wait = self.disk_takes(node, order.copy);
+            self.disk_after(node, wait, At::Answers(order, Answer::Landed));
         } else if lives {
-            self.disk_after(node, MICRO * 50, At::Failed(op));
+            self.disk_after(node, MICRO * 50, At::Answers(order, Answer::Failed));
         }
     }
 
     /// One slot after the other, each as it is at its time.
-    fn reads(&mut self, node: usize, op: Op, from: usize, mut sights: Vec<Sight>) {
+    fn reads(&mut self, node: usize, order: Order, from: usize, mut sights: Vec<Sight>) {
         let Some(disk) = &self.disk else {
             return;
         };
-        sights.push(disk.slots[from]);
-        let is_last = sights.len() == disk.slots.len();
-        let wait = self.disk_takes(node);
-        let next = match (is_last, self.is_failing(node)) {
-            (_, true) => At::Failed(op),
-            (true, false) => At::Read(op, sights),
-            (false, false) => At::Reads(op, from + 1, sights),
+        let slots = &disk.copies[order.copy].slots;
+        sights.push(slots[from]);
+        let is_last = sights.len() == slots.len();
+        let wait = self.disk_takes(node, order.copy);
+        let next = match (is_last, self.is_failing(node, order.copy)) {
+            (_, true) => At::Answers(order, Answer::Failed),
+            (true, false) => At::Answers(order, Answer::Slots(sights)),
+            (false, false) => At::Reads(order, from + 1, sights),
         };
         self.disk_after(node, wait, next);
     }

@@ -162,6 +162,9 @@ impl World {
                 .collect();
             text += &format!("n{node}: {plan:?}, {settings:?}\n");
         }
+        if let Some(lease) = s.disk {
+            text += &format!("{} disks, L {lease:?}, always {}\n", s.disks, s.always);
+        }
         text + &format!("paths: {:?}\nfaults: {:?}\n", s.lines, s.faults)
     }
 }

@@ -31,7 +31,7 @@ pub(crate) const WITH_REFERENCE: [&str; 8] = [
 ];
 
 /// The same of a pair with a disk.
-pub(crate) const WITH_DISK: [&str; 10] = [
+pub(crate) const WITH_DISK: [&str; 13] = [
     "MASTER",
     "elected",
     "disk asked",
@@ -41,6 +41,9 @@ pub(crate) const WITH_DISK: [&str; 10] = [
     "disk fails",
     "slot torn",
     "stray write",
+    "clerk gone",
+    "one of three disks is harmed",
+    "one of three disks is lost for good",
     "served in the end",
 ];
 

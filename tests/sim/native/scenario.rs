@@ -143,6 +143,8 @@ pub(crate) struct Scenario {
     pub(crate) solo: bool,
     /// A disk has a vote, which lasts so long; ...
     pub(crate) disk: Option<Duration>,
+    /// One, or three of which two are enough; ...
+    pub(crate) disks: usize,
     /// ... and nobody holds without it.
     pub(crate) always: bool,
 }
@@ -217,6 +219,7 @@ impl Scenario {
             reference: false,
             solo: false,
             disk: None,
+            disks: 1,
             always: false,
         };
         (scenario, dice)

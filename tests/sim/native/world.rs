@@ -178,11 +178,14 @@ impl World {
             steps: 0,
             boots: 0,
             said: Vec::new(),
-            disk: scenario.disk.map(|lease| Disk::new(scenario.nodes, lease)),
+            disk: scenario
+                .disk
+                .map(|lease| Disk::new(scenario.nodes, scenario.disks, lease)),
             queue: BinaryHeap::new(),
             seq: 0,
             scenario,
         };
+        world.connect_disk();
         for node in 0..world.scenario.voters {
             world.after(world.scenario.hosts[node].starts, What::Start(node));
         }

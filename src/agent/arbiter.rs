@@ -53,7 +53,7 @@ pub(super) fn start(
         cluster: cluster.name.clone(),
         node: config.node.name.clone(),
         boot: elector.boot_id(),
-        lease: expected(config),
+        lease: config.fencing.reckoned_disk_lease(),
         host: host.to_owned(),
     };
     let (waker, wake) = wake::pair().map_err(AgentError::system("opening an eventfd"))?;
@@ -79,13 +79,6 @@ pub(super) fn start(
         watched: Watched { devices, board },
         thread,
     }))
-}
-
-/// L, where somebody reckons with it.
-fn expected(config: &Config) -> Option<Duration> {
-    let fencing = &config.fencing;
-    let lease = fencing.needs_disk().then(|| fencing.disk_lease());
-    fencing.disk_lease.or(lease)
 }
 
 /// To this thread.

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::config::{self, Failure, Loaded, Problems, Severity};
 
 use super::args::CheckArgs;
+use super::disks::{self, Looked};
 use super::gate::Gate;
 use super::run::{hostname, paint, refuse};
 
@@ -45,6 +46,7 @@ fn good(args: &CheckArgs, loaded: &Loaded, peers: &[Result<Loaded, Failure>]) ->
     let gate = Gate::of(&loaded.config);
     let summary = config::summary(&gate.as_it_is());
     let missing = missing_interfaces(loaded);
+    let disks = disks::look(&loaded.config);
     let found = all(peers, |peer| config::compare(loaded, peer));
     let mut files = vec![gate.as_it_is()];
     files.extend(peers.iter().flatten().map(|peer| peer.config.clone()));
@@ -53,6 +55,7 @@ fn good(args: &CheckArgs, loaded: &Loaded, peers: &[Result<Loaded, Failure>]) ->
         let json = json!({
             "problems": loaded.warnings.rows(),
             "missing_interfaces": missing,
+            "disks": disks,
             "peers": rows(&found),
             "together": together,
             "derived": summary,
@@ -60,7 +63,7 @@ fn good(args: &CheckArgs, loaded: &Loaded, peers: &[Result<Loaded, Failure>]) ->
         });
         println!("{json}");
     } else {
-        warn(&loaded.warnings, &missing, gate.warning());
+        warn(&loaded.warnings, &missing, &disks, gate.warning());
         show_peers(&found);
         for line in summary.lines().iter().chain(&gate.lines()) {
             println!("{line}");
@@ -72,7 +75,9 @@ fn good(args: &CheckArgs, loaded: &Loaded, peers: &[Result<Loaded, Failure>]) ->
             println!("{text}");
         }
     }
-    let good = loaded.warnings.is_empty() && missing.is_empty() && gate.warning().is_none();
+    let are_usable = disks.iter().all(|disk| disk.trouble.is_none());
+    let is_here = missing.is_empty() && are_usable && gate.warning().is_none();
+    let good = loaded.warnings.is_empty() && is_here;
     let worst = found.iter().map(code).max().unwrap_or(0);
     ExitCode::from(worst.max(u8::from(!good)))
 }
@@ -131,13 +136,16 @@ fn show_peers(found: &[Found<'_>]) {
     }
 }
 
-fn warn(warnings: &Problems, missing: &[String], gate: Option<String>) {
+fn warn(warnings: &Problems, missing: &[String], disks: &[Looked], gate: Option<String>) {
     eprint!("{}", warnings.render(paint()));
     for name in missing {
         eprintln!(
             "warning: there is no interface {name} on this host; `floatlock run` refuses to start \
              without it"
         );
+    }
+    for trouble in disks.iter().filter_map(|disk| disk.trouble.as_ref()) {
+        eprintln!("warning: {trouble}");
     }
     if let Some(gate) = gate {
         eprintln!("warning: {gate}");

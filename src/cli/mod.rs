@@ -3,6 +3,7 @@
 mod args;
 mod check;
 mod demo;
+mod disks;
 mod gate;
 mod is_master;
 mod lock;

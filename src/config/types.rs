@@ -221,6 +221,13 @@ impl Fencing {
     pub fn disk_lease(&self) -> Duration {
         self.disk_lease.unwrap_or(DISK_LEASE)
     }
+
+    /// The same, where the file says it or times follow from it.
+    #[must_use]
+    pub fn reckoned_disk_lease(&self) -> Option<Duration> {
+        let lease = self.needs_disk().then(|| self.disk_lease());
+        self.disk_lease.or(lease)
+    }
 }
 
 /// What `floatlock lock init` writes where nothing else is said.

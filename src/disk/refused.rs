@@ -105,6 +105,37 @@ pub enum Why {
     /// Named twice.
     #[error("it is the same disk as {}: name three that do not fail together", .0.display())]
     Twice(PathBuf),
+    /// One of several.
+    #[error("it is one of the {of} disks of a lock area: name all of them in `disk-lock`")]
+    OneOf {
+        /// So many.
+        of: usize,
+    },
+    /// Where several are named.
+    #[error(
+        "it has a lock area of its own: prepare the disks together, with one `floatlock lock init`"
+    )]
+    Alone,
+    /// Named twice, or copied.
+    #[error("it is the same disk as {}, or a copy of it", .0.display())]
+    Copied(PathBuf),
+    /// Of three disks.
+    #[error(
+        "its lock area is not that of the other disks: prepare them together, with one \
+         `floatlock lock init`"
+    )]
+    OtherArea,
+    /// Times that were reckoned with are not those of the area.
+    #[error(
+        "it grants for {lease:?}, and the configuration reckons with {reckoned:?}: correct \
+         `disk-lease`, or prepare it anew with `floatlock lock init --lease`"
+    )]
+    OtherLease {
+        /// As the header says.
+        lease: Duration,
+        /// As the configuration says, or leaves unsaid.
+        reckoned: Duration,
+    },
     /// It was an area, and is damaged.
     #[error(
         "it was a lock area, and its header is damaged ({0}). To make it anew, stop the agents \

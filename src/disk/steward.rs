@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use super::clerk::Ask;
 use super::drive::{Drive, Heard, Open, Said};
+use super::refused::Why;
 use crate::core::Instant;
 pub use crate::core::disk::Plea;
 use crate::core::disk::mirror::{Answer, CopyId, Effect, Mirror, What};
@@ -91,11 +92,11 @@ impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ready => f.write_str("its lock area can be read"),
-            Self::OtherLease(lease, reckoned) => write!(
-                f,
-                "it grants for {lease:?}, and the configuration reckons with {reckoned:?}: correct \
-                 `disk-lease`, or prepare it anew with `floatlock lock init --lease`"
-            ),
+            Self::OtherLease(lease, reckoned) => Why::OtherLease {
+                lease: *lease,
+                reckoned: *reckoned,
+            }
+            .fmt(f),
             Self::Late => write!(
                 f,
                 "it has not answered for {LATE:?}: without the disk's vote, this node holds nothing once no other \
@@ -299,9 +300,8 @@ impl Steward {
         let of = usize::from(header.copy.disks);
         if of != disks {
             return Some(match disks {
-                1 => format!("it is one of the {of} disks of a lock area: name all of them in `disk-lock`"),
-                _ => "it has a lock area of its own: prepare the disks together, with one `floatlock lock init`"
-                    .to_owned(),
+                1 => Why::OneOf { of }.to_string(),
+                _ => Why::Alone.to_string(),
             });
         }
         let others = || {
@@ -314,10 +314,7 @@ impl Steward {
             |other: &Open| (other.header.area, other.header.copy) == (header.area, header.copy);
         let twin = others().find(|(_, drive)| drive.open().is_some_and(is_twin));
         if let Some((_, twin)) = twin {
-            return Some(format!(
-                "it is the same disk as {}, or a copy of it",
-                twin.device.display()
-            ));
+            return Some(Why::Copied(twin.device.clone()).to_string());
         }
         let known = self.known.as_ref()?;
         let is_it = |open: &Open| known.header.is_copy_of(&open.header) && known.me == open.me;
@@ -327,11 +324,7 @@ impl Steward {
         let before = self.drives[disk].last_open();
         Some(match before.is_some_and(is_it) {
             true => "its lock area is another one than before: restart the agent".to_owned(),
-            false => {
-                "its lock area is not that of the other disks: prepare them together, with one \
-                      `floatlock lock init`"
-                    .to_owned()
-            }
+            false => Why::OtherArea.to_string(),
         })
     }
 

@@ -1,5 +1,7 @@
 //! Do the commands do what they say? On files and on loop devices.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -349,4 +351,111 @@ fn three_disks_are_made_together_and_each_says_which_it_is() {
         let told = lock(&["show", name, "--watch-for", "0s"]);
         told.said(0, &[&format!("on {name}, disk {at} of 3: cluster")]);
     }
+}
+
+/// What `floatlock check` says of the disks, in order, and how it ends.
+fn checked(disks: &[&str], more: &str) -> (i32, Vec<Option<String>>) {
+    let key = TempFile::with(&"7".repeat(64));
+    fs::set_permissions(&key.0, fs::Permissions::from_mode(0o600)).unwrap();
+    let key = key.name();
+    let config = TempFile::with(&format!(
+        "[cluster]\nname = \"shop-front\"\nnodes = [\"lb-a\", \"lb-b\"]\nkey-file = {key:?}\n\
+         [node]\nname = \"lb-a\"\n[fencing]\ndisk-lock = {disks:?}\n{more}\
+         [[group]]\nname = \"db\"\nid = 51\npriority = 150\ninterface = \"lo\"\n\
+         addresses = [\"192.0.2.10/32\"]\n"
+    ));
+    let mut check = Command::new(PROGRAM);
+    let ran = check.args(["check", "--json", "-c", config.name()]);
+    let ran = ran.output().unwrap();
+    let json: Value = serde_json::from_slice(&ran.stdout).unwrap_or_else(|_| panic!("{ran:?}"));
+    let looked = json["disks"]
+        .as_array()
+        .unwrap_or_else(|| panic!("{json:#}"));
+    let told = looked.iter().zip(disks).map(|(one, device)| {
+        assert_eq!(one["device"], *device);
+        one["trouble"].as_str().map(str::to_owned)
+    });
+    (ran.status.code().unwrap(), told.collect())
+}
+
+#[test]
+fn check_says_which_disk_is_not_what_the_configuration_takes_it_for() {
+    let demand = |disks: &[&str], more: &str, troubles: &[&str]| {
+        let (code, told) = checked(disks, more);
+        let shown = format!("{disks:?} {more}: {told:#?}");
+        for (told, trouble) in told.iter().zip(troubles) {
+            match told {
+                None => assert_eq!(*trouble, "", "{shown}"),
+                Some(told) => assert!(!trouble.is_empty() && told.contains(trouble), "{shown}"),
+            }
+        }
+        let is_good = troubles.iter().all(|trouble| trouble.is_empty());
+        assert_eq!(
+            (code, told.len()),
+            (i32::from(!is_good), troubles.len()),
+            "{shown}"
+        );
+    };
+    let always = "disk-lock-mode = \"always\"\ndisk-lease = \"2s\"\n";
+    let one = area("2s");
+    demand(&[one.name()], "", &[""]);
+    demand(&[one.name()], always, &[""]);
+    let other = "disk-lease = \"3s\"\n";
+    demand(
+        &[one.name()],
+        other,
+        &["grants for 2s, and the configuration reckons with 3s"],
+    );
+    demand(&["/no/such/disk"], "", &["no such device"]);
+    let empty = TempFile::new(MIB);
+    demand(&[empty.name()], "", &["`floatlock lock init` makes one"]);
+    let files: Vec<TempFile> = (0..3).map(|_| TempFile::new(MIB)).collect();
+    init_all(&files, &["--lease", "2s"]);
+    let [a, b, c] = [0, 1, 2].map(|at| files[at].name());
+    demand(&[a, b, c], "", &["", "", ""]);
+    demand(&[c, a, b], always, &["", "", ""]);
+    demand(&[a, b, one.name()], "", &["", "", "lock area of its own"]);
+    demand(&[a], "", &["one of the 3 disks"]);
+    let copy = TempFile::new(MIB);
+    fs::copy(&files[0].0, &copy.0).unwrap();
+    demand(&[a, b, copy.name()], "", &["", "", "or a copy of it"]);
+    let others: Vec<TempFile> = (0..3).map(|_| TempFile::new(MIB)).collect();
+    init_all(&others, &["--lease", "2s"]);
+    demand(
+        &[a, b, others[2].name()],
+        "",
+        &["", "", "not that of the other disks"],
+    );
+    let foreign = TempFile::new(MIB);
+    let names = [
+        "--cluster",
+        "mail",
+        "--node",
+        "lb-a",
+        "--node",
+        "lb-b",
+        "--lease",
+        "2s",
+    ];
+    lock(&[&["init", foreign.name()][..], &names].concat()).said(0, &[]);
+    demand(&[foreign.name()], "", &["belongs to cluster mail"]);
+    let names = [
+        "--cluster",
+        "shop-front",
+        "--node",
+        "lb-x",
+        "--node",
+        "lb-b",
+        "--lease",
+        "2s",
+    ];
+    let strangers = TempFile::new(MIB);
+    lock(&[&["init", strangers.name()][..], &names].concat()).said(0, &[]);
+    demand(&[strangers.name()], "", &["no slot for lb-a"]);
+    one.write_block(1, &[0; BLOCK_LEN]);
+    demand(
+        &[one.name()],
+        "",
+        &["one of the two headers, cannot be read"],
+    );
 }

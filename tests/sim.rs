@@ -304,6 +304,21 @@ fn a_native_cluster_keeps_its_promises_in_any_weather() {
     is_told(tally, seeds, NATIVE_SEEDS, &native::ALL);
 }
 
+/// What a promise is longer than a lease by is for clocks that run apart by two percent: it is not more than that.
+#[test]
+fn clocks_that_run_apart_by_more_than_is_reckoned_with_let_two_answer() {
+    let breaks = |seed: &u64| {
+        let (mut scenario, dice) = Scenario::draw(*seed);
+        for (host, plan) in scenario.hosts.iter_mut().enumerate() {
+            plan.drift = if host % 2 == 0 { 30_000 } else { -30_000 };
+        }
+        let mut world = Native::with((scenario, dice), Detail::Nothing);
+        world.play();
+        world.broken.is_some_and(|law| law.starts_with("S1"))
+    };
+    assert!((0..NATIVE_SEEDS).any(|seed| breaks(&seed)));
+}
+
 /// A tenth as many: a story is longer, since who lost the reference waits for up to a minute.
 #[test]
 fn a_native_cluster_with_a_reference_keeps_its_promises_in_any_weather() {

@@ -14,6 +14,8 @@ mod exclusive;
 mod failures;
 mod freezes;
 mod gate;
+#[allow(dead_code)]
+mod held;
 mod hostile;
 mod lease;
 mod lines;

@@ -1,8 +1,6 @@
 //! What if an agent is stopped exactly when it sends? Its gate is not renewed by a heartbeat that left before,
 //! and what it had still to say when its time was over is never said.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use floatlock::lab::clock;
@@ -11,6 +9,7 @@ use nix::sys::signal::Signal;
 use crate::agent::Agent;
 use crate::config::{Config, Group};
 use crate::gate::{VIP, pair, staying};
+use crate::held::{Held, stop_before_its_renewal};
 use crate::site::{Site, answers, await_address, lateness};
 
 const VIPS: [&str; 2] = [VIP, "fd77::100"];
@@ -18,52 +17,6 @@ const VIPS: [&str; 2] = [VIP, "fd77::100"];
 const LONG: Duration = Duration::from_millis(1500);
 /// A run in which the client was late is played again, so often at most.
 const REPEATS: usize = 10;
-
-/// Lets the heartbeat thread run until it is about to send, with the lease checked and nothing renewed;
-/// sends SIGSTOP to the whole agent, and lets go. So the frames leave, and the next instruction, before the
-/// gate is renewed, is the one at which it goes on. With `hold` it stays in that system call, before its frames
-/// leave, until this program may read a line.
-const STOP: &str = "
-import ctypes, os, signal, struct, sys
-pid = int(sys.argv[1])
-tasks = f'/proc/{pid}/task'
-tid = next(int(t) for t in os.listdir(tasks) if open(f'{tasks}/{t}/comm').read().strip() == 'heartbeat')
-libc = ctypes.CDLL(None, use_errno=True)
-libc.ptrace.argtypes = [ctypes.c_ulong, ctypes.c_ulong, ctypes.c_void_p, ctypes.c_void_p]
-SEIZE, INTERRUPT, SYSCALL, DETACH, INFO = 0x4206, 0x4207, 24, 17, 0x420e
-TRACESYSGOOD, WALL, ENTRY = 1, 0x40000000, 1
-SENDMMSG = {'x86_64': 307, 'aarch64': 269}[os.uname().machine]
-def ptrace(request, address=None, data=None):
-    if libc.ptrace(request, tid, address, data) < 0:
-        sys.exit(f'ptrace {request:#x}: {os.strerror(ctypes.get_errno())}')
-ptrace(SEIZE, None, TRACESYSGOOD)
-ptrace(INTERRUPT)
-info = ctypes.create_string_buffer(88)
-while True:
-    _, status = os.waitpid(tid, WALL)
-    if os.WIFSTOPPED(status) and os.WSTOPSIG(status) == signal.SIGTRAP | 0x80:
-        ptrace(INFO, 88, ctypes.addressof(info))
-        if info.raw[0] == ENTRY and struct.unpack_from('Q', info.raw, 24)[0] == SENDMMSG:
-            break
-    ptrace(SYSCALL)
-os.kill(pid, signal.SIGSTOP)
-if sys.argv[2] == 'hold':
-    print('stopped', flush=True)
-    sys.stdin.readline()
-    ptrace(DETACH)
-else:
-    ptrace(DETACH)
-    print('stopped')
-";
-
-fn stop_before_its_renewal(agent: &Agent) {
-    let mut python = Command::new("python3");
-    let ran = python
-        .args(["-c", STOP, &agent.process.pid().to_string(), "pass"])
-        .output()
-        .unwrap();
-    assert_eq!(String::from_utf8_lossy(&ran.stdout), "stopped\n", "{ran:?}");
-}
 
 /// Its last heartbeat has left, and counts for the others; its gate ends by what was renewed before it.
 fn demand_silence(pair: impl Fn(&Site) -> [Agent; 2]) {
@@ -80,7 +33,7 @@ fn was_silent(site: &Site, [a, b]: [Agent; 2]) -> bool {
     let watch = site.watch_closely(&VIPS, &[&a.host, &b.host]);
     answers(&watch, "lb-a", VIP, clock::now());
     let mark = a.mark();
-    stop_before_its_renewal(&a);
+    stop_before_its_renewal(&a.process);
     let stopped = clock::now();
     answers(&watch, "lb-b", VIP, stopped);
     answers(&watch, "lb-b", VIP, stopped + LONG);
@@ -99,31 +52,6 @@ fn was_silent(site: &Site, [a, b]: [Agent; 2]) -> bool {
         assert!(!is_good || two == 0, "{two} rounds of two for {vip}");
     }
     is_good
-}
-
-/// An agent whose heartbeat thread is about to send, and does so when this is dropped: not before.
-struct Held(Child);
-
-impl Held {
-    fn of(agent: &Agent) -> Self {
-        let mut python = Command::new("python3");
-        python.args(["-c", STOP, &agent.process.pid().to_string(), "hold"]);
-        python.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut held = Self(python.spawn().unwrap());
-        let mut said = String::new();
-        let stdout = held.0.stdout.take().unwrap();
-        BufReader::new(stdout).read_line(&mut said).unwrap();
-        assert_eq!(said, "stopped\n");
-        held
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        drop(self.0.stdin.take());
-        // It ends by itself, now.
-        let _ = self.0.wait();
-    }
 }
 
 /// Nothing says of an advert that it is old: the new MASTER would give way to it, since its priority is better.
@@ -161,7 +89,7 @@ fn demand_no_claim<Paused>(gate: &str, pause: impl FnOnce(&Agent) -> Paused) {
 
 /// One of two has left, and its second waits until the agent goes on.
 fn demand_no_second_claim(gate: &str) {
-    demand_no_claim(gate, stop_before_its_renewal);
+    demand_no_claim(gate, |agent| stop_before_its_renewal(&agent.process));
 }
 
 #[test]
@@ -177,7 +105,7 @@ fn behind_an_nftables_gate_no_advert_is_sent_by_a_host_whose_time_is_over() {
 /// The agent has looked at the clock and means to send. The kernel looks once more.
 #[test]
 fn an_advert_that_the_kernel_gets_when_the_time_is_over_does_not_leave() {
-    demand_no_claim("bpf", Held::of);
+    demand_no_claim("bpf", |agent| Held::stopped(&agent.process));
 }
 
 /// One advert each: whether those after the first leave is another question.

@@ -18,6 +18,7 @@ use crate::sys::clock;
 use crate::sys::wake::{self, Wake};
 
 use super::AgentError;
+use super::board::Board;
 use super::message::{Command, Entry, Heart, Key, Level, Outbox};
 use super::threads::{ask, spawn};
 use super::voting::Elector;
@@ -26,6 +27,11 @@ use super::voting::Elector;
 pub(crate) const BOUND: usize = 8192;
 /// How long an agent that ends may take to write that it holds nothing.
 const LAST_WRITE_WITHIN: Duration = Duration::from_millis(1500);
+
+/// A heartbeat thread that has not run for so long hangs: it runs every 500 ms whatever happens.
+const HUNG: Duration = Duration::from_millis(750);
+/// Then it is looked at so often.
+const HUNG_LOOK: Duration = Duration::from_millis(50);
 
 /// A thread that was started.
 pub(super) struct Disk {
@@ -39,7 +45,7 @@ pub(super) fn start(
     config: &Config,
     host: &str,
     elector: Option<Elector>,
-    (heart, journal): (&Heart, &Outbox<Entry>),
+    (heart, journal, beat): (&Heart, &Outbox<Entry>, &Arc<Board>),
 ) -> Result<Option<Disk>, AgentError> {
     let cluster = config.cluster.as_ref().zip(elector);
     let Some((cluster, elector)) = cluster.filter(|_| config.fencing.has_disk()) else {
@@ -68,6 +74,8 @@ pub(super) fn start(
         heart: heart.clone(),
         journal: journal.clone(),
         board: Arc::clone(&board),
+        beat: Arc::clone(beat),
+        is_hung: false,
         always: config.fencing.needs_disk(),
         is_sound: false,
         ends_at: None,
@@ -129,6 +137,9 @@ pub(super) struct Arbiter {
     heart: Heart,
     journal: Outbox<Entry>,
     board: DiskBoard,
+    /// Whether the heartbeat thread, for which all of this is, still turns.
+    beat: Arc<Board>,
+    is_hung: bool,
     /// Who holds is looked at all the time, so that whoever takes over has waited already.
     always: bool,
     /// As the groups were told.
@@ -146,6 +157,7 @@ impl Arbiter {
         }
         loop {
             self.wake.clear();
+            self.look_at_heartbeat();
             self.steward.turn(&mut words);
             while let Ok(message) = self.inbox.try_recv() {
                 match message {
@@ -169,6 +181,19 @@ impl Arbiter {
                 return;
             }
             self.wait();
+        }
+    }
+
+    /// Nobody could take over from a node whose heartbeat hangs as long as its slot is renewed.
+    fn look_at_heartbeat(&mut self) {
+        let since = clock::now().since(self.beat.turned_at());
+        let is_hung = since > HUNG && self.ends_at.is_none();
+        self.steward.rest(is_hung);
+        if !std::mem::replace(&mut self.is_hung, is_hung) && is_hung {
+            let text = format!(
+                "the heartbeat thread has not run for {HUNG:?}: the disk's vote is not renewed until it does"
+            );
+            self.journal.offer(Entry::Note(Level::Warning, text));
         }
     }
 
@@ -236,7 +261,12 @@ impl Arbiter {
     fn wait(&self) {
         let next = self.steward.deadline();
         let next = self.ends_at.map_or(next, |end| next.min(end));
-        let wait = next.since(clock::now()).min(Duration::from_secs(3600));
+        let most = if self.is_hung {
+            HUNG_LOOK
+        } else {
+            Duration::from_secs(3600)
+        };
+        let wait = next.since(clock::now()).min(most);
         let clerks = self.steward.descriptors();
         let fds = std::iter::once(self.wake.as_fd()).chain(clerks);
         let mut fds: Vec<PollFd<'_>> = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();

@@ -113,8 +113,8 @@ pub(crate) struct Board {
     asked: AtomicU64,
     /// ... and how many of them had asked when the last ones were published.
     answered: AtomicU64,
-    /// Turns of the heartbeat loop, for the watchdog.
-    pub(crate) turns: AtomicU64,
+    /// When the heartbeat loop has turned last, in nanoseconds of the boot clock.
+    turned_at: AtomicU64,
     /// The longest that the heartbeat thread came after its deadline, in nanoseconds.
     pub(crate) late_max: AtomicU64,
     /// Frames that could not be sent.
@@ -168,6 +168,16 @@ impl Board {
     /// Looks at what was published last, without asking for more.
     pub(crate) fn look<T>(&self, look: impl FnOnce(&Rows) -> T) -> T {
         look(&self.rows.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The heartbeat loop has turned.
+    pub(crate) fn turned(&self, now: Instant) {
+        self.turned_at.store(now.as_nanos(), Ordering::Relaxed);
+    }
+
+    /// When it has turned last: it does several times a second, whatever happens.
+    pub(crate) fn turned_at(&self) -> Instant {
+        Instant::from_nanos(self.turned_at.load(Ordering::Relaxed))
     }
 
     pub(crate) fn late(&self, nanos: u64) {

@@ -207,7 +207,7 @@ impl Heartbeat {
         self.note_silence();
         self.offer_again();
         self.show();
-        self.board.turns.fetch_add(1, Ordering::Relaxed);
+        self.board.turned(clock::now());
         Ok(())
     }
 

@@ -270,7 +270,7 @@ impl Agent {
             is_out_of_service(&store),
         )
         .map_err(AgentError::system("setting up the heartbeat"))?;
-        let disk = arbiter::start(&config, start.hostname, elector, (&heart, &journal))?;
+        let disk = arbiter::start(&config, start.hostname, elector, (&heart, &journal, &board))?;
         if let Some(disk) = &disk {
             heartbeat.plead_to(disk.pleas.clone());
         }

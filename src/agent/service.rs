@@ -2,7 +2,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
@@ -50,12 +49,12 @@ async fn pet_watchdog(board: &Board) {
     let mut seen = None;
     loop {
         ticks.tick().await;
-        let turns = Some(board.turns.load(Ordering::Relaxed));
-        if turns != seen {
+        let turned_at = Some(board.turned_at());
+        if turned_at != seen {
             // What cannot be told is missed by systemd, which then acts.
             let _ = notify::watchdog();
         }
-        seen = turns;
+        seen = turned_at;
     }
 }
 

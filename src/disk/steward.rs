@@ -132,6 +132,8 @@ pub struct Steward {
     lies: Vec<bool>,
     known: Option<Known>,
     counter: Counter,
+    /// Those for whom it asks do nothing: the vote goes on to its end.
+    rests: bool,
 }
 
 impl Steward {
@@ -146,7 +148,14 @@ impl Steward {
             place,
             known: None,
             counter: Counter::default(),
+            rests: false,
         }
+    }
+
+    /// While those for whom it asks do nothing, nothing is begun: the vote is not renewed, and what is asked already
+    /// is answered. As if this thread stood still.
+    pub const fn rest(&mut self, rests: bool) {
+        self.rests = rests;
     }
 
     /// What tells that a clerk has said something.
@@ -160,7 +169,14 @@ impl Steward {
         let known = self.known.as_ref();
         let settles = known.map_or(Instant::NEVER, |known| known.mirror.deadline());
         let drives = self.drives.iter().map(Drive::deadline);
-        drives.fold(self.counter.deadline().min(settles), Instant::min)
+        drives.fold(self.counter_deadline().min(settles), Instant::min)
+    }
+
+    fn counter_deadline(&self) -> Instant {
+        match self.rests {
+            true => Instant::NEVER,
+            false => self.counter.deadline(),
+        }
     }
 
     /// The process that reads and writes this one of the disks.
@@ -219,7 +235,7 @@ impl Steward {
             self.digest(disk, heard, out);
         }
         let now = clock::now();
-        if self.counter.deadline() <= now {
+        if self.counter_deadline() <= now {
             self.at_counter(now, out, |counter, said| counter.pass(now, said));
         }
         self.at_mirror(now, out, |mirror, effects| {

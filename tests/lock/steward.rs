@@ -227,6 +227,20 @@ fn a_holder_that_is_dead_is_waited_for_as_long_as_its_vote_may_count() {
     pair.wins(A, fourth);
 }
 
+/// Its heartbeat hangs: nobody could take over as long as its slot goes on.
+#[test]
+fn who_rests_renews_nothing_and_another_one_gets_the_vote() {
+    let mut pair = Pair::new(area("200ms"));
+    let ticket = pair.contend(A, 1);
+    pair.wins(A, ticket);
+    pair.node(A).steward.rest(true);
+    let ticket = pair.contend(B, 1);
+    pair.wins(B, ticket);
+    // It goes on, and knows that it has lost it.
+    pair.node(A).steward.rest(false);
+    pair.until(|pair| (!pair.node(A).holds()).then_some(()));
+}
+
 #[test]
 fn a_clerk_that_dies_costs_no_vote_and_one_that_hangs_is_reported_and_ends_it() {
     let mut pair = Pair::new(area("10s"));

@@ -18,6 +18,7 @@ use serde_json::Value;
 use crate::agent::{PROGRAM, floatlock};
 use crate::config::{Config, Group};
 use crate::disk::Disk;
+use crate::held::Held;
 use crate::pulse;
 use crate::site::{NODES, SOON, write_key};
 
@@ -319,6 +320,11 @@ impl Field {
             signal.as_str().trim_start_matches("SIG")
         ))
         .unwrap();
+    }
+
+    /// The heartbeat thread of that agent hangs until this is dropped.
+    pub(crate) fn hang(&self, number: usize) -> Held {
+        Held::hanging(&self.programs.borrow()[number])
     }
 
     /// From now on heartbeats go another way between the racks as well, which is a bad one.

@@ -19,6 +19,9 @@ mod agent;
 #[path = "../netns/config.rs"]
 #[allow(dead_code)]
 mod config;
+#[path = "../netns/held.rs"]
+#[allow(dead_code)]
+mod held;
 #[path = "../interop/pulse.rs"]
 #[allow(dead_code)]
 mod pulse;

@@ -17,6 +17,9 @@ const WHILE: Duration = Duration::from_millis(2500);
 /// Longer than whoever waits for a slot of a dead holder needs.
 const AT_DISK: Duration = Duration::from_millis(4500);
 
+/// A main loop that hangs for so long hangs for longer than a takeover by the disk takes.
+const HUNG: Duration = Duration::from_secs(5);
+
 fn row(name: &'static str, holds: [Holds; 7], play: fn(&Field) -> Instant) -> Row {
     Row {
         name,
@@ -70,6 +73,46 @@ fn an_agent_that_is_stopped_and_goes_on() {
             field.a().freeze().unwrap();
             clock::pause(long(10));
             field.a().thaw().unwrap();
+            clock::pause(WHILE);
+            at
+        },
+    )
+    .demand();
+}
+
+/// Whoever holds by the disk alone, too: its slot is nobody's then. keepalived has no such thread.
+#[test]
+fn a_main_loop_of_who_holds_by_the_disk_that_hangs() {
+    let b = Some(B);
+    some(
+        "the trunk is cut, then the main loop of the MASTER's agent hangs for 5 s",
+        [None, None, None, b, b, b, b],
+        |field| {
+            field.trunk.cut().unwrap();
+            field.has_disk(0);
+            let at = clock::now();
+            let hung = field.hang(0);
+            clock::pause(HUNG);
+            drop(hung);
+            clock::pause(WHILE);
+            at
+        },
+    )
+    .demand();
+}
+
+/// keepalived has no such thread.
+#[test]
+fn a_main_loop_that_hangs() {
+    let b = Some(B);
+    some(
+        "the main loop of the MASTER's agent hangs for 5 s",
+        [None, b, b, b, b, b, b],
+        |field| {
+            let at = clock::now();
+            let hung = field.hang(0);
+            clock::pause(HUNG);
+            drop(hung);
             clock::pause(WHILE);
             at
         },

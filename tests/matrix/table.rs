@@ -73,21 +73,18 @@ pub(crate) fn wanted() -> Option<usize> {
 }
 
 impl Row {
-    /// Plays it in every mode at once; fails where two hosts answered that must not, or another one holds than
-    /// should.
+    /// Plays it in every mode at once, but for a series keepalived's after the others: processors stand still
+    /// beside two keepalived that both are MASTER. Fails where two hosts answered that must not, or another one
+    /// holds than should.
     pub(crate) fn demand(&self) {
-        let cells: Vec<Option<Cell>> = thread::scope(|scope| {
-            let modes = Mode::ALL.into_iter().zip(self.holds);
-            let start = |(mode, holds): (Mode, Option<Holds>)| {
-                holds.map(|holds| scope.spawn(move || self.cell(mode, holds)))
-            };
-            let running: Vec<_> = modes.map(start).collect();
-            let cell = |thread: thread::ScopedJoinHandle<'_, Cell>| match thread.join() {
-                Ok(cell) => cell,
-                Err(cause) => std::panic::resume_unwind(cause),
-            };
-            running.into_iter().map(|one| one.map(cell)).collect()
-        });
+        let is_series = wanted().is_some();
+        let (alone, together): (Vec<_>, Vec<_>) = Mode::ALL
+            .into_iter()
+            .zip(self.holds)
+            .partition(|(mode, _)| is_series && *mode == Mode::Keepalived);
+        let together = self.cells(&together);
+        // It comes first in the table.
+        let cells: Vec<Option<Cell>> = self.cells(&alone).into_iter().chain(together).collect();
         let mut line = format!("| {} |", self.name);
         for cell in &cells {
             let text = cell.as_ref().map_or("".to_owned(), Cell::text);
@@ -102,6 +99,21 @@ impl Row {
             .filter_map(|cell| cell.bad)
             .collect();
         assert!(bad.is_empty(), "{bad}");
+    }
+
+    /// At the same time.
+    fn cells(&self, modes: &[(Mode, Option<Holds>)]) -> Vec<Option<Cell>> {
+        thread::scope(|scope| {
+            let start = |&(mode, holds): &(Mode, Option<Holds>)| {
+                holds.map(|holds| scope.spawn(move || self.cell(mode, holds)))
+            };
+            let running: Vec<_> = modes.iter().map(start).collect();
+            let cell = |thread: thread::ScopedJoinHandle<'_, Cell>| match thread.join() {
+                Ok(cell) => cell,
+                Err(cause) => std::panic::resume_unwind(cause),
+            };
+            running.into_iter().map(|one| one.map(cell)).collect()
+        })
     }
 
     fn cell(&self, mode: Mode, holds: Holds) -> Cell {

@@ -47,8 +47,12 @@ impl Deed {
         }
     }
 
-    pub(crate) fn if_shown(self, shown: bool) -> Self {
-        Self { shown, ..self }
+    /// Nor could it have.
+    pub(crate) fn shows_nothing(self) -> Self {
+        Self {
+            shown: false,
+            ..self
+        }
     }
 
     /// Nobody need take over.

@@ -9,7 +9,7 @@ use crate::stage::{Beat, Cast, Stage};
 
 /// A run in which the asker was late, or a processor stood still, is played again, so often at most, or as
 /// often as runs are wanted.
-const REPEATS: usize = 20;
+const REPEATS: usize = 10;
 /// After so many of these, with nothing beside it.
 const BESIDE: usize = 3;
 

@@ -1,14 +1,13 @@
 //! Are the disks what the configuration takes them for? `floatlock check` looks at them, each by a process of its own,
 //! since a disk may hang for ever.
 
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
@@ -70,8 +69,9 @@ pub(super) fn look(config: &Config) -> Vec<Looked> {
 /// A look under way.
 struct Asked {
     device: PathBuf,
-    process: Pid,
-    answer: Receiver<std::io::Result<Output>>,
+    child: Child,
+    /// What it has printed, and its errors, once it has closed both.
+    printed: Receiver<io::Result<[String; 2]>>,
 }
 
 fn ask(device: &Path) -> Result<Asked, String> {
@@ -84,45 +84,57 @@ impl Asked {
     fn start(device: &Path, show: &mut Command) -> Result<Self, String> {
         show.stdin(Stdio::null());
         show.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let child = show
+        let mut child = show
             .spawn()
             .map_err(|error| format!("cannot look at {}: {error}", device.display()))?;
-        let process = Pid::from_raw(child.id().cast_signed());
-        let (tell, answer) = mpsc::channel();
-        // Whoever asked may have gone on.
-        thread::spawn(move || drop(tell.send(child.wait_with_output())));
+        let pipes = (child.stdout.take(), child.stderr.take());
+        let (tell, printed) = mpsc::channel();
+        // Whoever asked may have gone on. Neither is ever more than a pipe holds.
+        thread::spawn(move || drop(tell.send(read(pipes))));
         Ok(Self {
             device: device.to_owned(),
-            process,
-            answer,
+            child,
+            printed,
         })
     }
 
     /// What it says, and what it warns of; or why it says nothing.
-    fn answer(self, until: Instant) -> Result<(Seen, Option<String>), String> {
+    fn answer(mut self, until: Instant) -> Result<(Seen, Option<String>), String> {
         let device = self.device.display();
         let left = until.since(clock::now());
-        let Ok(output) = self.answer.recv_timeout(left) else {
-            // Not waited for: it may hang in the kernel. It is there still, since nobody has reaped it.
-            let _ = kill(self.process, Signal::SIGKILL);
-            return Err(format!(
-                "the lock area on {device}: it has not answered for {PATIENCE:?}"
-            ));
+        let Ok(printed) = self.printed.recv_timeout(left) else {
+            let late = format!("the lock area on {device}: it has not answered for {PATIENCE:?}");
+            // Not waited for: it may hang in the kernel.
+            return Err(match self.child.kill() {
+                Ok(()) => late,
+                Err(error) => format!("{late}, and who looks at it cannot be ended: {error}"),
+            });
         };
-        let output = output.map_err(|error| format!("cannot look at {device}: {error}"))?;
-        let said = String::from_utf8_lossy(&output.stderr);
+        let ended = printed.and_then(|printed| Ok((printed, self.child.wait()?)));
+        let ([shown, said], status) =
+            ended.map_err(|error| format!("cannot look at {device}: {error}"))?;
         let said = said.trim_end();
         let said = said.strip_prefix("floatlock: ").unwrap_or(said);
         let said = said.strip_prefix("warning: ").unwrap_or(said);
-        match serde_json::from_slice(&output.stdout) {
+        match serde_json::from_str(&shown) {
             Ok(seen) => Ok((seen, (!said.is_empty()).then(|| said.to_owned()))),
             Err(_) if said.is_empty() => Err(format!(
-                "the lock area on {device}: whoever looked at it said nothing ({})",
-                output.status
+                "the lock area on {device}: whoever looked at it said nothing ({status})"
             )),
             Err(_) => Err(said.to_owned()),
         }
     }
+}
+
+fn read((stdout, stderr): (Option<ChildStdout>, Option<ChildStderr>)) -> io::Result<[String; 2]> {
+    let (mut shown, mut said) = (String::new(), String::new());
+    if let Some(mut stdout) = stdout {
+        stdout.read_to_string(&mut shown)?;
+    }
+    if let Some(mut stderr) = stderr {
+        stderr.read_to_string(&mut said)?;
+    }
+    Ok([shown, said])
 }
 
 fn objection(config: &Config, seen: &Seen, known: &[(PathBuf, Seen)]) -> Option<Why> {
@@ -168,12 +180,13 @@ mod tests {
     fn a_disk_that_hangs_is_said_to_and_nobody_waits_for_it() {
         let device = Path::new("/dev/sdz");
         let asked = Asked::start(device, Command::new("sleep").arg("600")).unwrap();
-        let process = asked.process;
+        let process = asked.child.id();
         let said = asked.answer(clock::now()).unwrap_err();
         assert!(said.contains("/dev/sdz: it has not answered"), "{said}");
-        // Reaped by the thread that waits for it, as soon as it is dead.
-        let is_gone = || kill(process, None).is_err();
-        assert!(crate::lab::clock::wait_until(PATIENCE * 10, is_gone));
+        // Killed, and left for whoever ends this program.
+        let stat = || std::fs::read_to_string(format!("/proc/{process}/stat"));
+        let is_dead = || stat().is_ok_and(|stat| stat.contains(") Z "));
+        assert!(crate::lab::clock::wait_until(PATIENCE * 10, is_dead));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What was seen, and what does it say? Gaps, takeovers and overlaps from the replies on the wire.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -120,6 +120,20 @@ impl Observation {
             .iter()
             .rev()
             .find(|reply| reply.address == address)
+    }
+
+    /// Who has answered for the address from `after` on and has not been followed by another one: a host whose
+    /// last answer came before the first of another one there has given the address up.
+    #[must_use]
+    pub fn holders(&self, address: IpAddr, after: Instant) -> BTreeSet<&str> {
+        let mut spans: BTreeMap<&str, Span> = BTreeMap::new();
+        for reply in self.replies_for(address, after) {
+            let span = spans.entry(&reply.from).or_insert(Span::at(reply.at));
+            span.until = reply.at;
+        }
+        let is_followed = |span: &Span| spans.values().any(|other| span.until < other.from);
+        let holding = spans.iter().filter(|(_, span)| !is_followed(span));
+        holding.map(|(host, _)| *host).collect()
     }
 
     /// From the last answer of another host to the first one of `host` from `after` on.
@@ -319,6 +333,27 @@ mod tests {
         );
         let both = seen(&[(1, "a"), (2, "b"), (3, "a"), (4, "b"), (5, "a"), (6, "b")]);
         assert_eq!(both.overlap(VIP), Duration::from_millis(3));
+    }
+
+    #[test]
+    fn who_is_followed_by_another_one_holds_no_longer_and_two_in_turn_both_do() {
+        let holders = |replies: &[(u64, &str)], after| -> Vec<String> {
+            let seen = seen(replies);
+            let holders = seen.holders(VIP, ms(after));
+            holders.into_iter().map(str::to_owned).collect()
+        };
+        let over = [(1, "a"), (2, "a"), (50, "b"), (51, "b")];
+        assert_eq!(holders(&over, 0), ["b"]);
+        assert_eq!(holders(&over, 51), ["b"]);
+        assert!(holders(&over, 52).is_empty());
+        assert_eq!(
+            holders(&[(1, "a"), (2, "b"), (3, "a"), (4, "b")], 0),
+            ["a", "b"]
+        );
+        // It answers at the moment at which the other one begins: both.
+        assert_eq!(holders(&[(1, "a"), (2, "a"), (2, "b")], 0), ["a", "b"]);
+        // There and back.
+        assert_eq!(holders(&[(1, "a"), (50, "b"), (99, "a")], 0), ["a", "b"]);
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! On what is a fault played? Two racks, a host and a client in each, and whatever decides between the hosts.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -364,12 +363,11 @@ impl Field {
     /// What has come of a fault that began at `at`.
     pub(crate) fn outcome(&self, at: Instant) -> Outcome {
         let (seen, end) = (self.seen(), clock::now());
-        let lately = seen.replies_for(vip(), end - LATELY);
-        let holders: BTreeSet<String> = lately.map(|reply| reply.from.to_string()).collect();
+        let holders = seen.holders(vip(), end - LATELY);
         Outcome {
             two: seen.overlap(vip()),
             silence: seen.longest_silence(vip(), at, end),
-            holders: holders.into_iter().collect(),
+            holders: holders.into_iter().map(str::to_owned).collect(),
             stood_still: self.stood_still(),
         }
     }

@@ -23,6 +23,7 @@
 //! | [`sys`] | what does the kernel offer that no crate does safely? The only unsafe code |
 //! | [`net`] | how do adverts, announcements and addresses reach the kernel? |
 //! | [`gate`] | how does the kernel itself end the right to answer? |
+//! | [`action`] | how does a script of the operator run, and how is it ended? |
 //! | [`disk`] | what is on a shared disk, and how does an operator prepare it? |
 //! | [`control`] | what may an operator ask of a running agent? |
 //! | [`agent`] | how do the parts run together? Threads and queues, from start to stop |
@@ -40,6 +41,7 @@
 //! Good places to start reading: [`core::group`] for the roles, [`agent::run`] for the threads,
 //! [`wire::vrrp`] for what an advert is.
 
+pub mod action;
 pub mod agent;
 pub mod cli;
 pub mod config;

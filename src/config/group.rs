@@ -182,6 +182,7 @@ impl Draft {
             auth_pass: vrrp.auth_pass,
             checksum: vrrp.checksum,
             announce: self.announce?,
+            actions: Vec::new(),
             interface,
         }))
     }

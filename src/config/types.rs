@@ -320,6 +320,81 @@ pub struct GroupConfig {
     pub checksum: Checksum,
     /// Gratuitous ARP and unsolicited NA.
     pub announce: Announce,
+    /// Every `[[group.action]]` in the order of the file.
+    pub actions: Vec<ActionConfig>,
+}
+
+/// One `[[group.action]]`: a script that runs at a change of role.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ActionConfig {
+    /// When.
+    pub on: ActionEvent,
+    /// The program, by its absolute path, and its arguments.
+    pub run: Vec<String>,
+    /// It is ended when it has not ended by then.
+    pub timeout: Duration,
+    /// `promote` only: if it fails or is late, there is no promotion.
+    pub required: bool,
+    /// keepalived's `INSTANCE NAME STATE PRIORITY` are appended to the arguments.
+    pub keepalived_args: bool,
+    /// Whom it runs as; default: `floatlock-script` where there is such a user, else the agent's.
+    pub user: Option<String>,
+}
+
+/// At which step of a change of role an action runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ActionEvent {
+    /// Before the addresses go on; it can veto.
+    Promote,
+    /// MASTER.
+    Promoted,
+    /// Before the addresses come off in a planned move; in any other one when the gate is shut.
+    Demote,
+    /// BACKUP.
+    Demoted,
+    /// FAULT.
+    Fault,
+    /// The agent ends.
+    Stop,
+    /// `promoted`, `demoted`, `fault` and `stop`.
+    Any,
+}
+
+impl ActionEvent {
+    /// All there are.
+    pub const ALL: [Self; 7] = [
+        Self::Promote,
+        Self::Promoted,
+        Self::Demote,
+        Self::Demoted,
+        Self::Fault,
+        Self::Stop,
+        Self::Any,
+    ];
+
+    /// As it is written in the file.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            ActionEvent::Promote => "promote",
+            ActionEvent::Promoted => "promoted",
+            ActionEvent::Demote => "demote",
+            ActionEvent::Demoted => "demoted",
+            ActionEvent::Fault => "fault",
+            ActionEvent::Stop => "stop",
+            ActionEvent::Any => "any",
+        }
+    }
+
+    /// Whether what is configured for this event runs at `event`, which is not [`ActionEvent::Any`].
+    #[must_use]
+    pub fn is_at(self, event: ActionEvent) -> bool {
+        let is_notice = matches!(
+            event,
+            Self::Promoted | Self::Demoted | Self::Fault | Self::Stop
+        );
+        self == event || self == Self::Any && is_notice
+    }
 }
 
 impl GroupConfig {

@@ -98,6 +98,7 @@ fn a_minimal_file_gets_every_default() {
             refresh: Duration::ZERO,
             rate: 100_000,
         },
+        actions: Vec::new(),
     };
     assert_eq!(groups.len(), 1);
     assert_eq!(*groups[0], expected);

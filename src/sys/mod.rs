@@ -6,11 +6,13 @@
 
 pub mod bpf;
 pub mod clock;
+pub mod inherit;
 pub mod link;
 pub mod lock;
 pub mod mmsg;
 pub mod notify;
 pub mod packet;
+pub mod pidfd;
 pub mod realtime;
 pub mod sockopt;
 pub mod timer;

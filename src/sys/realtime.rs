@@ -73,6 +73,25 @@ pub fn schedule_fifo(priority: u8) -> Result<(), RealtimeError> {
     }
 }
 
+/// Puts the calling thread under the normal scheduler, and so what it starts.
+///
+/// # Errors
+/// What the kernel said; leaving SCHED_FIFO needs no permission.
+pub fn schedule_other() -> io::Result<()> {
+    let param = param();
+    // SAFETY: thread 0 is the calling one, and `param` lives during the call, which reads it.
+    let done = unsafe {
+        libc::syscall(
+            libc::SYS_sched_setscheduler,
+            0,
+            libc::SCHED_OTHER,
+            &raw const param,
+        )
+    };
+    Errno::result(done)?;
+    Ok(())
+}
+
 /// Locks the process's memory, present and future, each page when it is first touched.
 ///
 /// # Errors
@@ -139,6 +158,8 @@ mod tests {
             schedule_fifo(1).unwrap();
             assert_eq!(policy(), libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK);
             assert_eq!(on_a_thread(policy), libc::SCHED_OTHER);
+            schedule_other().unwrap();
+            assert_eq!(policy(), libc::SCHED_OTHER);
         });
     }
 

@@ -2,8 +2,10 @@
 //!
 //! ```text
 //!  path::check -> floatlock launch-script -> the script
+//!  who can         into its cgroup; scheduler, limits, user   output, line by line ---> say
 //!  change it?      and capabilities as of any process         exit, deadline or stop -> Ended
 //! ```
 
+pub mod cgroup;
 pub mod path;
 

@@ -7,5 +7,6 @@
 //! ```
 
 pub mod cgroup;
+pub mod launch;
 pub mod path;
 

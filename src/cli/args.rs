@@ -1,5 +1,6 @@
 //! What can be typed? One table, from which help, man pages and completions are made.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -77,6 +78,27 @@ pub(crate) enum Command {
     /// Read and write a lock area for the agent on standard input (used by the agent)
     #[command(hide = true)]
     DiskClerk(DiskClerkArgs),
+    /// Become a script, as an ordinary process (used by the agent)
+    ///
+    /// Exits as the script does; 125 when it was not started, 126 when it cannot be run, 127 when
+    /// there is none.
+    #[command(hide = true)]
+    LaunchScript(LaunchScriptArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct LaunchScriptArgs {
+    /// The control group to join
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cgroup: Option<PathBuf>,
+    /// The user to become
+    #[arg(long, value_name = "NAME")]
+    pub(crate) user: Option<String>,
+    /// The script
+    pub(crate) program: PathBuf,
+    /// Its arguments
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) args: Vec<OsString>,
 }
 
 #[derive(Debug, clap::Args)]

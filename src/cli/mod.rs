@@ -6,6 +6,7 @@ mod demo;
 mod disks;
 mod gate;
 mod is_master;
+mod launch_script;
 mod lock;
 mod maintenance;
 mod print;
@@ -40,6 +41,7 @@ pub fn main() -> ExitCode {
         Command::Man(args) => print::man(&args),
         Command::LabResponder(args) => demo::responder(&args),
         Command::DiskClerk(args) => lock::clerk(&args),
+        Command::LaunchScript(args) => launch_script::launch_script(args),
     }
 }
 

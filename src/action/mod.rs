@@ -8,5 +8,10 @@
 
 pub mod cgroup;
 pub mod launch;
+mod output;
 pub mod path;
+mod pipes;
+mod process;
+pub mod run;
 
+pub use output::Line;

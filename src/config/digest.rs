@@ -192,6 +192,10 @@ witnesses = ["lb-w", "lb-c""#,
             (r#"start-delay = "1s""#, r#"start-delay = "2s""#),
             ("192.0.2.10/24", "192.0.2.10/32"),
             (
+                r#"start-delay = "1s""#,
+                "start-delay = \"1s\"\n[[group.action]]\non = \"promote\"\nrun = [\"/bin/true\"]",
+            ),
+            (
                 "[heartbeat]",
                 "[[heartbeat.path]]\ninterface = \"eth9\"\n[heartbeat]",
             ),

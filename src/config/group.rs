@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::actions;
 use super::address::{self, Entry, MOST_IN_GROUP};
 use super::heartbeat::{self, Around, Given, Timing};
 use super::paths::{self, Ends, Line};
 use super::problem::{Checked, Problem, Problems, Span};
 use super::reader::{At, Section};
-use super::types::{Announce, Family, GroupConfig, Protocol};
+use super::types::{ActionConfig, Announce, Family, GroupConfig, Protocol};
 use super::values;
 use super::vrrp::{self, Vrrp};
 
@@ -41,6 +42,7 @@ pub(super) struct Draft {
     preemption: Checked<Preemption>,
     vrrp: Checked<Vrrp>,
     announce: Checked<Announce>,
+    actions: Checked<Vec<ActionConfig>>,
 }
 
 struct Preemption {
@@ -96,6 +98,7 @@ impl Draft {
             vrrp: Vrrp::read(&vrrp, &timing.protocol, out),
             timing,
             announce: vrrp::announce(&announce, out),
+            actions: actions::read(section, out),
         };
         if draft.timing.native().is_some() {
             return draft.with_native_lines(inherited.lines);
@@ -182,7 +185,7 @@ impl Draft {
             auth_pass: vrrp.auth_pass,
             checksum: vrrp.checksum,
             announce: self.announce?,
-            actions: Vec::new(),
+            actions: self.actions?,
             interface,
         }))
     }

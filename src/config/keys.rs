@@ -191,7 +191,7 @@ pub const KEYS: &[Key] = &[
     section("group", "vrrp", Kind::Table, "Details of the protocol"),
     section("group", "announce", Kind::Table, "Gratuitous ARP and unsolicited NA"),
     not_yet("group", "probe", Kind::Tables, "Health of this node for this group"),
-    not_yet("group", "action", Kind::Tables, "Scripts that run at a change of role"),
+    section("group", "action", Kind::Tables, "Scripts that run at a change of role; see [actions](actions.md)"),
     not_yet("group", "mover", Kind::Table, "A script that moves the addresses"),
     //
     required(ADDRESS, "address", Kind::Text, "The address with its prefix length"),
@@ -212,6 +212,13 @@ pub const KEYS: &[Key] = &[
     default("group.announce", "repeat-after", Kind::Duration { min: Duration::ZERO, max: Duration::from_secs(3600) }, "\"5s\"", "When the second burst comes; `0s`: never"),
     default("group.announce", "refresh", Kind::Duration { min: Duration::from_secs(1), max: DAY }, "\"0s\"", "While MASTER, one frame for each address this often; `0s`: never"),
     default("group.announce", "rate", Kind::Integer { min: 1, max: 1_000_000 }, "100000", "The most frames a second"),
+    //
+    required("group.action", "on", Kind::Text, "When it runs: `promote`, `promoted`, `demote`, `demoted`, `fault`, `stop`; `any` of those but `promote` and `demote`"),
+    required("group.action", "run", Kind::Texts, "The program, by its absolute path, and its arguments"),
+    default("group.action", "timeout", Kind::Duration { min: Duration::from_millis(100), max: Duration::from_secs(3600) }, "\"10s\"", "It is ended when it has not ended by then"),
+    default("group.action", "required", Kind::Boolean, "true", "`promote` only: if it fails or is late, there is no promotion"),
+    default("group.action", "keepalived-args", Kind::Boolean, "false", "Whether keepalived's `INSTANCE NAME STATE PRIORITY` follow the arguments; not with `promote` and `demote`"),
+    key("group.action", "user", Kind::Text, Absent::Otherwise("`floatlock-script`, if there is one; else the agent's"), "Whom it runs as"),
 ];
 
 const DAY: Duration = Duration::from_secs(86_400);

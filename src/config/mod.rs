@@ -3,7 +3,7 @@
 //! ```text
 //! text -> toml -> file ---> cluster           who
 //!                   |-----> heartbeat, paths  how, and over which lines
-//!                   |-----> group ----------> address, vrrp
+//!                   |-----> group ----------> address, vrrp, actions
 //!                   |-----> native            what native groups share; the keys
 //!                   `-----> across            what two places say against each other
 //! ```
@@ -12,6 +12,7 @@
 //! [`load_key`] reads the other file there is, the key of the native heartbeat.
 
 mod across;
+mod actions;
 mod address;
 mod cluster;
 mod compare;
@@ -50,8 +51,9 @@ pub use load::{Failure, KeyReader, Loaded, Unreadable, load, load_keyless, parse
 pub use problem::{Also, Problem, Problems, Related, Row, Severity, Span};
 pub use render::Paint;
 pub use types::{
-    Announce, Checksum, Cluster, Config, Family, Fencing, GateChoice, GroupConfig, Keys, Native,
-    Node, OnLeaseLost, PathConfig, Protocol, Reference, Version, VirtualAddress, Voter, VoterKind,
+    ActionConfig, ActionEvent, Announce, Checksum, Cluster, Config, Family, Fencing, GateChoice,
+    GroupConfig, Keys, Native, Node, OnLeaseLost, PathConfig, Protocol, Reference, Version,
+    VirtualAddress, Voter, VoterKind,
 };
 pub use watchdog::{Watchdog, watchdog};
 pub use whole::{Silence, Together, together};

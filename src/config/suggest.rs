@@ -35,6 +35,27 @@ const KEEPALIVED: &[(&str, &str)] = &[
         "version",
         "write `protocol = \"vrrp2\"` or `protocol = \"vrrp3\"` in [heartbeat]",
     ),
+    (
+        "notify",
+        "write a [[group.action]] with `on = \"any\"` and `keepalived-args = true`",
+    ),
+    (
+        "notify_master",
+        "write a [[group.action]] with `on = \"promoted\"`",
+    ),
+    (
+        "notify_backup",
+        "write a [[group.action]] with `on = \"demoted\"`",
+    ),
+    (
+        "notify_fault",
+        "write a [[group.action]] with `on = \"fault\"`",
+    ),
+    (
+        "notify_stop",
+        "write a [[group.action]] with `on = \"stop\"`",
+    ),
+    ("script_user", "write `user` in [[group.action]]"),
     ("garp_master_repeat", "write `count` in [group.announce]"),
     (
         "garp_master_delay",

@@ -127,6 +127,10 @@ fn files_that_agree_have_nothing_to_say() {
             "[\"192.0.2.10/24\", \"192.0.2.11/24\"]",
             "[\"192.0.2.11/32\", \"192.0.2.10/24\"]",
         ),
+        (
+            "misses = 4\n",
+            "misses = 4\n[[group.action]]\non = \"any\"\nrun = [\"/bin/true\"]\n",
+        ),
         // During a change of keys: each accepts what the other signs with.
         ("nodes", "old-key-file = \"/other.key\"\nnodes"),
     ] {

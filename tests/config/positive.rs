@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use floatlock::config::{
-    self, Announce, Checksum, Config, Family, GateChoice, GroupConfig, PathConfig, Protocol,
-    Version, VirtualAddress,
+    self, ActionConfig, ActionEvent, Announce, Checksum, Config, Family, GateChoice, GroupConfig,
+    PathConfig, Protocol, Version, VirtualAddress,
 };
 
 use super::good;
@@ -154,6 +154,95 @@ fn every_key_arrives_where_it_belongs() {
         rate: 1,
     };
     assert_eq!(group.announce, announce);
+}
+
+#[test]
+fn an_action_gets_every_default_and_keeps_the_order_of_the_file() {
+    let actions = r#"
+        priority = 255
+        [[group.action]]
+        on = "promote"
+        run = ["/etc/floatlock/actions/mysql", "promote", ""]
+        [[group.action]]
+        on = "promote"
+        run = ["/bin/true"]
+        timeout = "100ms"
+        required = false
+        keepalived-args = false
+        user = "mysql"
+        [[group.action]]
+        on = "any"
+        run = ["/usr/local/bin/notify"]
+        timeout = "1h"
+        keepalived-args = true
+        user = "a.b_c-9"
+    "#;
+    let loaded = good(&format!("{MINIMAL}{actions}"));
+    assert!(loaded.warnings.is_empty());
+    let action = |on, run: &[&str], timeout| ActionConfig {
+        on,
+        run: run.iter().map(|&word| word.to_owned()).collect(),
+        timeout,
+        required: false,
+        keepalived_args: false,
+        user: None,
+    };
+    let mysql = ["/etc/floatlock/actions/mysql", "promote", ""];
+    let hour = Duration::from_secs(3600);
+    let expected = [
+        ActionConfig {
+            required: true,
+            ..action(ActionEvent::Promote, &mysql, Duration::from_secs(10))
+        },
+        ActionConfig {
+            user: Some("mysql".to_owned()),
+            ..action(
+                ActionEvent::Promote,
+                &["/bin/true"],
+                Duration::from_millis(100),
+            )
+        },
+        ActionConfig {
+            keepalived_args: true,
+            user: Some("a.b_c-9".to_owned()),
+            ..action(ActionEvent::Any, &["/usr/local/bin/notify"], hour)
+        },
+    ];
+    assert_eq!(loaded.config.groups[0].actions, expected);
+}
+
+#[test]
+fn every_event_has_its_word() {
+    for event in ActionEvent::ALL {
+        let word = event.word();
+        let action = format!("[[group.action]]\non = \"{word}\"\nrun = [\"/bin/true\"]\n");
+        let group = first_group(&format!("{MINIMAL}{action}"));
+        assert_eq!(group.actions[0].on, event);
+        assert_eq!(group.actions[0].required, event == ActionEvent::Promote);
+    }
+}
+
+#[test]
+fn a_group_has_sixteen_actions_and_no_more() {
+    let text = |count| {
+        let action = "[[group.action]]\non = \"stop\"\nrun = [\"/bin/true\"]\n";
+        format!("{MINIMAL}{}", action.repeat(count))
+    };
+    assert_eq!(first_group(&text(16)).actions.len(), 16);
+    let problems = super::parse(&text(17)).unwrap_err();
+    let messages: Vec<_> = problems.iter().map(|p| p.message.as_str()).collect();
+    assert_eq!(messages, ["a group has at most 16 actions"]);
+}
+
+/// The same file as the nodes', in which actions run on those.
+#[test]
+fn the_actions_on_a_witness_are_no_reason_to_warn() {
+    let text = "[cluster]\nname = \"c\"\nnodes = [\"b\", \"c\"]\nwitnesses = [\"lb-a\"]\n\
+                [[group]]\nname = \"web\"\nid = 51\ninterface = \"eth0\"\n\
+                addresses = [\"192.0.2.10/24\"]\n\
+                [[group.action]]\non = \"promote\"\nrun = [\"/bin/true\"]\n";
+    let loaded = good(text);
+    assert!(loaded.config.is_witness() && loaded.warnings.is_empty());
 }
 
 #[test]

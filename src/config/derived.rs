@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 
 use super::survival;
-use super::types::{Config, GateChoice, GroupConfig};
+use super::types::{ActionEvent, Config, GateChoice, GroupConfig};
 use super::watchdog::{self, Watchdog};
 use crate::core::election::{master_down, skew};
 use crate::core::lease::{self, GRANULARITY};
@@ -48,6 +48,13 @@ pub struct Derived {
     /// How long a voter promises its vote for each request that it grants (P); native only.
     #[serde(rename = "promise_seconds", serialize_with = "maybe_seconds")]
     pub promise: Option<Duration>,
+    /// How much longer a takeover takes at most, before the addresses go on: all `promote` actions.
+    #[serde(rename = "promote_max_seconds", serialize_with = "seconds")]
+    pub promote_max: Duration,
+    /// How much longer a planned move takes at most, before the addresses come off: all `demote`
+    /// actions.
+    #[serde(rename = "demote_max_seconds", serialize_with = "seconds")]
+    pub demote_max: Duration,
 }
 
 fn maybe_seconds<S: Serializer>(
@@ -70,6 +77,9 @@ const AT_DISK: Duration = Duration::from_millis(300);
 
 /// Under VRRP whoever has waited for the disk looks once more who answers for the addresses.
 const LOOK: Duration = Duration::from_millis(50);
+
+/// How long a script that is late has left after it was told to end.
+const TERM_TO_KILL: Duration = Duration::from_secs(1);
 
 /// The times of one group of this configuration.
 #[must_use]
@@ -101,6 +111,8 @@ fn native(config: &Config, group: &GroupConfig) -> Derived {
         planned_max: disk.map_or(HANDOVER, |_| HANDOVER + AT_DISK),
         lease: gated(config, Some(length)).map(|lease| lease.saturating_sub(early(config))),
         promise: Some(promise),
+        promote_max: actions(group, ActionEvent::Promote),
+        demote_max: actions(group, ActionEvent::Demote),
     }
 }
 
@@ -129,7 +141,15 @@ fn vrrp(config: &Config, group: &GroupConfig) -> Derived {
         planned_max: planned,
         lease: gated(config, group.lease()).map(|lease| lease.saturating_sub(early(config))),
         promise: None,
+        promote_max: actions(group, ActionEvent::Promote),
+        demote_max: actions(group, ActionEvent::Demote),
     }
+}
+
+/// All that run at that step, one after the other, each until it is killed.
+fn actions(group: &GroupConfig, event: ActionEvent) -> Duration {
+    let run = group.actions.iter().filter(|action| action.on.is_at(event));
+    run.map(|action| action.timeout + TERM_TO_KILL).sum()
 }
 
 /// How long after the last write of a dead holder the other node knows that it is dead, where nobody holds without
@@ -210,13 +230,28 @@ impl Derived {
         };
         format!(
             "group `{}`: a dead MASTER is noticed after {} to {}; without a holder for at most {} \
-             after power loss, {} after a planned stop; a node whose agent dies or freezes {ends}{promise}",
+             after power loss, {} after a planned stop; a node whose agent dies or freezes {ends}{promise}{}",
             self.group,
             rounded_up(self.detection_min),
             rounded_up(self.detection_max),
             rounded_up(self.takeover_max),
             rounded_up(self.planned_max),
+            scripts(self.promote_max, self.demote_max),
         )
+    }
+}
+
+/// What actions add to the times, where there are any: the end of a line.
+pub(super) fn scripts(promote: Duration, demote: Duration) -> String {
+    let added = [
+        (promote, "to every takeover (promote)"),
+        (demote, "to a planned takeover (demote)"),
+    ];
+    let added = added.into_iter().filter(|(most, _)| !most.is_zero());
+    let added = added.map(|(most, to)| format!("{} {to}", rounded_up(most)));
+    match &added.collect::<Vec<_>>()[..] {
+        [] => String::new(),
+        added => format!("; scripts add at most {}", added.join(", ")),
     }
 }
 

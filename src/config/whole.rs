@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-use super::derived::{Derived, derived, rounded_up, seconds};
+use super::derived::{Derived, derived, rounded_up, scripts, seconds};
 use super::types::{Config, GroupConfig};
 
 /// The times of one group in the whole cluster.
@@ -23,6 +23,12 @@ pub struct Together {
     /// The longest time without a holder after the MASTER resigned.
     #[serde(rename = "planned_max_seconds", serialize_with = "seconds")]
     pub planned_max: Duration,
+    /// How much longer a takeover takes at most: all `promote` actions of one node.
+    #[serde(rename = "promote_max_seconds", serialize_with = "seconds")]
+    pub promote_max: Duration,
+    /// How much longer a planned move takes at most: all `demote` actions of one node.
+    #[serde(rename = "demote_max_seconds", serialize_with = "seconds")]
+    pub demote_max: Duration,
     /// Whether a MASTER whose agent is dead or frozen is silent before the quickest other node takes over: by how
     /// many seconds, negative where it is not; null where nothing ends its right.
     #[serde(rename = "silent_before_seconds")]
@@ -82,6 +88,8 @@ fn of_group(name: &str, files: &[&Config]) -> Option<Together> {
         detection_max: longest(|of| of.detection_max),
         takeover_max: longest(|of| of.takeover_max),
         planned_max: longest(|of| of.planned_max),
+        promote_max: longest(|of| of.promote_max),
+        demote_max: longest(|of| of.demote_max),
         silence: silence(&all),
     })
 }
@@ -126,12 +134,13 @@ impl Together {
         };
         format!(
             "together, group `{}` on {} nodes: a dead MASTER is noticed within {}; without a holder for at most \
-             {} after power loss, {} after a planned stop; {silence}",
+             {} after power loss, {} after a planned stop; {silence}{}",
             self.group,
             self.nodes,
             rounded_up(self.detection_max),
             rounded_up(self.takeover_max),
             rounded_up(self.planned_max),
+            scripts(self.promote_max, self.demote_max),
         )
     }
 }

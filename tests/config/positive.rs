@@ -436,6 +436,45 @@ fn derived_times_follow_the_rfc() {
     );
 }
 
+/// Each with the second that it has left after it was told to end.
+#[test]
+fn scripts_that_run_on_the_way_make_a_move_longer() {
+    let action = |on: &str, rest: &str| {
+        format!("[[group.action]]\non = \"{on}\"\nrun = [\"/bin/true\"]\n{rest}")
+    };
+    let with = |actions: &[String]| good(&format!("{MINIMAL}{}", actions.concat())).config;
+    let added = |config: &Config| {
+        let derived = config::derived(config, &config.groups[0]);
+        (derived.promote_max, derived.demote_max)
+    };
+    let notices = ["promoted", "demoted", "fault", "stop", "any"].map(|on| action(on, ""));
+    let notices = with(&notices);
+    assert_eq!(added(&notices), (Duration::ZERO, Duration::ZERO));
+    let said = config::summary(&notices).lines().concat();
+    assert!(!said.contains("scripts"), "{said}");
+
+    let optional = "timeout = \"500ms\"\nrequired = false\n";
+    let promote = [action("promote", ""), action("promote", optional)];
+    let both = with(&[&promote[..], &[action("demote", "timeout = \"5s\"\n")]].concat());
+    let (promote, demote) = (Duration::from_millis(12_500), Duration::from_secs(6));
+    assert_eq!(added(&both), (promote, demote));
+    let said = config::summary(&both).lines().remove(0);
+    let words = "; scripts add at most 12.500 s to every takeover (promote), 6.000 s to a planned \
+                 takeover (demote)";
+    assert!(said.ends_with(words), "{said}");
+    let row = serde_json::to_value(config::summary(&both)).unwrap();
+    assert_eq!(row["groups"][0]["promote_max_seconds"], 12.5);
+    assert_eq!(row["groups"][0]["demote_max_seconds"], 6.0);
+
+    let pair = |config: &Config| {
+        let files = [&good(MINIMAL).config, config];
+        config::together(&files).remove(0)
+    };
+    assert!(pair(&both).line().ends_with(words));
+    assert_eq!(pair(&both).promote_max, promote);
+    assert!(!pair(&notices).line().contains("scripts"));
+}
+
 #[test]
 fn the_summary_says_the_times_and_what_is_not_survived() {
     let config = good(MINIMAL).config;

@@ -10,6 +10,7 @@ use super::args::CheckArgs;
 use super::disks::{self, Looked};
 use super::gate::Gate;
 use super::run::{hostname, paint, refuse};
+use super::scripts::{self, Finding};
 
 pub(crate) fn check(args: &CheckArgs) -> ExitCode {
     let hostname = hostname();
@@ -47,6 +48,7 @@ fn good(args: &CheckArgs, loaded: &Loaded, peers: &[Result<Loaded, Failure>]) ->
     let summary = config::summary(&gate.as_it_is());
     let missing = missing_interfaces(loaded);
     let disks = disks::look(&loaded.config);
+    let scripts = scripts::look(&loaded.config);
     let found = all(peers, |peer| config::compare(loaded, peer));
     let mut files = vec![gate.as_it_is()];
     files.extend(peers.iter().flatten().map(|peer| peer.config.clone()));
@@ -56,6 +58,7 @@ fn good(args: &CheckArgs, loaded: &Loaded, peers: &[Result<Loaded, Failure>]) ->
             "problems": loaded.warnings.rows(),
             "missing_interfaces": missing,
             "disks": disks,
+            "scripts": scripts,
             "peers": rows(&found),
             "together": together,
             "derived": summary,
@@ -63,7 +66,7 @@ fn good(args: &CheckArgs, loaded: &Loaded, peers: &[Result<Loaded, Failure>]) ->
         });
         println!("{json}");
     } else {
-        warn(&loaded.warnings, &missing, &disks, gate.warning());
+        warn(&loaded.warnings, &missing, &disks, &scripts, gate.warning());
         show_peers(&found);
         for line in summary.lines().iter().chain(&gate.lines()) {
             println!("{line}");
@@ -76,7 +79,8 @@ fn good(args: &CheckArgs, loaded: &Loaded, peers: &[Result<Loaded, Failure>]) ->
         }
     }
     let are_usable = disks.iter().all(|disk| disk.trouble.is_none());
-    let is_here = missing.is_empty() && are_usable && gate.warning().is_none();
+    let can_run = missing.is_empty() && scripts.is_empty();
+    let is_here = can_run && are_usable && gate.warning().is_none();
     let good = loaded.warnings.is_empty() && is_here;
     let worst = found.iter().map(code).max().unwrap_or(0);
     ExitCode::from(worst.max(u8::from(!good)))
@@ -136,7 +140,13 @@ fn show_peers(found: &[Found<'_>]) {
     }
 }
 
-fn warn(warnings: &Problems, missing: &[String], disks: &[Looked], gate: Option<String>) {
+fn warn(
+    warnings: &Problems,
+    missing: &[String],
+    disks: &[Looked],
+    scripts: &[Finding],
+    gate: Option<String>,
+) {
     eprint!("{}", warnings.render(paint()));
     for name in missing {
         eprintln!(
@@ -146,6 +156,9 @@ fn warn(warnings: &Problems, missing: &[String], disks: &[Looked], gate: Option<
     }
     for trouble in disks.iter().filter_map(|disk| disk.trouble.as_ref()) {
         eprintln!("warning: {trouble}");
+    }
+    for finding in scripts {
+        eprintln!("warning: {}", finding.line());
     }
     if let Some(gate) = gate {
         eprintln!("warning: {gate}");

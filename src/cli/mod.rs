@@ -13,6 +13,7 @@ mod print;
 mod release;
 mod reload;
 mod run;
+mod scripts;
 mod status;
 mod switchover;
 mod talk;

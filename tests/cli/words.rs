@@ -153,6 +153,97 @@ fn check_is_1_for_warnings() {
     assert!(output.contains("two lost adverts are enough"), "{output}");
 }
 
+/// On a host where only root can write to these; `open` and `dir` are those that others can.
+const SCRIPTS: &str = "chmod 755 /run && cd /run/lab && mkdir scripts dir && \
+    for file in scripts/good scripts/open scripts/plain dir/good; do \
+        printf '#!/bin/sh\\n' >$file; chmod 755 $file; \
+    done && chmod 757 scripts/open && chmod 644 scripts/plain && chmod 777 dir && \
+    ln -s ../dir/good scripts/link";
+
+/// What `floatlock check` says of actions, each of them a step, a program and other lines.
+fn check_scripts(actions: &[(&str, &str, &str)], arguments: &[&str]) -> (i32, String) {
+    let site = Site::new();
+    let host = &site.hosts[0];
+    host.sh(SCRIPTS).unwrap();
+    let action = |(on, program, rest): &(&str, &str, &str)| {
+        let run = format!("run = [\"/run/lab/{program}\"]");
+        format!("\n[[group.action]]\non = \"{on}\"\n{run}\n{rest}\n")
+    };
+    let actions: String = actions.iter().map(action).collect();
+    let config = Config::new("lb-a", &[Group::web(150)]).text() + &actions;
+    host.write(FILE, &config).unwrap();
+    let ran = floatlock(host, &[&["check", "-c", FILE], arguments].concat());
+    (ran.code, ran.output)
+}
+
+#[test]
+fn check_has_nothing_to_say_of_scripts_that_can_run() {
+    let good = [
+        ("promote", "scripts/good", "user = \"root\""),
+        ("any", "scripts/good", ""),
+    ];
+    let (code, output) = check_scripts(&good, &[]);
+    assert_eq!(code, 0, "{output}");
+    assert!(output.contains("scripts add at most 11.000 s"), "{output}");
+    let (code, output) = check_scripts(&good, &["--json"]);
+    let json: Value = serde_json::from_str(&output).unwrap();
+    assert_eq!((code, &json["scripts"]), (0, &serde_json::json!([])));
+}
+
+#[test]
+fn check_warns_of_every_script_that_cannot_run_here() {
+    let bad = [
+        ("promote", "scripts/missing", "user = \"nobody-at-all\""),
+        ("promoted", "scripts/open", ""),
+        ("demote", "scripts/plain", ""),
+        ("demoted", "scripts", ""),
+        ("fault", "scripts/link", ""),
+        ("stop", "scripts/good", ""),
+    ];
+    let said = [
+        ("promote", "/run/lab/scripts/missing", "does not exist"),
+        (
+            "promote",
+            "/run/lab/scripts/missing",
+            "no user `nobody-at-all`",
+        ),
+        (
+            "promoted",
+            "/run/lab/scripts/open",
+            "others can write to /run/lab/scripts/open",
+        ),
+        ("demote", "/run/lab/scripts/plain", "its mode is 0644"),
+        ("demoted", "/run/lab/scripts", "not a regular file"),
+        (
+            "fault",
+            "/run/lab/scripts/link",
+            "others can write to /run/lab/dir",
+        ),
+    ];
+    let (code, output) = check_scripts(&bad, &[]);
+    assert_eq!(code, 1, "{output}");
+    let warnings = output.lines().filter(|line| line.starts_with("warning: "));
+    let warnings: Vec<&str> = warnings.collect();
+    assert_eq!(warnings.len(), said.len(), "{output}");
+    for (warning, (on, _, words)) in warnings.iter().zip(said) {
+        let start = format!("warning: action `{on}` of group `web`: ");
+        assert!(
+            warning.starts_with(&start) && warning.contains(words),
+            "{warning}"
+        );
+    }
+    let (code, output) = check_scripts(&bad, &["--json"]);
+    assert_eq!(code, 1, "{output}");
+    let json: Value = serde_json::from_str(&output).unwrap();
+    let rows = json["scripts"].as_array().unwrap();
+    assert_eq!(rows.len(), said.len(), "{output}");
+    for (row, (on, path, words)) in rows.iter().zip(said) {
+        assert_eq!((&row["group"], &row["on"]), (&"web".into(), &on.into()));
+        assert_eq!(row["path"], path);
+        assert!(row["problem"].as_str().unwrap().contains(words), "{row}");
+    }
+}
+
 /// `floatlock check` of a file with `[fencing]`, started by these words.
 fn check_fenced(gate: &str, by: &[&str], arguments: &[&str]) -> (i32, String) {
     let site = Site::new();

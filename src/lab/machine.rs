@@ -1,7 +1,7 @@
 //! What is a running host? A thread in its own namespaces, and an init that its programs hang on.
 //!
 //! ```text
-//!   thread "lb-a"            network, mounts (/run, /run/lab, /sys), host name; runs closures
+//!   thread "lb-a"            network, mounts (/run, /run/lab, /sys), host name, cgroup; runs closures
 //!     +- thread "lb-a run"   makes processes in a process namespace of their own
 //!          +- init           `cat` on a pipe from here: ends when this process ends, in any way
 //!          +- programs       the kernel kills them when init ends
@@ -9,8 +9,10 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use nix::mount::{MsFlags, mount};
@@ -33,6 +35,8 @@ pub(super) struct Machine {
     // After `init`, so that a thread's end never waits for a program.
     run: Worker,
     home: Worker,
+    /// Of its programs, where there are such things.
+    cgroup: Option<PathBuf>,
 }
 
 impl Machine {
@@ -43,11 +47,14 @@ impl Machine {
         let title = format!("{name} run");
         let run = home.run(move || Worker::start(&title, enter_processes))??;
         let init = run.run(start_init)??;
+        let host = name.to_owned();
+        let cgroup = home.run(move || own_cgroup(&host).ok())?;
         Ok(Self {
             init: Mutex::new(init),
             programs: Mutex::default(),
             run,
             home,
+            cgroup,
         })
     }
 
@@ -61,7 +68,16 @@ impl Machine {
 
     /// Starts a program on the host.
     pub(super) fn start(&self, name: String, command: Command) -> Result<Process, LabError> {
-        let started = self.run.run(move || process::start(command))?;
+        let cgroup = self.cgroup.clone();
+        let start = move || {
+            let started = process::start(command)?;
+            if let Some(cgroup) = cgroup {
+                // It may have ended already.
+                let _ = fs::write(cgroup.join("cgroup.procs"), started.pid().to_string());
+            }
+            Ok(started)
+        };
+        let started = self.run.run(start)?;
         let started = started.map_err(|source| LabError::Start {
             program: name.clone(),
             source,
@@ -83,6 +99,11 @@ impl Machine {
             let _ = lock(&child).wait();
         }
         let _ = init.wait();
+        drop(init);
+        if let Some(cgroup) = self.cgroup.clone() {
+            // The laboratory may be going.
+            let _ = self.home.run(move || remove(&cgroup));
+        }
     }
 
     /// The processes of the host, its init excepted, by their numbers in the laboratory.
@@ -136,6 +157,8 @@ fn mount_own_directories(name: &str) -> io::Result<()> {
     fs::create_dir_all(&disk)?;
     fs::create_dir_all(&run)?;
     mount_new("tmpfs", &run)?;
+    // As everywhere: nobody else puts programs there.
+    fs::set_permissions(&run, fs::Permissions::from_mode(0o755))?;
     let inside = format!("{run}/lab");
     fs::create_dir(&inside)?;
     bind(&disk, &inside)?;
@@ -144,6 +167,26 @@ fn mount_own_directories(name: &str) -> io::Result<()> {
     // Not every kernel has it; then nothing can be pinned on the host.
     let _ = mount_new("bpf", "/sys/fs/bpf");
     Ok(())
+}
+
+/// A control group of version 2 for the programs of a host, with the mount to see it. Not every kernel has it.
+fn own_cgroup(name: &str) -> io::Result<PathBuf> {
+    const MOUNT: &str = "/sys/fs/cgroup";
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    mount_new("cgroup2", MOUNT)?;
+    let (process, number) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+    let path = Path::new(MOUNT).join(format!("floatlock-lab-{process}-{number}-{name}"));
+    fs::create_dir(&path)?;
+    Ok(path)
+}
+
+/// With what the programs have made in there; all of them are dead.
+fn remove(cgroup: &Path) {
+    let inside = fs::read_dir(cgroup).into_iter().flatten().flatten();
+    for entry in inside.filter(|entry| entry.path().is_dir()) {
+        let _ = fs::remove_dir(entry.path());
+    }
+    let _ = fs::remove_dir(cgroup);
 }
 
 /// Mounts a new file system of that type.
@@ -171,9 +214,9 @@ fn set_up_network() -> io::Result<()> {
 
 fn start_init() -> Result<Child, LabError> {
     use std::os::unix::process::CommandExt;
-    // With SIGCHLD ignored the kernel reaps what is orphaned on the host.
-    Command::new("sh")
-        .args(["-c", "trap '' CHLD; exec cat"])
+    // With SIGCHLD ignored the kernel reaps what is orphaned on the host. (A shell's `trap` does not ignore it.)
+    Command::new("env")
+        .args(["--ignore-signal=CHLD", "cat"])
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())

@@ -60,6 +60,13 @@ pub(super) fn start(mut command: Command) -> io::Result<Started> {
     Ok(Started { child, end, pipe })
 }
 
+impl Started {
+    /// As this process sees it.
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+}
+
 /// A program that runs on a host. Dropping it kills it.
 #[derive(Debug)]
 #[must_use = "a program ends when its handle is dropped"]

@@ -41,6 +41,9 @@ pub enum NoCgroup {
     },
 }
 
+/// The end of the name where what is in it acts for a MASTER.
+pub const UP: &str = "up";
+
 /// How many of one name there may be, each with something in it that an earlier script has left behind.
 const MOST: u32 = 100;
 /// How often what is in there is killed one by one, since each time there may be children of theirs.

@@ -12,6 +12,7 @@ mod output;
 pub mod path;
 mod pipes;
 mod process;
+pub mod queue;
 pub mod run;
 
 pub use output::Line;

@@ -3,6 +3,7 @@
 //! It waits in one place ([`Heartbeat::turn`]) and for nobody: queues to others are offered to,
 //! never waited for, and what others must do (netlink, logs) is theirs.
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -30,6 +31,7 @@ use super::line::Line;
 use super::message::{Ask, Command, Entry, Job, Key, Level, Outbox};
 use super::plan::{Ear, Plan, Planned};
 use super::recorder::Item;
+use super::scripts::Step;
 use super::slot::{Out, Slot};
 use super::store::Task;
 use super::watchdog::Handler;
@@ -105,6 +107,8 @@ impl Heartbeat {
             record: None,
             has_stakes: true,
             rebooter: None,
+            steps: None,
+            unsaid: VecDeque::new(),
             dues: Dues::default(),
             effects: Vec::with_capacity(64),
         };
@@ -143,6 +147,11 @@ impl Heartbeat {
     /// Has an arbiter to ask.
     pub(crate) fn plead_to(&mut self, pleas: Outbox<ToDisk>) {
         self.out.pleas = Some(pleas);
+    }
+
+    /// Has somebody who runs scripts.
+    pub(crate) fn act_through(&mut self, steps: Outbox<Step>) {
+        self.out.steps = Some(steps);
     }
 
     /// Has a watchdog that is petted while it turns, and somebody who reboots the host where a lost lease
@@ -255,6 +264,7 @@ impl Heartbeat {
             Command::Answering(key, term) => (key, Event::Answering(term)),
             Command::Working(key, term) => (key, Event::Working(term)),
             Command::AddressLost(key) => (key, Event::AddressLost),
+            Command::Acted(key, id, is_good) => (key, Event::Acted(id, is_good)),
             Command::Arbiter(key, event) => {
                 let slot = self.slots.iter_mut().find(|slot| slot.key == key);
                 return slot.map_or((), |slot| {
@@ -574,6 +584,9 @@ impl Heartbeat {
         self.withdraw();
         if !self.out.unheard.is_empty() {
             self.out.plead_again();
+        }
+        if !self.out.unsaid.is_empty() {
+            self.out.act_again();
         }
         if std::mem::take(&mut self.out.dues.unstored) {
             for slot in &mut self.slots {

@@ -13,7 +13,7 @@ use rustix::thread::{CapabilitySet, capabilities};
 
 use crate::core::watchdog::OFF_WITHIN;
 use crate::core::words::Length;
-use crate::core::{Cause, Instant, Report, RoleName};
+use crate::core::{Instant, Report, RoleName};
 use crate::sys::clock;
 
 use super::AgentError;
@@ -40,7 +40,7 @@ impl Fall {
         let Report::Role { from, to, cause } = report else {
             return None;
         };
-        let falls = *from == RoleName::Master && *to != RoleName::Master && is_loss(cause);
+        let falls = *from == RoleName::Master && *to != RoleName::Master && cause.is_loss();
         falls.then_some(Self {
             began: now,
             is_late: false,
@@ -74,19 +74,6 @@ impl Fall {
         );
         Entry::Note(Level::Warning, text)
     }
-}
-
-/// The right to answer has ended without anybody's will.
-const fn is_loss(cause: &Cause) -> bool {
-    matches!(
-        cause,
-        Cause::Lapsed
-            | Cause::GateLost
-            | Cause::Unvoted
-            | Cause::Unproven
-            | Cause::Unarbitrated
-            | Cause::Away(_)
-    )
 }
 
 /// Milliseconds with one place.
@@ -161,6 +148,7 @@ fn sync_disks() {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::Cause;
 
     const NOW: Instant = Instant::from_nanos(7_000_000_000);
 

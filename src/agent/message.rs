@@ -29,6 +29,8 @@ pub(crate) enum Command {
     /// Nobody does, but another one looks as well.
     Probed(Key, u64),
     AddressLost(Key),
+    /// The scripts that were asked for under this number have ended, and whether the step may be taken.
+    Acted(Key, u64, bool),
     /// The epoch is stored.
     Persisted(Key, Epoch),
     /// What the arbiter says to a ticket of the group.

@@ -8,6 +8,7 @@
 //! | actuator | addresses and announcements, one after the other | the kernel |
 //! | look | whether another host answers for addresses; real-time | neighbours, milliseconds |
 //! | watchdog | pets the device that resets a host that hangs, while the heartbeat turns; real-time | its time |
+//! | actions | the scripts of operators, one of a group at a time | the scripts |
 //! | watch | links and addresses changed by others | netlink |
 //! | service | control socket, systemd's watchdog, reload (tokio) | clients |
 //! | reload | a reload by signal | the disk, if need be |
@@ -37,6 +38,7 @@ mod prepare;
 mod recorder;
 mod reference;
 mod rig;
+mod scripts;
 mod service;
 mod slot;
 mod store;
@@ -208,6 +210,7 @@ struct Agent {
     record_thread: Option<JoinHandle<()>>,
     disk: Option<Disk>,
     dog: Option<Dog>,
+    scripts: scripts::Thread,
     gate: Option<Arc<Gate>>,
     gate_thread: Option<JoinHandle<()>>,
     heartbeat_thread: JoinHandle<()>,
@@ -281,6 +284,8 @@ impl Agent {
             OnLeaseLost::Silence => None,
             OnLeaseLost::Reboot => Some(Rebooter::start(leash, &journal)?),
         };
+        let scripts = scripts::start(&heart, &journal)?;
+        heartbeat.act_through(scripts.steps.clone());
         heartbeat.be_watched(dog.as_ref().map(Dog::handler), rebooter);
         let mut record_thread = None;
         if let Some(path) = start.record {
@@ -349,6 +354,7 @@ impl Agent {
             watcher_waker: watch_wake.0,
             disk,
             dog,
+            scripts,
             gate: closing,
             gate_thread,
             journal_thread: spawn("journal", {
@@ -447,6 +453,7 @@ impl Agent {
         self.note(Level::Info, "stopping: handing over".to_owned());
         self.heart.send(Command::Stop);
         join(self.heartbeat_thread);
+        self.scripts.end();
         if let Some(disk) = &self.disk {
             disk.pleas.send(ToDisk::Stop);
             wait_for(&disk.thread);

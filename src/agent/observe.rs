@@ -5,14 +5,14 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::config::{Family, GroupConfig};
+use crate::config::{ActionEvent, Family, GroupConfig};
 use crate::control::server::Answer;
 use crate::control::status::{
     GroupStatus, HeartbeatStatus, MaintenanceStatus, PathStatus, Rival, Status,
 };
 use crate::control::{Request, Response};
-use crate::core::Instant;
 use crate::core::lease::Epoch;
+use crate::core::{Act, Instant};
 use crate::sys::wake::Waker;
 use crate::sys::{clock, notify};
 
@@ -221,10 +221,20 @@ fn group_status(
             .filter(|until| *until > now)
             .map(|until| millis(until.since(now))),
         maintenance: view.maintenance,
+        acting: view.acting.map(|act| acting(act).to_owned()),
+        leaving: view.leaving.map(|cause| cause.to_string()),
         rival,
         promotions: view.promotions,
         restored: view.restored,
         paths: lines.map(|line| path_status(line, now)).collect(),
+    }
+}
+
+/// By the event under which the actions are configured.
+const fn acting(act: Act) -> &'static str {
+    match act {
+        Act::Promote => ActionEvent::Promote.word(),
+        Act::Demote | Act::Silenced { .. } => ActionEvent::Demote.word(),
     }
 }
 

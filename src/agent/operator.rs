@@ -16,6 +16,7 @@ use crate::sys::clock;
 use super::board::Rows;
 use super::message::{Command, Entry, Key, Level};
 use super::observe::{Observer, millis};
+use super::scripts::limits;
 use super::store::Maintenance;
 
 /// The heartbeat thread answers within a turn; one that is frozen does not.
@@ -325,7 +326,10 @@ fn seen_fate(rows: &Rows, key: Key, me: &str, asked: Instant) -> Fate {
 
 fn taken_within(config: &Config, group: &GroupConfig) -> Duration {
     let promise = derived(config, group).detection_max;
-    (promise * 2 + GRACE).min(TAKEN_WITHIN_MAX)
+    // Here and there: the other node has the same, as far as anybody knows here.
+    let actions = limits(&group.actions);
+    let scripts = actions.promote + actions.demote + actions.others * 2;
+    (promise * 2 + scripts + GRACE).min(TAKEN_WITHIN_MAX)
 }
 
 /// Seconds since 1970; a clock before that counts as then.

@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::config::{self, Config, Family, GroupConfig, PathConfig, digest};
 use crate::core::election::OWNER;
 use crate::core::lease::Boot;
-use crate::core::{Facts, Instant, Reference, Settings, Voting};
+use crate::core::{Actions, Facts, Instant, Reference, Settings, Voting};
 use crate::gate::Shutter;
 use crate::net::addresses::Placed;
 use crate::net::heartbeat::{OpenError, Receiver, Sender, Step};
@@ -26,6 +26,7 @@ use super::herald::{Identity, PlannedHerald, Wire};
 use super::line::{Line, LineConfig};
 use super::links::Links;
 use super::message::{Addresses, Key};
+use super::scripts::Scripts;
 
 /// Groups of one interval speak in so many bursts, spread over the interval: few wake-ups, and
 /// no burst that overflows a receiver's buffer.
@@ -60,6 +61,8 @@ pub(crate) struct Planned {
     /// Of a native group: how it is spoken of, and what a new one starts with.
     pub(crate) spoken: Option<Spoken>,
     pub(crate) boot: Option<Boot>,
+    /// What an operator wants run.
+    pub(crate) scripts: Option<Arc<Scripts>>,
 }
 
 /// How the native heartbeat names a group.
@@ -92,6 +95,7 @@ pub(crate) struct Wanted {
     pub(crate) shutter: Option<Shutter>,
     /// Of a native group: its votes, and what a new one starts with.
     pub(crate) native: Option<(Voting, Boot)>,
+    pub(crate) scripts: Option<Arc<Scripts>>,
 }
 
 /// What a socket that cannot be opened means.
@@ -220,6 +224,10 @@ impl Planner<'_> {
                 native: wanted.native.map(|(voting, _)| voting),
                 reference: self.reference,
                 arbiter: self.needs_arbiter && !config.is_native(),
+                actions: match &wanted.scripts {
+                    Some(scripts) => scripts.limits(),
+                    None => Actions::default(),
+                },
                 shuts_at_once: wanted.shutter.as_ref().is_some_and(Shutter::shuts_at_once),
                 ..settings(config, self.pair)
             },
@@ -235,6 +243,7 @@ impl Planner<'_> {
             shutter: wanted.shutter,
             spoken: spoken(config),
             boot: wanted.native.map(|(_, boot)| boot),
+            scripts: wanted.scripts,
         })
     }
 
@@ -498,6 +507,7 @@ fn settings(config: &GroupConfig, pair: bool) -> Settings {
         shuts_at_once: false,
         reference: None,
         arbiter: false,
+        actions: Actions::default(),
     }
 }
 

@@ -21,6 +21,7 @@ use super::links::Links;
 use super::message::{Addresses, Command, Entry, Heart, Key, Level, Outbox};
 use super::plan::{Demand, Plan, Wanted, plan};
 use super::reference::{self, Aims, Watched};
+use super::scripts::Scripts;
 use super::store::Store;
 use super::voting::Elector;
 use super::warden;
@@ -262,6 +263,7 @@ impl State {
                 holding: Arc::clone(&known.holding),
                 shutter: self.shutter(&known),
                 native,
+                scripts: Scripts::of(config, group),
             });
             next.insert(group.name.clone(), known);
         }

@@ -1,14 +1,16 @@
 //! One group in the heartbeat thread: what goes in becomes a step of the core, what comes out is
 //! sent, asked for or said.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use crate::config::ActionEvent;
 use crate::core::election::{OWNER, RESIGN};
 use crate::core::lease::{self, Epoch};
 use crate::core::record::What;
-use crate::core::{Effect, Event, Group, Instant, Report, RoleName, Say};
+use crate::core::{Act, Effect, Event, Group, Instant, Report, RoleName, Say};
 use crate::disk::steward::Plea;
 use crate::net::heartbeat::Sender;
 use crate::wire::native::GroupId;
@@ -26,6 +28,7 @@ use super::line::Line;
 use super::message::{Addresses, Ask, Before, Entry, Job, Key, Level, Outbox, Question};
 use super::plan::{Planned, Spoken};
 use super::recorder::Item;
+use super::scripts::{Moment, Scripts, Step};
 use super::store::Task;
 
 /// Where a group's effects go.
@@ -50,6 +53,10 @@ pub(crate) struct Out {
     pub(crate) has_stakes: bool,
     /// Who reboots the host, where a lost lease demands it.
     pub(crate) rebooter: Option<Rebooter>,
+    /// Who runs scripts, if there are any.
+    pub(crate) steps: Option<Outbox<Step>>,
+    /// What has found their queue full.
+    pub(crate) unsaid: VecDeque<Step>,
     /// When the slots are due.
     pub(crate) dues: Dues,
     /// Reused, so that a step allocates nothing.
@@ -72,6 +79,19 @@ impl Out {
         let taken = taken.take_while(|plea| pleas.takes(ToDisk::Plea(**plea)));
         let taken = taken.count();
         self.unheard.drain(..taken);
+    }
+
+    /// To who runs scripts, in the order in which it happened.
+    pub(crate) fn act_again(&mut self) {
+        let Some(steps) = &self.steps else {
+            return self.unsaid.clear();
+        };
+        while let Some(step) = self.unsaid.front() {
+            if !steps.takes(step.clone()) {
+                return;
+            }
+            self.unsaid.pop_front();
+        }
     }
 
     fn record(&self, key: Key, at: Instant, what: What) {
@@ -104,6 +124,16 @@ pub(crate) struct Slot {
     early: Duration,
     /// It has lost its lease, and the addresses may still be on.
     fall: Option<Fall>,
+    course: Course,
+}
+
+/// What an operator's scripts are told of.
+#[derive(Debug)]
+struct Course {
+    scripts: Option<Arc<Scripts>>,
+    /// Numbers the changes of where it goes: up or down.
+    transition: u64,
+    is_up: bool,
 }
 
 /// What a group has to do with the arbiter's vote.
@@ -162,6 +192,11 @@ impl Slot {
             },
             early: planned.early,
             fall: None,
+            course: Course {
+                scripts: planned.scripts,
+                transition: 0,
+                is_up: false,
+            },
         };
         out.plead(Plea::Owes(slot.key.into()));
         slot.carry_out(out);
@@ -188,6 +223,7 @@ impl Slot {
         self.holding = planned.holding;
         self.spoken = planned.spoken;
         self.early = planned.early;
+        self.course.scripts = planned.scripts;
         if *self.group.settings() != planned.settings {
             self.step(now, Event::Settings(planned.settings), out);
         }
@@ -410,6 +446,73 @@ impl Slot {
         }
     }
 
+    /// A step of the way up or down.
+    fn act(&mut self, id: u64, act: Act, out: &mut Out) {
+        let (event, answer) = match act {
+            Act::Promote => (ActionEvent::Promote, Some(id)),
+            Act::Demote => (ActionEvent::Demote, Some(id)),
+            Act::Silenced { .. } => (ActionEvent::Demote, None),
+        };
+        let lost = act == Act::Silenced { lost: true };
+        let (from, to) = match act {
+            Act::Promote => (RoleName::Backup, RoleName::Master),
+            Act::Demote | Act::Silenced { .. } => (RoleName::Master, RoleName::Backup),
+        };
+        self.happens(event, (from, to), (answer, lost), out);
+    }
+
+    /// It is what it is now.
+    fn notice(&mut self, report: &Report, out: &mut Out) {
+        let Report::Role { from, to, .. } = *report else {
+            return;
+        };
+        let event = match (from, to) {
+            (_, RoleName::Master) => ActionEvent::Promoted,
+            (RoleName::Init | RoleName::Releasing | RoleName::Fault, RoleName::Backup) => {
+                ActionEvent::Demoted
+            }
+            (_, RoleName::Fault) if from != to => ActionEvent::Fault,
+            (_, RoleName::Stopped) => ActionEvent::Stop,
+            _ => return,
+        };
+        self.happens(event, (from, to), (None, false), out);
+    }
+
+    fn happens(
+        &mut self,
+        event: ActionEvent,
+        (from, to): (RoleName, RoleName),
+        (answer, lost): (Option<u64>, bool),
+        out: &mut Out,
+    ) {
+        let Some(scripts) = &self.course.scripts else {
+            return;
+        };
+        let is_up = matches!(event, ActionEvent::Promote | ActionEvent::Promoted);
+        if std::mem::replace(&mut self.course.is_up, is_up) != is_up {
+            self.course.transition += 1;
+        }
+        let view = self.group.view();
+        let held = view.authority.map(|own| own.epoch);
+        let moment = Moment {
+            event,
+            from,
+            to,
+            cause: view.leaving.unwrap_or(view.cause),
+            epoch: held.or(view.epoch),
+            transition: self.course.transition,
+        };
+        let step = Step::Happens {
+            key: self.key,
+            scripts: Arc::clone(scripts),
+            moment,
+            answer,
+            lost,
+        };
+        out.unsaid.push_back(step);
+        out.act_again();
+    }
+
     fn carry_out(&mut self, out: &mut Out) {
         let mut effects = std::mem::take(&mut out.effects);
         if let Some(record) = &out.record {
@@ -498,6 +601,7 @@ impl Slot {
             Effect::Announce(term) => out.jobs.offer(Job::Announce(self.key, term, addresses())),
             Effect::Hush => out.jobs.offer(Job::Hush(self.key)),
             Effect::Look(ticket) => self.look(Question::Look(ticket), out),
+            Effect::Act(id, act) => self.act(id, act, out),
             Effect::Report(report) => {
                 if let Some(fall) = Fall::of(&report, clock::now()) {
                     self.fall = Some(fall);
@@ -512,6 +616,7 @@ impl Slot {
                 }
                 out.journal
                     .offer(Entry::Group(Arc::clone(&self.name), report));
+                self.notice(&report, out);
             }
         }
     }

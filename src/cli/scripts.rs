@@ -5,6 +5,7 @@ use std::path::Path;
 use nix::unistd::User;
 use serde::Serialize;
 
+use crate::action::path;
 use crate::config::{ActionConfig, Config};
 
 /// What is wrong with an action on this host.
@@ -54,46 +55,6 @@ fn user(action: &ActionConfig) -> Option<String> {
         Ok(Some(_)) => None,
         Ok(None) => Some(format!("there is no user `{name}` on this host")),
         Err(error) => Some(format!("cannot look up the user `{name}`: {error}")),
-    }
-}
-
-/// Stands in for `crate::action::path` until that is there.
-mod path {
-    use std::fs::{self, Metadata};
-    use std::os::unix::fs::PermissionsExt;
-    use std::path::Path;
-
-    /// Why a program is not run.
-    #[derive(Debug, thiserror::Error)]
-    #[error("{0}")]
-    pub(super) struct Unsafe(String);
-
-    /// It is a program, and nobody else can write to it or to a directory that leads to it.
-    pub(super) fn check(path: &Path) -> Result<(), Unsafe> {
-        let name = path.display();
-        let missing = |_| Unsafe(format!("{name} does not exist"));
-        let end = fs::canonicalize(path).map_err(missing)?;
-        for part in end.ancestors() {
-            let facts = fs::metadata(part).map_err(missing)?;
-            if mode(&facts) & 0o022 != 0 {
-                let (part, mode) = (part.display(), mode(&facts));
-                return Err(Unsafe(format!(
-                    "others can write to {part}, its mode is {mode:04o}: chmod go-w {part}"
-                )));
-            }
-        }
-        let facts = fs::metadata(&end).map_err(missing)?;
-        match mode(&facts) {
-            _ if !facts.is_file() => Err(Unsafe(format!("{name} is not a regular file"))),
-            mode if mode & 0o111 == 0 => Err(Unsafe(format!(
-                "{name} is not executable, its mode is {mode:04o}: chmod +x {name}"
-            ))),
-            _ => Ok(()),
-        }
-    }
-
-    fn mode(facts: &Metadata) -> u32 {
-        facts.permissions().mode() & 0o7777
     }
 }
 

@@ -167,6 +167,10 @@ pub struct GroupStatus {
     pub promised_ms: Option<u64>,
     /// An operator took this node out of service.
     pub maintenance: bool,
+    /// Which actions are waited for, `promote` or `demote`; none while none are.
+    pub acting: Option<String>,
+    /// On a MASTER that is about to give the addresses up: why.
+    pub leaving: Option<String>,
     /// The other MASTER that was heard last under VRRP, unless it resigned since.
     pub rival: Option<Rival>,
     /// How often this node became MASTER.
@@ -408,6 +412,13 @@ impl GroupStatus {
         }
         if self.maintenance {
             text.push_str("  out of service: takes nothing\n");
+        }
+        if let Some(acting) = &self.acting {
+            let _ = write!(text, "  {acting}: waits for the actions");
+            let _ = match &self.leaving {
+                Some(why) => writeln!(text, " ({why})"),
+                None => writeln!(text),
+            };
         }
     }
 

@@ -46,6 +46,8 @@ pub enum Event {
     Answering(Term),
     /// What was asked for under this term is being worked on, or waits for what is.
     Working(Term),
+    /// The answer to [`Effect::Act`]: the operator's scripts have ended, and whether the step may be taken.
+    Acted(u64, bool),
     /// The answer to [`Effect::Look`]: whether another host answers for one of the addresses.
     Looked(u64, bool),
     /// The answer to [`Effect::Look`]: nobody answers, but another host asked for one of the addresses
@@ -248,6 +250,8 @@ pub enum Effect {
     /// host answers for one of the addresses; answer with [`Event::Looked`] or [`Event::Probed`] of the
     /// same number.
     Look(u64),
+    /// Run the operator's scripts for this step, numbered; answer with [`Event::Acted`] where the step says so.
+    Act(u64, super::Act),
     /// Tell the operator.
     Report(Report),
 }
@@ -443,6 +447,27 @@ pub enum Blocked {
     Reference,
     /// The arbiter, without which nobody holds here, has not voted for this node.
     Arbiter,
+    /// The operator's scripts for a promotion have failed.
+    Promote {
+        /// They have not ended in time.
+        late: bool,
+    },
+}
+
+impl Cause {
+    /// Whether the right to answer has ended without anybody's will.
+    #[must_use]
+    pub const fn is_loss(&self) -> bool {
+        matches!(
+            self,
+            Cause::Lapsed
+                | Cause::GateLost
+                | Cause::Unvoted
+                | Cause::Unproven
+                | Cause::Unarbitrated
+                | Cause::Away(_)
+        )
+    }
 }
 
 impl Alarm {

@@ -19,5 +19,5 @@ pub use event::{
     AddressFault, AddressFaultKind, Alarm, Blocked, Cause, ConflictField, Effect, Event, Facts,
     Fitness, Heard, NodeName, Outcome, PeerState, Report, RoleName, Say, Term,
 };
-pub use group::{Group, Immovable, Reference, Rival, Settings, View, Voting};
+pub use group::{Act, Actions, Group, Immovable, Reference, Rival, Settings, View, Voting};
 pub use time::Instant;

@@ -117,6 +117,12 @@ impl fmt::Display for Blocked {
             Blocked::Arbiter => f.write_str(
                 "the disk lock has not voted for this node, and without that nobody holds",
             ),
+            Blocked::Promote { late: true } => {
+                f.write_str("the actions for a promotion have not ended in time")
+            }
+            Blocked::Promote { late: false } => f.write_str(
+                "an action for a promotion failed; the log says which one, and what it said",
+            ),
             Blocked::Answered => f.write_str(
                 "another host answers for an address, but no MASTER is heard; the log names it: \
                  mend the way of the adverts, or take the address off there",

@@ -140,6 +140,16 @@ impl Group {
         self
     }
 
+    /// Adds a `[[group.action]]`.
+    #[allow(dead_code, reason = "not by all who share this file")]
+    pub(crate) fn action(mut self, on: &str, run: &str, lines: &str) -> Self {
+        let _ = write!(
+            self.tables,
+            "\n[[group.action]]\non = {on:?}\nrun = [{run:?}]\n{lines}\n"
+        );
+        self
+    }
+
     fn text(&self) -> String {
         let keys = self.keys.iter();
         let keys: String = keys

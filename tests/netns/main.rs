@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod acd;
+mod actions;
 mod addresses;
 mod agent;
 mod announcements;

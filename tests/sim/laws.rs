@@ -239,6 +239,7 @@ impl Ledger {
             Effect::Report(Report::Role { from, to, cause }) => self.turned(step, from, to, cause),
             Effect::Report(Report::Alarm(Alarm::Retry(fault))) => self.gave_up(fault),
             Effect::Report(Report::Alarm(_)) => Ok(()),
+            Effect::Act(..) => demand(false, "nobody runs scripts that are not there"),
             Effect::Contend(..) | Effect::Withdraw(_) => demand(
                 step.settings.arbiter,
                 "nobody asks an arbiter that is not there",

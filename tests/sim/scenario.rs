@@ -178,6 +178,7 @@ impl Scenario {
             shuts_at_once: true,
             reference: None,
             arbiter: false,
+            actions: floatlock::core::Actions::default(),
             native: None,
         };
         let settings = vec![one(200), one(dice.pick(&[1, 100, 199]))];
@@ -292,6 +293,7 @@ fn all_settings(mood: Mood, nodes: usize, dice: &mut Dice) -> Vec<Settings> {
             shuts_at_once: true,
             reference: None,
             arbiter: false,
+            actions: floatlock::core::Actions::default(),
         }
     };
     priorities.into_iter().enumerate().map(one).collect()

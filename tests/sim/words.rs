@@ -24,6 +24,7 @@ pub(crate) fn of(cause: Cause) -> &'static str {
         Cause::Blocked(Blocked::Answered) => "cause: answered",
         Cause::Blocked(Blocked::Reference) => "cause: reference",
         Cause::Blocked(Blocked::Arbiter) => "cause: arbiter",
+        Cause::Blocked(Blocked::Promote { .. }) => "cause: promote",
         Cause::Recovered => "cause: recovered",
         Cause::Away(_) => "cause: away",
         Cause::Disagreement => "cause: disagreement",

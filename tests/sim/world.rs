@@ -559,6 +559,7 @@ impl World {
             Effect::Say(_)
             | Effect::Extend(_)
             | Effect::Persist(_)
+            | Effect::Act(..)
             | Effect::Contend(..)
             | Effect::Withdraw(_) => {}
         }

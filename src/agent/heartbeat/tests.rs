@@ -29,6 +29,11 @@ const SETTINGS: Settings = Settings {
     shuts_at_once: true,
     reference: None,
     arbiter: false,
+    actions: crate::core::Actions {
+        promote: Duration::ZERO,
+        demote: Duration::ZERO,
+        others: Duration::ZERO,
+    },
 };
 
 fn looks() -> Outbox<Ask> {
@@ -66,6 +71,7 @@ fn plan(key: Key, has: &[IpAddr], lost: &[IpAddr]) -> Plan {
         early: Duration::ZERO,
         spoken: None,
         boot: None,
+        scripts: None,
     };
     Plan {
         groups: vec![group],
@@ -183,6 +189,8 @@ fn out(looks: Outbox<Ask>) -> Out {
         record: None,
         has_stakes: false,
         rebooter: None,
+        steps: None,
+        unsaid: Default::default(),
         dues: Dues::default(),
         effects: Vec::new(),
     }

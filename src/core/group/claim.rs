@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use super::leave::outranked_by;
 use super::rivals::Rivals;
 use super::role::{Attempt, Claim, Restore, Role, Verdict, Wait};
-use super::{ANSWER_WITHIN, Group, HOLD_OFF, HOLD_OFF_MAX, LATE};
+use super::{ANSWER_WITHIN, Group, LATE};
 use crate::core::election::RESIGN;
 use crate::core::event::{AddressFault, Blocked, Cause, Effect, Heard, Outcome, Term};
 use crate::core::lease;
@@ -17,10 +17,23 @@ impl Group {
     pub(super) fn acquire(&mut self, advert_at: Instant, cause: Cause, out: &mut Vec<Effect>) {
         self.rivals = Rivals::default();
         self.lost = false;
+        let claim = match self.prepare(out) {
+            Some(promoting) => promoting,
+            None => self.acquiring(out),
+        };
+        self.become_role(Role::Candidate { advert_at, claim }, cause, out);
+    }
+
+    /// What had to be ready is.
+    pub(super) fn put_on(&mut self, advert_at: Instant, out: &mut Vec<Effect>) {
+        let claim = self.acquiring(out);
+        self.role = Role::Candidate { advert_at, claim };
+    }
+
+    fn acquiring(&mut self, out: &mut Vec<Effect>) -> Claim {
         let attempt = self.ask(0);
         out.push(Effect::Acquire(attempt.term));
-        let claim = Claim::Acquiring(attempt);
-        self.become_role(Role::Candidate { advert_at, claim }, cause, out);
+        Claim::Acquiring(attempt)
     }
 
     pub(super) fn fire_candidate(
@@ -42,8 +55,9 @@ impl Group {
                 self.acquire(advert_at, self.cause, out);
             }
             Claim::Asking { give_up_at, .. } if give_up_at <= self.now => self.give_up(out),
+            Claim::Promoting { until, .. } if until <= self.now => self.not_promoted(true, out),
             Claim::Acquiring(attempt) => self.fire_acquiring(advert_at, attempt, out),
-            Claim::Asking { .. } => {}
+            Claim::Asking { .. } | Claim::Promoting { .. } => {}
         }
     }
 
@@ -171,11 +185,7 @@ impl Group {
 
     /// Never MASTER without its addresses: give way, and stand again after a pause that doubles.
     pub(super) fn will_not_go_on(&mut self, fault: AddressFault, out: &mut Vec<Effect>) {
-        let doubled = HOLD_OFF * 2u32.pow(self.failures.min(5));
-        self.failures = self.failures.saturating_add(1);
-        let why = Blocked::Addresses(fault);
-        self.hold = Some((why, self.now + doubled.min(HOLD_OFF_MAX)));
-        self.release(Cause::Blocked(why), out);
+        self.hold_off(Blocked::Addresses(fault), out);
     }
 
     /// The living MASTER goes on although we are better: it does not hear us. Two MASTERs would
@@ -198,7 +208,9 @@ impl Group {
                 self.remember(heard);
                 self.settle(outranked_by(heard), out);
             }
-            (Some(Ordering::Greater), Claim::Acquiring(_)) => self.step_down(heard, out),
+            (Some(Ordering::Greater), Claim::Promoting { .. } | Claim::Acquiring(_)) => {
+                self.step_down(heard, out);
+            }
             (_, Claim::Asking { give_up_at, .. }) => {
                 self.remember(heard);
                 // A third router must not take a resignation for ours.
@@ -208,10 +220,10 @@ impl Group {
                 };
                 self.go_on_asking(advert_at, give_up_at);
             }
-            (Some(Ordering::Less), Claim::Acquiring(_)) => {
+            (Some(Ordering::Less), Claim::Promoting { .. } | Claim::Acquiring(_)) => {
                 self.answer(heard.priority, out);
             }
-            (Some(Ordering::Equal) | None, Claim::Acquiring(_)) => {}
+            (Some(Ordering::Equal) | None, Claim::Promoting { .. } | Claim::Acquiring(_)) => {}
         }
     }
 

@@ -216,7 +216,7 @@ impl Group {
             self.role,
             Role::Master { .. }
                 | Role::Candidate {
-                    claim: Claim::Acquiring(_),
+                    claim: Claim::Promoting { .. } | Claim::Acquiring(_),
                     ..
                 }
         );

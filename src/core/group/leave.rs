@@ -47,6 +47,9 @@ impl Group {
             resigns: !tells,
         };
         self.become_role(Role::Releasing(leave), cause, out);
+        if claiming.is_some() {
+            self.silenced(cause, out);
+        }
     }
 
     /// Whether the gate keeps this host silent while its addresses go off.

@@ -16,6 +16,7 @@
 //! addresses were read back; BACKUP is said only after they were verified off, and only then are
 //! the peers told; every role has a deadline and a way out.
 
+mod act;
 mod claim;
 mod hold;
 mod leave;
@@ -38,6 +39,8 @@ use super::event::{
 };
 use super::lease;
 use super::time::Instant;
+use act::Demotion;
+pub use act::{Act, Actions};
 use native::Native;
 pub use native::{Immovable, Voting};
 use reference::Reach;
@@ -119,6 +122,9 @@ pub struct Settings {
     /// Under VRRP: nobody holds without the vote of an arbiter, since the peers grant nothing.
     #[serde(default)]
     pub arbiter: bool,
+    /// An operator's scripts.
+    #[serde(default)]
+    pub actions: Actions,
 }
 
 /// A group as an observer sees it.
@@ -152,6 +158,10 @@ pub struct View {
     pub successor: Option<NodeName>,
     /// An operator took this node out of service.
     pub maintenance: bool,
+    /// An operator's scripts are waited for.
+    pub acting: Option<Act>,
+    /// MASTER, and about to give the addresses up for this reason.
+    pub leaving: Option<Cause>,
 }
 
 /// The state of one group.
@@ -201,6 +211,9 @@ pub struct Group {
     renewed: Instant,
     /// The arbiter can be read and written from here.
     arbiter_sound: bool,
+    /// Numbers what scripts are asked for.
+    acts: u64,
+    demotion: Option<Demotion>,
     /// When to be called next: it is asked for far more often than it changes.
     next: Instant,
 }
@@ -275,6 +288,8 @@ impl Group {
             warranted: Instant::NEVER,
             renewed: Instant::default(),
             arbiter_sound: false,
+            acts: 0,
+            demotion: None,
             next: now,
         }
     }
@@ -326,6 +341,7 @@ impl Group {
             Event::Proven(asked_at) => self.on_proven(asked_at, out),
             Event::ArbiterSound(is_sound) => self.arbiter_sound = is_sound,
             Event::Doubt(pause) => self.on_doubt(pause, out),
+            Event::Acted(id, is_good) => self.on_acted(id, is_good, out),
             Event::Looked(ticket, answered) => self.on_looked(ticket, answered, out),
             Event::Probed(ticket) => self.on_probed(ticket, out),
             Event::HandOver(to) => self.on_hand_over(to, out),
@@ -346,7 +362,8 @@ impl Group {
         let native = native.filter(|_| !matches!(self.role, Role::Stopped));
         let votes = native.map_or(Instant::NEVER, |native| native.deadline());
         let reach = self.reach_deadline();
-        let others = self.announce_at.min(votes).min(reach);
+        let demoted = self.demotion.map_or(Instant::NEVER, |going| going.until);
+        let others = self.announce_at.min(votes).min(reach).min(demoted);
         self.role.deadline().min(others).min(self.warrant_ends())
     }
 
@@ -375,6 +392,8 @@ impl Group {
             holder: self.holder(),
             successor: self.next_holder(),
             maintenance: self.maintenance,
+            acting: self.acting(),
+            leaving: self.leaving(),
         }
     }
 
@@ -417,7 +436,7 @@ impl Group {
                 Role::Master { .. }
                     | Role::Releasing(_)
                     | Role::Candidate {
-                        claim: role::Claim::Acquiring(_),
+                        claim: role::Claim::Promoting { .. } | role::Claim::Acquiring(_),
                         ..
                     }
             )
@@ -452,6 +471,9 @@ impl Group {
         }
         if self.warrant_ends() <= self.now {
             return self.forfeit_warrant(out);
+        }
+        if self.demotion.is_some_and(|going| going.until <= self.now) {
+            return self.demoted(out);
         }
         match self.role {
             Role::Init { scrub, failed } => self.scrub(scrub, failed, out),
@@ -539,7 +561,7 @@ impl Group {
         match self.role {
             Role::Candidate { .. } | Role::Master { .. } => {
                 self.choose_successor();
-                self.release(Cause::Stop, out);
+                self.leave(Cause::Stop, out);
             }
             Role::Backup(_) | Role::Witness => {
                 self.vote(lease::Event::Rest, out);

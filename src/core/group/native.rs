@@ -495,7 +495,7 @@ impl Group {
         if let Some(native) = &mut self.native {
             native.successor = to;
         }
-        self.release(cause, out);
+        self.leave(cause, out);
     }
 
     /// Whoever is ready, or else nobody in particular.
@@ -525,7 +525,7 @@ impl Group {
         match self.role {
             Role::Candidate { .. } | Role::Master { .. } if on => {
                 self.choose_successor();
-                self.release(Cause::Maintenance, out);
+                self.leave(Cause::Maintenance, out);
             }
             _ => self.reconsider(out),
         }

@@ -164,6 +164,8 @@ pub(super) enum Claim {
         clear_at: Instant,
         give_up_at: Instant,
     },
+    /// Nobody is in the way, and an operator's scripts make ready, until then at most.
+    Promoting { id: u64, until: Instant },
     /// The addresses are going on.
     Acquiring(Attempt),
 }
@@ -175,6 +177,7 @@ impl Claim {
                 clear_at,
                 give_up_at,
             } => clear_at.min(give_up_at),
+            Claim::Promoting { until, .. } => until,
             Claim::Acquiring(attempt) => attempt.deadline(),
         }
     }

@@ -1,6 +1,7 @@
 //! The state machine by the clauses of the RFC and the laws of the design.
 
 mod acd;
+mod acts;
 mod answering;
 mod away;
 mod backup;
@@ -48,6 +49,7 @@ fn settings(priority: u8) -> Settings {
         shuts_at_once: true,
         reference: None,
         arbiter: false,
+        actions: crate::core::Actions::default(),
     }
 }
 

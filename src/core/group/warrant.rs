@@ -66,7 +66,7 @@ impl Group {
         match self.role {
             Role::Master { .. }
             | Role::Candidate {
-                claim: Claim::Acquiring(_),
+                claim: Claim::Promoting { .. } | Claim::Acquiring(_),
                 ..
             } => self.warranted_until(),
             _ => Instant::NEVER,

@@ -117,6 +117,8 @@ impl World {
             look: None,
             guards: false,
             stake: Stake::new(),
+            promoting: None,
+            prepared: false,
         };
         if let Some(agent) = &mut host.agent {
             agent.slots.push(slot);
@@ -342,6 +344,10 @@ impl World {
         if event == Event::Stop {
             agent.stopping = true;
         }
+        self.hear_acted(node, group, event);
+        let Some(agent) = &mut self.hosts[node].agent else {
+            return;
+        };
         agent.slots[group].group.step(at, event, &mut said);
         self.heard_resign(node, group, event);
         for effect in said.drain(..) {
@@ -366,6 +372,7 @@ impl World {
             .carry_out(effect, Duration::ZERO, || clock.local(self.now));
         match effect {
             Effect::Say(say) => agent.says.push((group, say)),
+            Effect::Act(id, act) => self.run_scripts(node, group, id, act),
             Effect::Renew(_) => {
                 let own = slot.group.view().authority;
                 slot.guards |= slot.group.is_claiming() && own.is_some_and(|own| own.alone);
@@ -380,11 +387,13 @@ impl World {
             Effect::Acquire(term) => {
                 let own = slot.group.view().authority;
                 slot.guards = own.is_some_and(|own| own.alone);
+                self.demand_prepared(node, group);
                 self.is_on(node, group, true);
                 self.ask(node, group, Change::Acquire, term);
             }
             Effect::Release(term) => {
                 slot.guards = false;
+                self.forget_prepared(node, group);
                 self.ask(node, group, Change::Release, term);
             }
             Effect::Report(Report::Role { to, cause, .. }) => {

@@ -15,6 +15,8 @@ fn is_odd(agent: &Agent) -> bool {
     let is_stuck = |slot: &Slot| {
         let role = slot.group.view().role;
         let is_blocked = [RoleName::Init, RoleName::Releasing, RoleName::Fault].contains(&role);
+        // Scripts that have been asked already need not answer.
+        let is_blocked = is_blocked || slot.group.view().acting.is_some();
         is_blocked || !slot.jobs.is_empty()
     };
     agent.voters != VOTERS || agent.slots.iter().any(is_stuck)
@@ -106,6 +108,7 @@ impl World {
                 .disk
                 .as_ref()
                 .map_or(Duration::ZERO, |disk| disk.wait() * 4)
+            + self.scenario.longest_action() * 2
             + self.scenario.promise * 6
             + self.scenario.interval * 4
             + MILLI * 100

@@ -39,6 +39,9 @@ pub(crate) struct Slot {
     /// It holds by its own vote alone, and its addresses are going on: whoever looks now is told so.
     pub(crate) guards: bool,
     pub(crate) stake: Stake,
+    /// Scripts for a promotion run under this number; they have said yes.
+    pub(crate) promoting: Option<u64>,
+    pub(crate) prepared: bool,
 }
 
 /// A question whether anybody answers, and what is known so far.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use floatlock::core::lease::{self, BootId, Epoch, Nonce};
-use floatlock::core::{Cause, Effect, Event, Instant, RoleName, Say};
+use floatlock::core::{Blocked, Cause, Effect, Event, Instant, RoleName, Say};
 
 use super::host::Host;
 use super::scenario::{MICRO, MILLI, Mood};
@@ -375,6 +375,7 @@ impl World {
         match cause {
             Cause::Unproven => self.saw("cut off"),
             Cause::Unreached { .. } => self.saw("yielded to who reaches it"),
+            Cause::Blocked(Blocked::Promote { .. }) => self.saw("cause: promote"),
             _ => {}
         }
         if let (RoleName::Candidate, Cause::Elected { epoch } | Cause::Alone { epoch }) =

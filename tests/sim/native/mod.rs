@@ -13,6 +13,7 @@ mod others;
 mod reference;
 pub(crate) mod scenario;
 pub(crate) mod score;
+mod scripts;
 mod voice;
 mod weather;
 mod wire;
@@ -48,7 +49,7 @@ pub(crate) const WITH_DISK: [&str; 13] = [
 ];
 
 /// The same without a reference.
-pub(crate) const ALL: [&str; 35] = [
+pub(crate) const ALL: [&str; 40] = [
     "start",
     "BACKUP",
     "CANDIDATE",
@@ -81,6 +82,11 @@ pub(crate) const ALL: [&str; 35] = [
     "planned: stop",
     "planned: maintenance",
     "planned: priority",
+    "promote",
+    "demote",
+    "silenced",
+    "lost, and silenced",
+    "cause: promote",
     "death of the holder",
     "death of another",
     "served in the end",

@@ -12,6 +12,7 @@ use floatlock::wire::native::Key;
 
 use super::disk;
 use super::reference;
+use super::scripts;
 use super::wire::Line;
 use crate::dice::Dice;
 
@@ -200,7 +201,7 @@ impl Scenario {
             _ => promise * (4 + dice.below(10) as u32),
         };
         let work = (interval / 20).min(MILLI * 5).max(MICRO * 50);
-        let scenario = Self {
+        let mut scenario = Self {
             seed,
             mood,
             nodes,
@@ -222,6 +223,7 @@ impl Scenario {
             disks: 1,
             always: false,
         };
+        scripts::add(&mut scenario);
         (scenario, dice)
     }
 
@@ -389,6 +391,7 @@ fn settings(
             shuts_at_once: true,
             reference: None,
             arbiter: false,
+            actions: floatlock::core::Actions::default(),
             native: Some(Voting {
                 lease: voting,
                 names: &NAMES[..nodes + witnesses],

@@ -131,6 +131,8 @@ pub(crate) struct World {
     pub(crate) hosts: Vec<Host>,
     pub(crate) wire: Wire,
     pub(crate) dice: Dice,
+    /// What scripts do.
+    pub(crate) scripts: Dice,
     pub(crate) score: Score,
     /// By group.
     pub(crate) court: Vec<Court>,
@@ -170,6 +172,7 @@ impl World {
             now: Instant::default(),
             act: Act::Weather,
             dice,
+            scripts: super::scripts::dice(scenario.seed),
             score: Score::new(detail),
             broken: None,
             law: std::env::var("FLOATLOCK_LAW").unwrap_or_default(),

@@ -157,6 +157,7 @@ impl World {
                     let stored = Event::Vote(lease::Event::Persisted(epoch));
                     self.send(ms(3), at, stored);
                 }
+                Effect::Act(..) => {}
                 Effect::Look(ticket) => {
                     let answered = self.answering().any(|other| other != at);
                     self.send(ms(13), at, Event::Looked(ticket, answered));

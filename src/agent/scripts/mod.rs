@@ -1,0 +1,443 @@
+//! Who runs the operator's scripts? A thread of its own, which waits for all of them at once; nobody waits for it.
+//!
+//! One script of a group at a time, in the order of what happens. What acts for a holder that is none any more is
+//! ended; at once, with all that it has started, where the right to answer was lost.
+
+mod words;
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Duration;
+
+use tokio::runtime::Builder;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{LocalSet, spawn_local};
+
+use crate::action::Line;
+use crate::action::cgroup::{self, Cgroup};
+use crate::action::launch::default_user;
+use crate::action::queue::{Kind, Queue, Target};
+use crate::action::run::{Ended, Runner, Script, Stop};
+use crate::config::{ActionConfig, ActionEvent};
+use crate::core::Instant;
+use crate::core::words::Length;
+use crate::sys::clock;
+
+use super::AgentError;
+use super::message::{Command, Entry, Heart, Key, Level, Outbox};
+use super::threads::spawn;
+pub(crate) use words::{Moment, Scripts, limits};
+
+/// Steps that may wait here; who finds no room offers again.
+const BOUND: usize = 1024;
+/// A stop leaves the scripts so long; less than systemd leaves the agent.
+const END_WITHIN: Duration = Duration::from_secs(20);
+/// And what is killed then this.
+const END_GRACE: Duration = Duration::from_secs(2);
+/// What was killed should be gone by then.
+const GONE_WITHIN: Duration = Duration::from_secs(5);
+/// How often it is looked for.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// To the thread that runs scripts.
+#[derive(Clone)]
+pub(crate) enum Step {
+    /// Something happens to a group.
+    Happens {
+        key: Key,
+        scripts: Arc<Scripts>,
+        moment: Moment,
+        /// Who waits for its end.
+        answer: Option<u64>,
+        /// The right to answer was lost.
+        lost: bool,
+    },
+    /// End what can be ended in so long, and say when that is done.
+    End(Duration, SyncSender<()>),
+}
+
+/// The thread, and the way to it.
+pub(crate) struct Thread {
+    pub(crate) steps: Outbox<Step>,
+}
+
+impl Thread {
+    /// Lets what runs come to its end, if that does not take too long.
+    pub(crate) fn end(&self) {
+        let (said, done) = sync_channel(1);
+        self.steps.send(Step::End(END_WITHIN, said));
+        // Late: whatever hangs there is killed, or ends with the process.
+        let _ = done.recv_timeout(END_WITHIN + END_GRACE);
+    }
+}
+
+/// Steps of all groups, from the heartbeat thread to the scripts.
+pub(crate) fn start(heart: &Heart, journal: &Outbox<Entry>) -> Result<Thread, AgentError> {
+    let (steps, inbox) = Outbox::new(BOUND, None);
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(AgentError::system("starting the runner of actions"))?;
+    let (into, from) = mpsc::unbounded_channel();
+    // The heartbeat thread only offers; this one may wait, and wakes the runtime.
+    spawn("actions-in", move || forward(&inbox, &into))?;
+    let (heart, journal) = (heart.clone(), journal.clone());
+    let desk = move || Desk {
+        lanes: HashMap::new(),
+        heart,
+        journal,
+        runner: Runner::default(),
+        // Two agents on one host are in two network namespaces.
+        tag: format!("{:x}", clock::now().as_nanos()),
+    };
+    // Not joined: it says when it is done, and what hangs there ends with the process.
+    spawn("actions", move || {
+        LocalSet::new().block_on(&runtime, desk().run(from));
+    })?;
+    Ok(Thread { steps })
+}
+
+fn forward(inbox: &Receiver<Step>, into: &mpsc::UnboundedSender<Step>) {
+    for step in inbox {
+        if into.send(step).is_err() {
+            return;
+        }
+    }
+}
+
+/// What is to run for one event of one group.
+struct Work {
+    scripts: Arc<Scripts>,
+    moment: Moment,
+    answer: Option<u64>,
+}
+
+/// One group's scripts.
+struct Lane {
+    queue: Queue<Work>,
+    kept: Rc<RefCell<Kept>>,
+    /// Ends what runs.
+    stop: Option<oneshot::Sender<Stop>>,
+}
+
+/// The cgroups of a group's scripts.
+#[derive(Default)]
+struct Kept {
+    /// Of what acts for a MASTER: those that run, and those that have left something behind.
+    up: Vec<Rc<Cgroup>>,
+    /// Nobody has to know twice that there can be none.
+    has_told: bool,
+}
+
+impl Kept {
+    /// One of its own for every run: the end of a script is not that of what an earlier one has left behind.
+    fn open(
+        &mut self,
+        group: &str,
+        event: ActionEvent,
+        journal: &Outbox<Entry>,
+    ) -> Option<Rc<Cgroup>> {
+        self.up
+            .retain(|cgroup| !matches!(cgroup.is_empty(), Ok(true)));
+        let target = course(event).0;
+        match Cgroup::create(&format!("{group}-{}", word(target))) {
+            Ok(cgroup) => {
+                let cgroup = Rc::new(cgroup);
+                if target == Target::Up {
+                    self.up.push(Rc::clone(&cgroup));
+                }
+                Some(cgroup)
+            }
+            Err(why) => {
+                if !std::mem::replace(&mut self.has_told, true) {
+                    let text = format!(
+                        "{group}: what an action leaves behind is not ended with it: {why}"
+                    );
+                    journal.offer(Entry::Note(Level::Info, text));
+                }
+                None
+            }
+        }
+    }
+}
+
+/// All groups that have scripts.
+struct Desk {
+    lanes: HashMap<Key, Lane>,
+    heart: Heart,
+    journal: Outbox<Entry>,
+    runner: Runner,
+    /// What makes a transition's number one of its own.
+    tag: String,
+}
+
+impl Desk {
+    async fn run(mut self, mut steps: mpsc::UnboundedReceiver<Step>) {
+        let (done, mut ended) = mpsc::unbounded_channel();
+        loop {
+            tokio::select! {
+                step = steps.recv() => match step {
+                    Some(Step::Happens { key, scripts, moment, answer, lost }) => {
+                        self.take(key, Work { scripts, moment, answer }, lost);
+                        self.go_on(key, &done);
+                    }
+                    Some(Step::End(within, said)) => {
+                        self.end(within, &done, &mut ended).await;
+                        // Whoever asked may have stopped waiting.
+                        let _ = said.try_send(());
+                        return;
+                    }
+                    None => return,
+                },
+                Some(key) = ended.recv() => self.go_on_after(key, &done),
+            }
+        }
+    }
+
+    fn take(&mut self, key: Key, work: Work, lost: bool) {
+        let group = Arc::clone(&work.scripts.group);
+        let lane = self.lanes.entry(key).or_insert_with(Lane::new);
+        let (target, kind) = course(work.moment.event);
+        let is_demotion = (target, kind) == (Target::Down, Kind::Deed);
+        // What puts this host in order runs already: it is neither ended nor done twice.
+        if is_demotion && work.answer.is_none() && lane.queue.prepares(Target::Down) {
+            return;
+        }
+        let acts_for_the_other = lane.queue.push(target, kind, work);
+        if lost {
+            lane.fall(&group, &self.journal);
+        } else if acts_for_the_other {
+            lane.stop(Stop::Gently);
+        }
+    }
+
+    fn go_on_after(&mut self, key: Key, done: &mpsc::UnboundedSender<Key>) {
+        if let Some(lane) = self.lanes.get_mut(&key) {
+            lane.queue.done();
+            lane.stop = None;
+        }
+        self.go_on(key, done);
+    }
+
+    fn go_on(&mut self, key: Key, done: &mpsc::UnboundedSender<Key>) {
+        let Some((lane, work)) = self.lanes.get_mut(&key).and_then(|lane| {
+            let work = lane.queue.begin()?;
+            Some((lane, work))
+        }) else {
+            return;
+        };
+        let (stop, stopped) = oneshot::channel();
+        lane.stop = Some(stop);
+        let performance = Performance {
+            runner: self.runner.clone(),
+            lane: Rc::clone(&lane.kept),
+            journal: self.journal.clone(),
+            transition: format!("{}-{:x}-{}", self.tag, key, work.moment.transition),
+        };
+        let (heart, done) = (self.heart.clone(), done.clone());
+        spawn_local(async move {
+            let is_good = performance.of(&work, stopped).await;
+            if let Some(id) = work.answer {
+                heart.send(Command::Acted(key, id, is_good));
+            }
+            // The desk is there for as long as this runs.
+            let _ = done.send(key);
+        });
+    }
+
+    /// Nothing comes any more: what is there runs to its end, or is ended.
+    async fn end(
+        &mut self,
+        within: Duration,
+        done: &mpsc::UnboundedSender<Key>,
+        ended: &mut mpsc::UnboundedReceiver<Key>,
+    ) {
+        let too_long = tokio::time::sleep(within);
+        tokio::pin!(too_long);
+        while !self.lanes.values().all(|lane| lane.queue.is_idle()) {
+            tokio::select! {
+                Some(key) = ended.recv() => self.go_on_after(key, done),
+                () = &mut too_long => break,
+            }
+        }
+        for lane in self.lanes.values_mut() {
+            lane.stop(Stop::AtOnce);
+        }
+    }
+}
+
+/// In the name of a cgroup: what acts for a MASTER is killed where it is none.
+const fn word(target: Target) -> &'static str {
+    match target {
+        Target::Up => cgroup::UP,
+        Target::Down => "down",
+    }
+}
+
+/// Where an event leads, and whether something is done or told.
+fn course(event: ActionEvent) -> (Target, Kind) {
+    match event {
+        ActionEvent::Promote => (Target::Up, Kind::Deed),
+        ActionEvent::Promoted => (Target::Up, Kind::Notice),
+        ActionEvent::Demote => (Target::Down, Kind::Deed),
+        _ => (Target::Down, Kind::Notice),
+    }
+}
+
+impl Lane {
+    fn new() -> Self {
+        Self {
+            queue: Queue::default(),
+            kept: Rc::default(),
+            stop: None,
+        }
+    }
+
+    fn stop(&mut self, how: Stop) {
+        if let Some(stop) = self.stop.take() {
+            // It may just have ended.
+            let _ = stop.send(how);
+        }
+    }
+
+    /// The right to answer was lost: nothing here goes on acting for a MASTER.
+    fn fall(&mut self, group: &Arc<str>, journal: &Outbox<Entry>) {
+        if self.queue.runs(Target::Up) {
+            self.stop(Stop::AtOnce);
+        }
+        let began = clock::now();
+        let fallen = self.kept.borrow().up.clone();
+        let count: usize = fallen.iter().map(|cgroup| count(cgroup)).sum();
+        if count == 0 {
+            return;
+        }
+        let killed: io::Result<()> = fallen.iter().try_for_each(|cgroup| cgroup.kill());
+        let (group, journal) = (Arc::clone(group), journal.clone());
+        spawn_local(async move {
+            let fate = match killed {
+                Err(error) => format!("could not be killed: {error}"),
+                Ok(()) => match gone(&fallen, began).await {
+                    Some(after) => format!("were killed, and gone after {after}"),
+                    None => format!(
+                        "were killed, and are still there after {}",
+                        Length(GONE_WITHIN)
+                    ),
+                },
+            };
+            let text =
+                format!("{group}: the lease was lost: {count} process(es) of its actions {fate}");
+            journal.offer(Entry::Note(Level::Warning, text));
+        });
+    }
+}
+
+fn count(cgroup: &Cgroup) -> usize {
+    cgroup.pids().map_or(0, |pids| pids.len())
+}
+
+/// How long it took until nobody was left.
+async fn gone(cgroups: &[Rc<Cgroup>], began: Instant) -> Option<Length> {
+    loop {
+        let took = clock::now().since(began);
+        let is_empty = |cgroup: &Rc<Cgroup>| matches!(cgroup.is_empty(), Ok(true));
+        if cgroups.iter().all(is_empty) {
+            return Some(Length(took));
+        }
+        if took >= GONE_WITHIN {
+            return None;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// What is needed to run the scripts for one event.
+struct Performance {
+    runner: Runner,
+    lane: Rc<RefCell<Kept>>,
+    journal: Outbox<Entry>,
+    transition: String,
+}
+
+impl Performance {
+    /// In the order of the file; whether the step may be taken.
+    async fn of(&self, work: &Work, mut stopped: oneshot::Receiver<Stop>) -> bool {
+        let event = work.moment.event;
+        for action in work.scripts.at(event) {
+            let ended = self.run(work, action, &mut stopped).await;
+            if let Ended::Killed { .. } = ended {
+                return false;
+            }
+            if event == ActionEvent::Promote && action.required && !ended.is_good() {
+                return false;
+            }
+        }
+        true
+    }
+
+    async fn run(
+        &self,
+        work: &Work,
+        action: &ActionConfig,
+        stopped: &mut oneshot::Receiver<Stop>,
+    ) -> Ended {
+        let Work {
+            scripts, moment, ..
+        } = work;
+        let mut words = scripts.command(action, moment.event);
+        let program = PathBuf::from(words.remove(0));
+        let name = format!(
+            "{}: {} {}",
+            scripts.group,
+            moment.event.word(),
+            short(&program)
+        );
+        let script = Script {
+            program,
+            args: words,
+            user: action.user.clone().or_else(default_user),
+            env: scripts.environment(moment, &self.transition),
+            input: scripts.input(moment, &self.transition),
+            timeout: action.timeout,
+        };
+        let stop = async {
+            match stopped.await {
+                Ok(how) => how,
+                Err(_) => std::future::pending().await,
+            }
+        };
+        let mut say = |line: Line<'_>| {
+            self.journal
+                .offer(Entry::Note(Level::Info, format!("{name}: {line}")));
+        };
+        let began = clock::now();
+        let cgroup = self
+            .lane
+            .borrow_mut()
+            .open(&scripts.group, moment.event, &self.journal);
+        let ended = self
+            .runner
+            .run(&script, cgroup.as_deref(), stop, &mut say)
+            .await;
+        let level = match ended.is_good() {
+            true => Level::Info,
+            false => Level::Warning,
+        };
+        let text = format!(
+            "{name}: {ended}, after {}",
+            Length(clock::now().since(began))
+        );
+        self.journal.offer(Entry::Note(level, text));
+        ended
+    }
+}
+
+/// A script by the last part of its path.
+fn short(program: &Path) -> String {
+    let name = program.file_name().unwrap_or(program.as_os_str());
+    name.to_string_lossy().into_owned()
+}

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use floatlock::action::run::{Ended, Stop};
+use floatlock::lab::clock;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::sync::Notify;
@@ -20,12 +21,13 @@ const DEAF: &str = "trap '' TERM; echo $$; echo ready; while :; do sleep 1000; d
 /// What a script of the operator may add to its deadline, and what a busy machine adds to that.
 const AFTER: Duration = Duration::from_millis(1200 + 800);
 
+/// In a moment: a dying process leaves its control group, with nothing left of it, shortly before it is called dead.
 #[track_caller]
 fn all_dead(heard: &Heard) {
     let pids = heard.pids();
     assert!(!pids.is_empty(), "{heard:#?}");
-    let alive: Vec<_> = pids.into_iter().filter(|pid| lives(*pid)).collect();
-    assert!(alive.is_empty(), "{alive:?} of {heard:#?}");
+    let are_dead = || !pids.iter().any(|pid| lives(*pid));
+    assert!(clock::wait_until(AFTER, are_dead), "{heard:#?}");
 }
 
 #[track_caller]
@@ -288,11 +290,6 @@ impl Drop for Freezer {
     fn drop(&mut self) {
         self.thaw();
         // Who was in there and was killed needs a moment to die.
-        for _ in 0..100 {
-            if fs::remove_dir(&self.0).is_ok() {
-                return;
-            }
-            floatlock::sys::clock::sleep(Duration::from_millis(10));
-        }
+        clock::wait_until(AFTER, || fs::remove_dir(&self.0).is_ok());
     }
 }

@@ -41,7 +41,7 @@ pub enum NoCgroup {
     },
 }
 
-/// The end of the name where what is in it acts for a MASTER.
+/// The beginning of the name where what is in it acts for a MASTER.
 pub const UP: &str = "up";
 
 /// How many of one name there may be, each with something in it that an earlier script has left behind.
@@ -66,6 +66,41 @@ impl Cgroup {
             }
         }
         Err(NoCgroup::InUse { path: first })
+    }
+
+    /// Kills what scripts of dead agents have left behind that acts for a MASTER: nobody holds for them any more.
+    /// Returns how many processes that were.
+    ///
+    /// # Errors
+    /// The directory of the agent's own cgroup cannot be read.
+    pub fn sweep() -> io::Result<usize> {
+        let Some(own) = own() else {
+            return Ok(0);
+        };
+        let first = format!("floatlock-script-{UP}-");
+        let mut count = 0;
+        for entry in fs::read_dir(own)? {
+            let entry = entry?;
+            if !entry.file_name().to_string_lossy().starts_with(&first) {
+                continue;
+            }
+            let Ok(file) = File::open(entry.path()) else {
+                // Gone already.
+                continue;
+            };
+            // Locked: of an agent that lives.
+            if let Ok(_lock) = Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+                let path = entry.path();
+                count += Self { path, _lock }.kill_all().unwrap_or_default();
+            }
+        }
+        Ok(count)
+    }
+
+    fn kill_all(&self) -> io::Result<usize> {
+        let count = self.pids()?.len();
+        self.kill()?;
+        Ok(count)
     }
 
     /// None if it is in use. An empty one that a dead agent has left behind is as good as a new one.
@@ -301,6 +336,27 @@ mod tests {
         fs::write(path.join("cgroup.kill"), "1").unwrap();
         drop(child.wait_with_output());
         while fs::remove_dir(&path).is_err() {
+            crate::sys::clock::sleep(std::time::Duration::from_millis(5));
+        }
+    }
+
+    #[test]
+    fn what_a_dead_agent_s_master_has_left_is_swept_away_and_nothing_of_a_living_one() {
+        let name = |end: &str| format!("{UP}-test-{}-{end}", std::process::id());
+        let Ok(living) = Cgroup::create(&name("living")) else {
+            return println!("SKIPPED");
+        };
+        let dead = Cgroup::create(&name("dead")).unwrap();
+        let path = dead.path().to_owned();
+        let (mut stays, goes) = (family(&living), family(&dead));
+        drop(dead);
+        assert!(Cgroup::sweep().unwrap() >= 2);
+        assert_eq!(goes.wait_with_output().unwrap().status.signal(), Some(9));
+        assert_eq!(stays.try_wait().unwrap(), None);
+        living.kill().unwrap();
+        ends(&living, stays);
+        while path.exists() {
+            let _ = fs::remove_dir(&path);
             crate::sys::clock::sleep(std::time::Duration::from_millis(5));
         }
     }

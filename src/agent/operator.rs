@@ -16,7 +16,6 @@ use crate::sys::clock;
 use super::board::Rows;
 use super::message::{Command, Entry, Key, Level};
 use super::observe::{Observer, millis};
-use super::scripts::limits;
 use super::store::Maintenance;
 
 /// The heartbeat thread answers within a turn; one that is frozen does not.
@@ -327,8 +326,8 @@ fn seen_fate(rows: &Rows, key: Key, me: &str, asked: Instant) -> Fate {
 fn taken_within(config: &Config, group: &GroupConfig) -> Duration {
     let promise = derived(config, group).detection_max;
     // Here and there: the other node has the same, as far as anybody knows here.
-    let actions = limits(&group.actions);
-    let scripts = actions.promote + actions.demote + actions.others * 2;
+    let actions = group.action_limits();
+    let scripts = actions.demotion() + actions.promotion();
     (promise * 2 + scripts + GRACE).min(TAKEN_WITHIN_MAX)
 }
 

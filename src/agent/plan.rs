@@ -225,7 +225,7 @@ impl Planner<'_> {
                 reference: self.reference,
                 arbiter: self.needs_arbiter && !config.is_native(),
                 actions: match &wanted.scripts {
-                    Some(scripts) => scripts.limits(),
+                    Some(_) => config.action_limits(),
                     None => Actions::default(),
                 },
                 shuts_at_once: wanted.shutter.as_ref().is_some_and(Shutter::shuts_at_once),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 
 use super::survival;
-use super::types::{ActionEvent, Config, GateChoice, GroupConfig};
+use super::types::{Config, GateChoice, GroupConfig};
 use super::watchdog::{self, Watchdog};
 use crate::core::election::{master_down, skew};
 use crate::core::lease::{self, GRANULARITY};
@@ -48,7 +48,8 @@ pub struct Derived {
     /// How long a voter promises its vote for each request that it grants (P); native only.
     #[serde(rename = "promise_seconds", serialize_with = "maybe_seconds")]
     pub promise: Option<Duration>,
-    /// How much longer a takeover takes at most, before the addresses go on: all `promote` actions.
+    /// How much longer a takeover takes at most, before the addresses go on: all `promote` actions, and what may
+    /// still run when they are to begin.
     #[serde(rename = "promote_max_seconds", serialize_with = "seconds")]
     pub promote_max: Duration,
     /// How much longer a planned move takes at most, before the addresses come off: all `demote`
@@ -77,9 +78,6 @@ const AT_DISK: Duration = Duration::from_millis(300);
 
 /// Under VRRP whoever has waited for the disk looks once more who answers for the addresses.
 const LOOK: Duration = Duration::from_millis(50);
-
-/// How long a script that is late has left after it was told to end.
-const TERM_TO_KILL: Duration = Duration::from_secs(1);
 
 /// The times of one group of this configuration.
 #[must_use]
@@ -111,8 +109,8 @@ fn native(config: &Config, group: &GroupConfig) -> Derived {
         planned_max: disk.map_or(HANDOVER, |_| HANDOVER + AT_DISK),
         lease: gated(config, Some(length)).map(|lease| lease.saturating_sub(early(config))),
         promise: Some(promise),
-        promote_max: actions(group, ActionEvent::Promote),
-        demote_max: actions(group, ActionEvent::Demote),
+        promote_max: group.action_limits().promotion(),
+        demote_max: group.action_limits().demotion(),
     }
 }
 
@@ -141,15 +139,9 @@ fn vrrp(config: &Config, group: &GroupConfig) -> Derived {
         planned_max: planned,
         lease: gated(config, group.lease()).map(|lease| lease.saturating_sub(early(config))),
         promise: None,
-        promote_max: actions(group, ActionEvent::Promote),
-        demote_max: actions(group, ActionEvent::Demote),
+        promote_max: group.action_limits().promotion(),
+        demote_max: group.action_limits().demotion(),
     }
-}
-
-/// All that run at that step, one after the other, each until it is killed.
-fn actions(group: &GroupConfig, event: ActionEvent) -> Duration {
-    let run = group.actions.iter().filter(|action| action.on.is_at(event));
-    run.map(|action| action.timeout + TERM_TO_KILL).sum()
 }
 
 /// How long after the last write of a dead holder the other node knows that it is dead, where nobody holds without

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::core::Actions;
 use crate::core::election;
 pub use crate::core::election::Version;
 use crate::wire::native::Key;
@@ -341,6 +342,15 @@ pub struct ActionConfig {
     pub user: Option<String>,
 }
 
+impl ActionConfig {
+    /// How long it is waited for: it is told to end, killed, and given up.
+    #[must_use]
+    pub fn longest(&self) -> Duration {
+        const UNTIL_GIVEN_UP: Duration = Duration::from_millis(1500);
+        self.timeout + UNTIL_GIVEN_UP
+    }
+}
+
 /// At which step of a change of role an action runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ActionEvent {
@@ -416,6 +426,26 @@ impl GroupConfig {
     /// All addresses that move: advertised, then unadvertised.
     pub fn all_addresses(&self) -> impl Iterator<Item = &VirtualAddress> {
         self.addresses.iter().chain(&self.unadvertised)
+    }
+
+    /// How long its actions may take, all of one kind together.
+    #[must_use]
+    pub fn action_limits(&self) -> Actions {
+        let all = |event| {
+            let at = self.actions.iter().filter(|action| action.on.is_at(event));
+            at.map(ActionConfig::longest).sum()
+        };
+        let notices = [
+            ActionEvent::Promoted,
+            ActionEvent::Demoted,
+            ActionEvent::Fault,
+            ActionEvent::Stop,
+        ];
+        Actions {
+            promote: all(ActionEvent::Promote),
+            demote: all(ActionEvent::Demote),
+            others: notices.into_iter().map(all).max().unwrap_or_default(),
+        }
     }
 
     /// How long an advert lets this node answer, where a gate ends it; for a native group, how long

@@ -184,7 +184,7 @@ fn check_has_nothing_to_say_of_scripts_that_can_run() {
     ];
     let (code, output) = check_scripts(&good, &[]);
     assert_eq!(code, 0, "{output}");
-    assert!(output.contains("scripts add at most 11.000 s"), "{output}");
+    assert!(output.contains("scripts add at most 23.000 s"), "{output}");
     let (code, output) = check_scripts(&good, &["--json"]);
     let json: Value = serde_json::from_str(&output).unwrap();
     assert_eq!((code, &json["scripts"]), (0, &serde_json::json!([])));

@@ -436,7 +436,7 @@ fn derived_times_follow_the_rfc() {
     );
 }
 
-/// Each with the second that it has left after it was told to end.
+/// Each until it is given up, and after what may still run then.
 #[test]
 fn scripts_that_run_on_the_way_make_a_move_longer() {
     let action = |on: &str, rest: &str| {
@@ -456,15 +456,15 @@ fn scripts_that_run_on_the_way_make_a_move_longer() {
     let optional = "timeout = \"500ms\"\nrequired = false\n";
     let promote = [action("promote", ""), action("promote", optional)];
     let both = with(&[&promote[..], &[action("demote", "timeout = \"5s\"\n")]].concat());
-    let (promote, demote) = (Duration::from_millis(12_500), Duration::from_secs(6));
+    let (promote, demote) = (Duration::from_secs(20), Duration::from_millis(6500));
     assert_eq!(added(&both), (promote, demote));
     let said = config::summary(&both).lines().remove(0);
-    let words = "; scripts add at most 12.500 s to every takeover (promote), 6.000 s to a planned \
+    let words = "; scripts add at most 20.000 s to every takeover (promote), 6.500 s to a planned \
                  takeover (demote)";
     assert!(said.ends_with(words), "{said}");
     let row = serde_json::to_value(config::summary(&both)).unwrap();
-    assert_eq!(row["groups"][0]["promote_max_seconds"], 12.5);
-    assert_eq!(row["groups"][0]["demote_max_seconds"], 6.0);
+    assert_eq!(row["groups"][0]["promote_max_seconds"], 20.0);
+    assert_eq!(row["groups"][0]["demote_max_seconds"], 6.5);
 
     let pair = |config: &Config| {
         let files = [&good(MINIMAL).config, config];

@@ -31,7 +31,7 @@ use crate::sys::clock;
 use super::AgentError;
 use super::message::{Command, Entry, Heart, Key, Level, Outbox};
 use super::threads::spawn;
-pub(crate) use words::{Moment, Scripts, limits};
+pub(crate) use words::{Moment, Scripts};
 
 /// Steps that may wait here; who finds no room offers again.
 const BOUND: usize = 1024;
@@ -79,6 +79,11 @@ impl Thread {
 /// Steps of all groups, from the heartbeat thread to the scripts.
 pub(crate) fn start(heart: &Heart, journal: &Outbox<Entry>) -> Result<Thread, AgentError> {
     let (steps, inbox) = Outbox::new(BOUND, None);
+    // Before anything runs: a dead agent may have left what still acts for a MASTER.
+    if let Ok(count @ 1..) = Cgroup::sweep() {
+        let text = format!("{count} process(es) of the actions of an agent that died were killed");
+        journal.offer(Entry::Note(Level::Warning, text));
+    }
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build()
@@ -145,7 +150,7 @@ impl Kept {
         self.up
             .retain(|cgroup| !matches!(cgroup.is_empty(), Ok(true)));
         let target = course(event).0;
-        match Cgroup::create(&format!("{group}-{}", word(target))) {
+        match Cgroup::create(&format!("{}-{group}", word(target))) {
             Ok(cgroup) => {
                 let cgroup = Rc::new(cgroup);
                 if target == Target::Up {

@@ -1,16 +1,12 @@
 //! What is a script told? The contract's environment, and the same as one JSON object.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::json;
 
 use crate::config::{ActionConfig, ActionEvent, Config, GroupConfig};
 use crate::core::lease::Epoch;
-use crate::core::{Actions, Cause, RoleName};
-
-/// A script that is late is ended, and that has an end, too.
-const UNTIL_DEAD: Duration = Duration::from_millis(1500);
+use crate::core::{Cause, RoleName};
 
 /// The scripts of a group, and what does not change about what they are told.
 #[derive(Debug, PartialEq)]
@@ -58,12 +54,7 @@ impl Scripts {
 
     /// Those for this event, in the order of the file.
     pub(crate) fn at(&self, event: ActionEvent) -> impl Iterator<Item = &ActionConfig> {
-        at(&self.all, event)
-    }
-
-    /// How long those of one kind may take together.
-    pub(crate) fn limits(&self) -> Actions {
-        limits(&self.all)
+        self.all.iter().filter(move |action| action.on.is_at(event))
     }
 
     /// The variables, each by its name.
@@ -126,31 +117,10 @@ impl Scripts {
     }
 }
 
-fn at(all: &[ActionConfig], event: ActionEvent) -> impl Iterator<Item = &ActionConfig> {
-    all.iter().filter(move |action| action.on.is_at(event))
-}
-
-/// How long those of one kind may take together, ended or not.
-pub(crate) fn limits(actions: &[ActionConfig]) -> Actions {
-    let all = |event| {
-        let each = at(actions, event).map(|action| action.timeout + UNTIL_DEAD);
-        each.sum::<Duration>()
-    };
-    let others = [
-        ActionEvent::Promoted,
-        ActionEvent::Demoted,
-        ActionEvent::Fault,
-        ActionEvent::Stop,
-    ];
-    Actions {
-        promote: all(ActionEvent::Promote),
-        demote: all(ActionEvent::Demote),
-        others: others.into_iter().map(all).max().unwrap_or_default(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn action(on: ActionEvent, seconds: u64) -> ActionConfig {
@@ -213,22 +183,6 @@ mod tests {
         };
         let all = scripts(vec![]).environment(&moment, "t");
         assert!(all.contains(&("FLOATLOCK_EPOCH", String::new())));
-    }
-
-    #[test]
-    fn the_limits_are_those_of_one_kind_together() {
-        use ActionEvent::{Any, Demote, Fault, Promote};
-        let limits = scripts(vec![
-            action(Promote, 10),
-            action(Promote, 5),
-            action(Demote, 2),
-            action(Any, 1),
-            action(Fault, 4),
-        ])
-        .limits();
-        assert_eq!(limits.promote, Duration::from_secs(18));
-        assert_eq!(limits.demote, Duration::from_millis(3500));
-        assert_eq!(limits.others, Duration::from_secs(8));
     }
 
     #[test]

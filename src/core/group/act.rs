@@ -24,6 +24,24 @@ pub struct Actions {
 }
 
 impl Actions {
+    /// How long a promotion is waited for at most: what still runs goes first.
+    #[must_use]
+    pub fn promotion(self) -> Duration {
+        match self.promote.is_zero() {
+            true => Duration::ZERO,
+            false => self.promote + self.demote + self.others,
+        }
+    }
+
+    /// The same of a planned end.
+    #[must_use]
+    pub fn demotion(self) -> Duration {
+        match self.demote.is_zero() {
+            true => Duration::ZERO,
+            false => self.demote + self.others,
+        }
+    }
+
     const fn are_there(self) -> bool {
         !self.promote.is_zero() || !self.demote.is_zero() || !self.others.is_zero()
     }
@@ -54,15 +72,10 @@ pub(super) struct Demotion {
 impl Group {
     /// What a group does that may claim: first its scripts, if it has any for that.
     pub(super) fn prepare(&mut self, out: &mut Vec<Effect>) -> Option<Claim> {
-        let Actions {
-            promote,
-            demote,
-            others,
-        } = self.settings.actions;
-        (!promote.is_zero()).then(|| Claim::Promoting {
+        let within = self.settings.actions.promotion();
+        (!within.is_zero()).then(|| Claim::Promoting {
             id: self.act(Act::Promote, out),
-            // What still runs goes first.
-            until: self.now + promote + demote + others,
+            until: self.now + within,
         })
     }
 
@@ -105,8 +118,8 @@ impl Group {
     /// A planned move: a MASTER with scripts for that first has them run, and goes on meanwhile. Who is on the way
     /// already goes for the newer reason.
     pub(super) fn leave(&mut self, cause: Cause, out: &mut Vec<Effect>) {
-        let demote = self.settings.actions.demote;
-        if demote.is_zero() || !matches!(self.role, Role::Master { .. }) {
+        let within = self.settings.actions.demotion();
+        if within.is_zero() || !matches!(self.role, Role::Master { .. }) {
             return self.release(cause, out);
         }
         if let Some(demotion) = &mut self.demotion {
@@ -114,7 +127,7 @@ impl Group {
             return;
         }
         let id = self.act(Act::Demote, out);
-        let until = self.now + demote + self.settings.actions.others;
+        let until = self.now + within;
         self.demotion = Some(Demotion { id, until, cause });
     }
 

@@ -396,6 +396,38 @@ mutant "right: what was there before stays open" $right \
 mutant "lease: a group that begins anew repeats its nonces" src/agent/voting.rs \
     'nonce: clock::now().as_nanos(),' 'nonce: 0,'
 
+acts=src/core/group/act.rs
+mutant "acts: the addresses go on before the scripts have ended" $acts \
+    '(!within.is_zero()).then(|| Claim::Promoting {' '(!within.is_zero() && within.is_zero()).then(|| Claim::Promoting {'
+mutant "acts: a refusal is none" $acts \
+    'false => self.not_promoted(false, out),' 'false => self.put_on(advert_at, out),'
+mutant "acts: an answer to an older question counts" $acts \
+    '            && waits_for == id
+' '            && waits_for >= id
+'
+mutant "acts: who does not answer is not waited for any less" src/core/group/claim.rs \
+    'Claim::Promoting { until, .. } if until <= self.now => self.not_promoted(true, out),' \
+    'Claim::Promoting { until, .. } if until <= self.now => self.put_on(advert_at, out),'
+mutant "acts: a planned end asks nobody" $acts \
+    'if within.is_zero() || !matches!(self.role, Role::Master { .. }) {' 'if true {'
+mutant "acts: a planned end waits though the lease is lost" $acts \
+    'let is_prepared = self.demotion.take().is_some();' 'let is_prepared = self.demotion.is_some();'
+mutant "acts: what acts for a lost lease goes on" $acts \
+    'let lost = cause.is_loss();' 'let lost = cause.is_loss() && false;'
+mutant "acts: nobody hears that the addresses are silent" $acts \
+    'self.act(Act::Silenced { lost }, out);' ''
+mutant "acts: a gate that is lost while scripts run is none of theirs" src/core/group/hold.rs \
+    'claim: Claim::Promoting { .. } | Claim::Acquiring(_),' 'claim: Claim::Acquiring(_),'
+queue=src/action/queue.rs
+mutant "acts: what has not begun is not forgotten" $queue \
+    'item.target == target && item.kind != kind' 'item.target == target || item.kind == kind'
+mutant "acts: what acts for a holder goes on" $queue \
+    'target == Target::Down && self.runs(Target::Up)' 'false'
+mutant "acts: two run at a time" $queue \
+    'if self.running.is_some() {
+            return None;
+        }' ''
+
 disk=src/core/disk/mod.rs
 mutant "disk: nobody waits for a slot that is held" $disk \
     'since + self.settings.wait,' 'since,'

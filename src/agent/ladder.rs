@@ -1,8 +1,9 @@
 //! What does a MASTER do that has lost its lease? It falls silent, step by step, and says how long that took.
 //!
-//! 1. The gate is shut, at once. 2. The addresses come off, and that is verified. 3. With
-//!    `on-lease-lost = "reboot"` the host reboots, and the watchdog resets it should that hang. 4. Addresses
-//!    that will not come off within [`OFF_WITHIN`]: an alarm, and the watchdog is not petted any more.
+//! 1. The gate is shut, at once. 2. The addresses come off, and that is verified. 3. What an operator's actions run
+//!    for a MASTER is killed, by [`super::scripts`]. 4. With `on-lease-lost = "reboot"` the host reboots, and the
+//!    watchdog resets it should that hang. 5. Addresses that will not come off within [`OFF_WITHIN`]: an alarm, and
+//!    the watchdog is not petted any more.
 
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;

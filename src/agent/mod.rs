@@ -8,7 +8,8 @@
 //! | actuator | addresses and announcements, one after the other | the kernel |
 //! | look | whether another host answers for addresses; real-time | neighbours, milliseconds |
 //! | watchdog | pets the device that resets a host that hangs, while the heartbeat turns; real-time | its time |
-//! | actions | the scripts of operators, one of a group at a time | the scripts |
+//! | actions | waits for the first script of an operator, and begins the next thread | the heartbeat |
+//! | scripts | runs them, one of a group at a time | the scripts |
 //! | watch | links and addresses changed by others | netlink |
 //! | service | control socket, systemd's watchdog, reload (tokio) | clients |
 //! | reload | a reload by signal | the disk, if need be |

@@ -1,4 +1,5 @@
-//! Who runs the operator's scripts? A thread of its own, which waits for all of them at once; nobody waits for it.
+//! Who runs the operator's scripts? A thread, once there is one to run, which waits for all of them at once; nobody
+//! waits for it.
 //!
 //! One script of a group at a time, in the order of what happens. What acts for a holder that is none any more is
 //! ended; at once, with all that it has started, where the right to answer was lost.
@@ -11,7 +12,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
 use tokio::runtime::Builder;
@@ -84,33 +85,74 @@ pub(crate) fn start(heart: &Heart, journal: &Outbox<Entry>) -> Result<Thread, Ag
         let text = format!("{count} process(es) of the actions of an agent that died were killed");
         journal.offer(Entry::Note(Level::Warning, text));
     }
-    let runtime = Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(AgentError::system("starting the runner of actions"))?;
-    let (into, from) = mpsc::unbounded_channel();
-    // The heartbeat thread only offers; this one may wait, and wakes the runtime.
-    spawn("actions-in", move || forward(&inbox, &into))?;
-    let (heart, journal) = (heart.clone(), journal.clone());
-    let desk = move || Desk {
-        lanes: HashMap::new(),
-        heart,
-        journal,
-        runner: Runner::default(),
-        // Two agents on one host are in two network namespaces.
-        tag: format!("{:x}", clock::now().as_nanos()),
+    let mut door = Door {
+        heart: heart.clone(),
+        journal: journal.clone(),
+        desk: None,
     };
     // Not joined: it says when it is done, and what hangs there ends with the process.
     spawn("actions", move || {
-        LocalSet::new().block_on(&runtime, desk().run(from));
+        for step in &inbox {
+            door.pass(step);
+        }
     })?;
     Ok(Thread { steps })
 }
 
-fn forward(inbox: &Receiver<Step>, into: &mpsc::UnboundedSender<Step>) {
-    for step in inbox {
-        if into.send(step).is_err() {
+/// Where steps come in. The heartbeat thread only offers them; this thread may wait, and begins the other one with
+/// the first step: an agent without actions has no need of it.
+struct Door {
+    heart: Heart,
+    journal: Outbox<Entry>,
+    desk: Option<mpsc::UnboundedSender<Step>>,
+}
+
+impl Door {
+    fn pass(&mut self, step: Step) {
+        if let (None, Step::End(_, said)) = (&self.desk, &step) {
+            // Nothing ever ran. Whoever asked may have stopped waiting.
+            let _ = said.try_send(());
             return;
+        }
+        match self.open() {
+            // It goes on for as long as this does.
+            Ok(desk) => drop(desk.send(step)),
+            Err(error) => self.refuse(&step, &error),
+        }
+    }
+
+    fn open(&mut self) -> Result<&mpsc::UnboundedSender<Step>, AgentError> {
+        let desk = match self.desk.take() {
+            Some(desk) => desk,
+            None => self.begin()?,
+        };
+        Ok(self.desk.insert(desk))
+    }
+
+    fn begin(&self) -> Result<mpsc::UnboundedSender<Step>, AgentError> {
+        let doing = AgentError::system("starting the runner of actions");
+        let runtime = Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(doing)?;
+        let (into, from) = mpsc::unbounded_channel();
+        let (heart, journal) = (self.heart.clone(), self.journal.clone());
+        spawn("scripts", move || {
+            let desk = Desk::new(heart, journal);
+            LocalSet::new().block_on(&runtime, desk.run(from));
+        })?;
+        Ok(into)
+    }
+
+    /// Nobody waits in vain.
+    fn refuse(&self, step: &Step, error: &AgentError) {
+        self.journal
+            .offer(Entry::Note(Level::Error, error.to_string()));
+        if let Step::Happens {
+            key,
+            answer: Some(id),
+            ..
+        } = step
+        {
+            self.heart.send(Command::Acted(*key, *id, false));
         }
     }
 }
@@ -182,6 +224,16 @@ struct Desk {
 }
 
 impl Desk {
+    fn new(heart: Heart, journal: Outbox<Entry>) -> Self {
+        Self {
+            lanes: HashMap::new(),
+            heart,
+            journal,
+            runner: Runner::default(),
+            tag: format!("{:x}", clock::now().as_nanos()),
+        }
+    }
+
     async fn run(mut self, mut steps: mpsc::UnboundedReceiver<Step>) {
         let (done, mut ended) = mpsc::unbounded_channel();
         loop {
@@ -242,7 +294,9 @@ impl Desk {
             runner: self.runner.clone(),
             lane: Rc::clone(&lane.kept),
             journal: self.journal.clone(),
-            transition: format!("{}-{:x}-{}", self.tag, key, work.moment.transition),
+            transition: work
+                .scripts
+                .transition(&self.tag, key, work.moment.transition),
         };
         let (heart, done) = (self.heart.clone(), done.clone());
         spawn_local(async move {
@@ -324,19 +378,25 @@ impl Lane {
         let killed: io::Result<()> = fallen.iter().try_for_each(|cgroup| cgroup.kill());
         let (group, journal) = (Arc::clone(group), journal.clone());
         spawn_local(async move {
-            let fate = match killed {
-                Err(error) => format!("could not be killed: {error}"),
+            let (level, fate) = match killed {
+                Err(error) => (Level::Error, format!("could not be killed: {error}")),
                 Ok(()) => match gone(&fallen, began).await {
-                    Some(after) => format!("were killed, and gone after {after}"),
-                    None => format!(
-                        "were killed, and are still there after {}",
-                        Length(GONE_WITHIN)
+                    Some(after) => (
+                        Level::Warning,
+                        format!("were killed, and gone after {after}"),
+                    ),
+                    None => (
+                        Level::Error,
+                        format!(
+                            "were killed, and are still there after {}",
+                            Length(GONE_WITHIN)
+                        ),
                     ),
                 },
             };
             let text =
                 format!("{group}: the lease was lost: {count} process(es) of its actions {fate}");
-            journal.offer(Entry::Note(Level::Warning, text));
+            journal.offer(Entry::Note(level, text));
         });
     }
 }

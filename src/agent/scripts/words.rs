@@ -57,6 +57,11 @@ impl Scripts {
         self.all.iter().filter(move |action| action.on.is_at(event))
     }
 
+    /// What a change is called, here and nowhere else: `tag` is this agent's.
+    pub(crate) fn transition(&self, tag: &str, key: u32, number: u64) -> String {
+        format!("{}-{tag}-{key}-{number}", self.node)
+    }
+
     /// The variables, each by its name.
     pub(crate) fn environment(
         &self,

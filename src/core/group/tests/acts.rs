@@ -189,6 +189,19 @@ fn who_loses_the_right_to_answer_waits_for_nothing_and_what_acts_for_it_ends() {
 }
 
 #[test]
+fn a_gate_that_is_taken_away_ends_a_promotion_before_the_addresses_are_on() {
+    let (mut bench, id) = Bench::promoting(Settings {
+        lease: Some(SECOND * 2),
+        ..with_scripts()
+    });
+    bench.hear(Event::GateLost);
+    assert_eq!(bench.role(), RoleName::Releasing);
+    assert_eq!(bench.silenced(), [true]);
+    bench.hear(Event::Acted(id, true));
+    assert_eq!(bench.acquires(), 0);
+}
+
+#[test]
 fn a_host_whose_link_is_gone_is_put_in_order_without_being_waited_for() {
     let mut bench = Bench::prepared_master(with_scripts());
     bench.hear(Event::Facts(Facts { link: false, ..UP }));

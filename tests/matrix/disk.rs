@@ -1,5 +1,6 @@
 //! A shared disk that can hang, as a loop device.
 
+use std::cell::RefCell;
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
@@ -7,6 +8,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use floatlock::disk::{Access, Area, Device};
+use floatlock::lab::Host;
 use floatlock::wire::disk::{BLOCK_LEN, slot_at};
 
 use crate::agent::PROGRAM;
@@ -14,6 +16,8 @@ use crate::agent::PROGRAM;
 /// With a lock area of `lb-a` and `lb-b`; goes with this.
 pub(crate) struct Disk {
     pub(crate) device: String,
+    /// Other devices of the same file.
+    others: RefCell<Vec<String>>,
     file: PathBuf,
 }
 
@@ -26,7 +30,8 @@ impl Disk {
         // No file with holes: each first write would wait for the file system.
         fs::write(&file, vec![0; 1 << 20]).unwrap();
         let disk = Self {
-            device: run("losetup", &["--find", "--show", file.to_str().unwrap()]),
+            device: device_of(&file),
+            others: RefCell::default(),
             file,
         };
         // A test that was killed may have left it to the next one.
@@ -35,6 +40,15 @@ impl Disk {
         let nodes = [lease, "--node", "lb-a", "--node", "lb-b"];
         run(PROGRAM, &[&area[..], &nodes[..]].concat());
         disk
+    }
+
+    /// Under the same path that host has it through a device of its own, as another machine has: one device
+    /// serves but one agent of a node.
+    pub(crate) fn attach_to(&self, host: &Host) {
+        let device = device_of(&self.file);
+        let mount = format!("mount --bind {device} {}", self.device);
+        self.others.borrow_mut().push(device);
+        host.sh(&mount).unwrap();
     }
 
     /// Every read and write of it hangs in the kernel, or none any more.
@@ -68,7 +82,9 @@ impl Drop for Disk {
     fn drop(&mut self) {
         self.hang(false);
         // If it fails, `losetup` shows what is left.
-        let _ = Command::new("losetup").args(["-d", &self.device]).status();
+        for device in self.others.get_mut().iter().chain([&self.device]) {
+            let _ = Command::new("losetup").args(["-d", device]).status();
+        }
         let _ = fs::remove_file(&self.file);
     }
 }
@@ -88,6 +104,10 @@ fn throttle() -> PathBuf {
 /// Whether a disk can be made to hang here.
 pub(crate) fn can_hang() -> bool {
     throttle().join("blkio.throttle.write_bps_device").exists()
+}
+
+fn device_of(file: &Path) -> String {
+    run("losetup", &["--find", "--show", file.to_str().unwrap()])
 }
 
 fn run(program: &str, arguments: &[&str]) -> String {

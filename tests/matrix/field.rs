@@ -21,6 +21,15 @@ use crate::held::Held;
 use crate::pulse;
 use crate::site::{NODES, SOON, write_key};
 
+/// What an operator could have written: it leaves something behind, never comes to an end, and is not to be asked to.
+const LINGER: &str = "#!/bin/sh
+trap '' TERM
+setsid sleep 47111 &
+echo $! >>/run/lab/lingers
+echo $$ >>/run/lab/lingers
+while :; do sleep 47112; done
+";
+const LINGER_PATH: &str = "/run/lab/linger";
 const RELAYS: [&str; 2] = ["eth0", "eth1"];
 const VIP: &str = "10.77.0.100";
 const GATEWAY: &str = "10.77.0.254";
@@ -82,8 +91,23 @@ impl Mode {
     }
 }
 
+/// What one fault needs, and the others have not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Besides {
+    Nothing,
+    /// The hosts hear each other by a second network, too.
+    SecondLine,
+    /// There is another way for heartbeats, which is a bad one.
+    Relay,
+    /// Scripts at MASTER, and before it is left, which never end.
+    LingeringScripts,
+    /// A host in the second rack, on which nothing runs yet.
+    Spare,
+}
+
 pub(crate) struct Field {
     pub(crate) mode: Mode,
+    besides: Besides,
     pub(crate) lan: Lan,
     pub(crate) trunk: Trunk,
     /// `lb-a` in the first rack, `lb-b` in the second one, with the witness if there is one.
@@ -91,6 +115,8 @@ pub(crate) struct Field {
     /// One in each rack; the second one has no power until it is needed.
     pub(crate) gateways: [Host; 2],
     pub(crate) disk: Option<Disk>,
+    /// In the second rack.
+    spare: Option<Host>,
     /// Between the hosts alone.
     pub(crate) inside: Option<Lan>,
     /// In both racks, to carry heartbeats badly.
@@ -106,7 +132,7 @@ pub(crate) struct Field {
 
 impl Field {
     /// Nothing runs yet.
-    pub(crate) fn new(mode: Mode, (two_lines, relayed): (bool, bool)) -> Self {
+    pub(crate) fn new(mode: Mode, besides: Besides) -> Self {
         pulse::start_processors();
         let lab = Lab::new().expect("a laboratory");
         let racks = ["rack-a", "rack-b"].map(|name| lab.lan(name).unwrap());
@@ -123,7 +149,8 @@ impl Field {
         }
         let gateways = [host("gateway", 0, 254), host("gateway-b", 1, 254)];
         gateways[1].power_off().unwrap();
-        let inside = two_lines.then(|| {
+        let spare = (besides == Besides::Spare).then(|| host("spare", 1, 4));
+        let inside = (besides == Besides::SecondLine).then(|| {
             let lan = lab.lan("inside").unwrap();
             for (number, host) in hosts.iter().enumerate() {
                 let address = format!("10.78.0.{}/24", number + 1);
@@ -131,7 +158,7 @@ impl Field {
             }
             lan
         });
-        let relay_host = relayed.then(|| {
+        let relay_host = (besides == Besides::Relay).then(|| {
             let host = lab.host("relay").unwrap();
             trunk.is_not_learnt_from().unwrap();
             for (rack, interface) in racks.iter().zip(RELAYS) {
@@ -141,11 +168,16 @@ impl Field {
             host
         });
         let clients = [host("client-a", 0, 8), host("client-b", 1, 9)];
-        let pair = [(0, &racks[0]), (1, &racks[1])];
-        let macs = pair.map(|(number, rack)| hosts[number].mac_on(rack).unwrap());
+        let agents = [(&hosts[0], &racks[0]), (&hosts[1], &racks[1])];
+        let agents = agents
+            .into_iter()
+            .chain(spare.iter().map(|host| (host, &racks[1])));
+        let macs: Vec<_> = agents
+            .map(|(host, rack)| host.mac_on(rack).unwrap())
+            .collect();
         let watches = clients.each_ref().map(|client| {
             let options = WatchOptions {
-                ask: Ask::Hosts(macs.to_vec()),
+                ask: Ask::Hosts(macs.clone()),
                 neighbours: true,
                 priority: ASKER,
                 every: EVERY,
@@ -156,11 +188,13 @@ impl Field {
         let [lan, _] = racks;
         Self {
             mode,
+            besides,
             lan,
             trunk,
             hosts,
             gateways,
             disk: mode.disk_lease().map(Disk::new),
+            spare,
             inside,
             relay_host,
             relay: RefCell::default(),
@@ -250,21 +284,57 @@ impl Field {
 
     pub(crate) fn start(&self, number: usize) {
         let host = &self.hosts[number];
-        let started = match self.mode {
-            Mode::Keepalived => AgentKind::Keepalived.start(host, &self.setup(number)),
+        if self.mode != Mode::Keepalived {
+            write_key(host, "cluster", 7);
+        }
+        if self.besides == Besides::LingeringScripts {
+            host.write("linger", LINGER).unwrap();
+            host.sh(&format!("chmod 755 {LINGER_PATH}")).unwrap();
+        }
+        self.start_on(host, number);
+    }
+
+    /// The agent of that number.
+    fn start_on(&self, host: &Host, number: usize) {
+        let (program, text) = match self.mode {
+            Mode::Keepalived => (AgentKind::Keepalived, self.keepalived(number)),
             _ => {
-                write_key(host, "cluster", 7);
                 let program = AgentKind::Floatlock(PathBuf::from(PROGRAM));
-                program.start_with(host, &self.config(number).text())
+                (program, self.config(number).text())
             }
         };
-        self.programs.borrow_mut().push(started.unwrap());
+        let started = program.start_with(host, &text).unwrap();
+        self.programs.borrow_mut().push(started);
+    }
+
+    /// From now on the agent of `lb-a` runs on the spare host as well, by a copy of all that it has on its disk.
+    pub(crate) fn clone_a(&self) -> &Host {
+        let clone = self.spare.as_ref().expect("a row with one");
+        let disk = self.a().sh("tar -C /run/lab -c . | base64").unwrap();
+        clone.write("copy", &disk).unwrap();
+        clone
+            .sh("base64 -d /run/lab/copy | tar -C /run/lab -x")
+            .unwrap();
+        if let Some(disk) = &self.disk {
+            disk.attach_to(clone);
+        }
+        self.start_on(clone, 0);
+        if self.disk.is_some() {
+            self.said_by(clone, "its lock area can be read");
+        }
+        clone
     }
 
     fn config(&self, number: usize) -> Config {
         let group = Group::web(if number == 0 { 150 } else { 100 })
             .key("preempt", "false")
             .addresses(&["10.77.0.100/24"]);
+        let group = match self.besides {
+            Besides::LingeringScripts => group
+                .action("promoted", LINGER_PATH, "timeout = \"10m\"")
+                .action("demote", LINGER_PATH, "timeout = \"300ms\""),
+            _ => group,
+        };
         let config = match self.mode {
             Mode::Vrrp => Config::new(NODES[number], &[group]),
             _ => Config::native(NODES[number], &[group]),
@@ -287,6 +357,17 @@ impl Field {
                 config.fencing(&format!("disk-lock = [\"{device}\"]\n{mode}"))
             }
             Mode::Witness => config.cluster("witnesses = [\"lb-c\"]"),
+        }
+    }
+
+    fn keepalived(&self, number: usize) -> String {
+        let text = AgentKind::Keepalived.config(&self.setup(number));
+        match self.besides {
+            Besides::LingeringScripts => {
+                let notify = format!("nopreempt\n    notify_master {LINGER_PATH}");
+                text.replace("nopreempt", &notify)
+            }
+            _ => text,
         }
     }
 
@@ -321,9 +402,46 @@ impl Field {
         .unwrap();
     }
 
+    /// To the agent of `lb-a` and to nothing that it has started; to keepalived with its scripts, since it is two
+    /// processes itself.
+    pub(crate) fn signal_agent_a(&self, signal: Signal) {
+        match self.mode {
+            Mode::Keepalived => self.signal(0, signal),
+            _ => self.programs.borrow()[0].signal(signal).unwrap(),
+        }
+    }
+
     /// The heartbeat thread of that agent hangs until this is dropped.
     pub(crate) fn hang(&self, number: usize) -> Held {
         Held::hanging(&self.programs.borrow()[number])
+    }
+
+    /// The one thread of the agent of `lb-a` that changes addresses hangs until this is dropped.
+    pub(crate) fn hang_netlink_a(&self) -> Held {
+        Held::hanging_at("actuator", &self.programs.borrow()[0])
+    }
+
+    /// Whether `lb-a` has the address, whoever answers for it.
+    pub(crate) fn is_on_a(&self) -> bool {
+        self.a().has_address(vip()).unwrap()
+    }
+
+    /// Waits until the agent of that host says this.
+    pub(crate) fn said_by(&self, host: &Host, pattern: &str) {
+        let name = format!(" on {}", host.name());
+        self.until("it is logged", || {
+            let programs = self.programs.borrow();
+            let mut of_host = programs.iter().filter(|one| one.name().ends_with(&name));
+            of_host.any(|one| one.lines().iter().any(|line| line.text.contains(pattern)))
+        });
+    }
+
+    /// Of the processes that scripts of `lb-a` ever were, how many are there; none where no script was begun.
+    pub(crate) fn lingering_on_a(&self) -> Option<usize> {
+        let script = "test -s /run/lab/lingers || exit 0
+            for pid in $(cat /run/lab/lingers); do kill -0 $pid 2>/dev/null && echo $pid; done; echo end";
+        let lines = self.a().sh(script).unwrap();
+        lines.lines().count().checked_sub(1)
     }
 
     /// From now on heartbeats go another way between the racks as well, which is a bad one.

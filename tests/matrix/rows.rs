@@ -7,7 +7,7 @@ use floatlock::lab::{Traffic, Way, Weather, clock};
 use nix::sys::signal::Signal;
 
 use crate::disk::can_hang;
-use crate::field::{BEAT, DISK_LEASE, Field, LEASE, Mode};
+use crate::field::{BEAT, Besides, DISK_LEASE, Field, LEASE, Mode};
 use crate::table::{Holds, Row, wanted};
 
 use Holds::{A, B, Both, Nobody, One, OneAfterBoth};
@@ -19,6 +19,8 @@ const AT_DISK: Duration = Duration::from_millis(4500);
 
 /// A main loop that hangs for so long hangs for longer than a takeover by the disk takes.
 const HUNG: Duration = Duration::from_secs(5);
+/// An agent that is stopped for so long loses its role to whoever does not need the disk's lease of 2 s.
+const STOPPED: Duration = Duration::from_secs(2);
 
 fn row(name: &'static str, holds: [Holds; 7], play: fn(&Field) -> Instant) -> Row {
     Row {
@@ -26,8 +28,7 @@ fn row(name: &'static str, holds: [Holds; 7], play: fn(&Field) -> Instant) -> Ro
         holds: holds.map(Some),
         settled: true,
         most: usize::MAX,
-        two_lines: false,
-        relayed: false,
+        besides: Besides::Nothing,
         play,
     }
 }
@@ -77,6 +78,124 @@ fn an_agent_that_is_stopped_and_goes_on() {
             at
         },
     )
+    .demand();
+}
+
+/// What its scripts have started must not go on for a MASTER that is none any more, and none of it may delay the
+/// gate. keepalived ends no script.
+#[test]
+fn actions_that_hang_fork_and_ignore_term() {
+    Row {
+        besides: Besides::LingeringScripts,
+        ..row(
+            "the MASTER's scripts hang, fork and ignore TERM, and its agent is stopped for 2 s",
+            [One, B, B, B, B, B, B],
+            |field| {
+                let lingers = || field.lingering_on_a() >= Some(2);
+                field.until("the scripts linger", lingers);
+                let at = clock::now();
+                field.signal_agent_a(Signal::SIGSTOP);
+                clock::pause(STOPPED);
+                assert!(lingers(), "who is stopped ends nothing");
+                field.signal_agent_a(Signal::SIGCONT);
+                if field.mode != Mode::Keepalived {
+                    field.said_by(field.a(), "of its actions were killed, and gone after");
+                    let is_alone = || field.lingering_on_a() == Some(0);
+                    field.until("all that lingered is gone", is_alone);
+                }
+                clock::pause(WHILE);
+                at
+            },
+        )
+    }
+    .demand();
+}
+
+/// As where another program keeps the kernel's RTNL lock: the gate is shut without it, and the addresses, which are
+/// on for all that time, answer no more. keepalived has no thread for that.
+#[test]
+fn netlink_that_is_stuck_while_the_main_loop_hangs() {
+    let b = Some(B);
+    some(
+        "netlink takes no change for 5 s on the MASTER's host, whose main loop hangs for 2.5 s",
+        [None, b, b, b, b, b, b],
+        |field| {
+            let stuck = field.hang_netlink_a();
+            // Unless a processor stood still before.
+            let was_on = field.is_on_a();
+            let at = clock::now();
+            let hung = field.hang(0);
+            clock::pause(HUNG / 2);
+            drop(hung);
+            clock::pause(HUNG / 2);
+            assert_eq!(field.is_on_a(), was_on, "nobody could take it off");
+            drop(stuck);
+            field.until("the address is off", || !field.is_on_a());
+            clock::pause(LEASE * 2);
+            at
+        },
+    )
+    .demand();
+}
+
+/// The same of a main loop that goes on, and gives up itself where the arbiter is with the other side.
+#[test]
+fn netlink_that_is_stuck_when_the_trunk_is_cut() {
+    some(
+        "netlink takes no change for 5 s on the MASTER's host, and the trunk is cut, the gateway is in the standby's \
+         rack",
+        [
+            None,
+            Some(Both),
+            Some(B),
+            Some(A),
+            Some(B),
+            Some(A),
+            Some(A),
+        ],
+        |field| {
+            let stuck = field.hang_netlink_a();
+            // Unless a processor stood still before.
+            let was_on = field.is_on_a();
+            let at = clock::now();
+            field.gateways[0].power_off().unwrap();
+            field.trunk.cut().unwrap();
+            field.gateways[1].power_on().unwrap();
+            clock::pause(HUNG);
+            assert_eq!(field.is_on_a(), was_on, "nobody could take it off");
+            drop(stuck);
+            if let Mode::Reference | Mode::Witness = field.mode {
+                field.until("the address is off", || !field.is_on_a());
+            }
+            clock::pause(LEASE * 2);
+            at
+        },
+    )
+    .demand();
+}
+
+/// A copy of a whole machine that somebody starts: with its name, its key, its state and its slot of the disk.
+/// VRRP has no names.
+#[test]
+fn a_clone_of_the_holder_s_host() {
+    Row {
+        besides: Besides::Spare,
+        ..row(
+            "a clone of the MASTER's host starts in the standby's rack",
+            [A; 7],
+            |field| {
+                let at = clock::now();
+                let clone = field.clone_a();
+                if !matches!(field.mode, Mode::Keepalived | Mode::Vrrp) {
+                    let conflict = "with another host under this node's name";
+                    field.said_by(field.a(), conflict);
+                    field.said_by(clone, conflict);
+                }
+                clock::pause(AT_DISK);
+                at
+            },
+        )
+    }
     .demand();
 }
 
@@ -134,7 +253,7 @@ fn a_host_that_loses_its_power() {
 #[test]
 fn one_line_of_two() {
     Row {
-        two_lines: true,
+        besides: Besides::SecondLine,
         ..some(
             "one heartbeat line of two is cut",
             [None, Some(A), Some(A), Some(A), Some(A), Some(A), Some(A)],
@@ -301,7 +420,7 @@ fn a_line_that_loses_every_third_frame() {
 #[test]
 fn a_line_that_loses_doubles_delays_and_reorders() {
     Row {
-        relayed: true,
+        besides: Besides::Relay,
         ..row(
             "30 % of all heartbeats are lost, 5 % come twice, all up to a heartbeat late and out of order",
             [One, One, One, One, One, A, A],

@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use floatlock::core::Instant;
 
-use crate::field::{Field, Mode, Outcome};
+use crate::field::{Besides, Field, Mode, Outcome};
 
 /// Runs in which a processor stood still may be so many more.
 const REPEATS: usize = 20;
 /// Tests of `rows`.
-const ROWS: usize = 26;
+const ROWS: usize = 30;
 static TABLE: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 /// Who answers in the end.
@@ -51,10 +51,8 @@ pub(crate) struct Row {
     pub(crate) settled: bool,
     /// It takes a minute: it is played so often at most.
     pub(crate) most: usize,
-    /// The hosts hear each other by a second network, too.
-    pub(crate) two_lines: bool,
-    /// There is another way for heartbeats, which is a bad one.
-    pub(crate) relayed: bool,
+    /// What it needs that the others do not.
+    pub(crate) besides: Besides,
     /// Returns when the fault was.
     pub(crate) play: fn(&Field) -> Instant,
 }
@@ -120,7 +118,7 @@ impl Row {
         let mut cell = Cell::default();
         let count = wanted().unwrap_or(1).min(self.most);
         while cell.runs.len() < count && cell.stood_still <= REPEATS.max(count) {
-            let field = Field::new(mode, (self.two_lines, self.relayed));
+            let field = Field::new(mode, self.besides);
             if self.settled && !field.settle() {
                 cell.stood_still += 1;
                 continue;

@@ -1,4 +1,4 @@
-//! An agent whose heartbeat thread stands still exactly when it sends.
+//! An agent of which a thread stands still, the one of heartbeats exactly when it sends.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -8,12 +8,13 @@ use floatlock::lab::Process;
 /// Lets the heartbeat thread run until it is about to send, with the lease checked and nothing renewed.
 /// `pass`: sends SIGSTOP to the whole agent, and lets go, so that the frames leave, and the next instruction, before
 /// the gate is renewed, is the one at which it goes on. `hold`: the same, but it stays in that system call, before
-/// its frames leave, until this program may read a line. `hang`: only this thread does.
+/// its frames leave, until this program may read a line. `hang`: only this thread does. With the name of another
+/// thread, that one is held at whatever it asks of the kernel next.
 const STOP: &str = "
 import ctypes, os, signal, struct, sys
-pid = int(sys.argv[1])
+pid, name = int(sys.argv[1]), (sys.argv[3:] or ['heartbeat'])[0]
 tasks = f'/proc/{pid}/task'
-tid = next(int(t) for t in os.listdir(tasks) if open(f'{tasks}/{t}/comm').read().strip() == 'heartbeat')
+tid = next(int(t) for t in os.listdir(tasks) if open(f'{tasks}/{t}/comm').read().strip() == name)
 libc = ctypes.CDLL(None, use_errno=True)
 libc.ptrace.argtypes = [ctypes.c_ulong, ctypes.c_ulong, ctypes.c_void_p, ctypes.c_void_p]
 SEIZE, INTERRUPT, SYSCALL, DETACH, INFO = 0x4206, 0x4207, 24, 17, 0x420e
@@ -29,7 +30,8 @@ while True:
     _, status = os.waitpid(tid, WALL)
     if os.WIFSTOPPED(status) and os.WSTOPSIG(status) == signal.SIGTRAP | 0x80:
         ptrace(INFO, 88, ctypes.addressof(info))
-        if info.raw[0] == ENTRY and struct.unpack_from('Q', info.raw, 24)[0] == SENDMMSG:
+        call = struct.unpack_from('Q', info.raw, 24)[0]
+        if info.raw[0] == ENTRY and (name != 'heartbeat' or call == SENDMMSG):
             break
     ptrace(SYSCALL)
 if sys.argv[2] != 'hang':
@@ -53,23 +55,30 @@ pub(crate) fn stop_before_its_renewal(agent: &Process) {
     assert_eq!(String::from_utf8_lossy(&ran.stdout), "stopped\n", "{ran:?}");
 }
 
-/// An agent whose heartbeat thread is about to send, and does so when this is dropped: not before.
+/// An agent of which a thread is about to ask something of the kernel, the one of heartbeats to send, and does so when
+/// this is dropped: not before.
 pub(crate) struct Held(Child);
 
 impl Held {
     /// All of it is stopped, until SIGCONT.
     pub(crate) fn stopped(agent: &Process) -> Self {
-        Self::by("hold", agent)
+        Self::by(&["hold"], agent)
     }
 
     /// Its other threads go on.
     pub(crate) fn hanging(agent: &Process) -> Self {
-        Self::by("hang", agent)
+        Self::by(&["hang"], agent)
     }
 
-    fn by(how: &str, agent: &Process) -> Self {
+    /// The thread of this name is held, wherever it is; all others go on.
+    pub(crate) fn hanging_at(thread: &str, agent: &Process) -> Self {
+        Self::by(&["hang", thread], agent)
+    }
+
+    fn by(how: &[&str], agent: &Process) -> Self {
         let mut python = Command::new("python3");
-        python.args(["-c", STOP, &agent.pid().to_string(), how]);
+        python.args(["-c", STOP, &agent.pid().to_string()]);
+        python.args(how);
         python.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut held = Self(python.spawn().unwrap());
         let mut said = String::new();

@@ -406,8 +406,9 @@ mutant "acts: an answer to an older question counts" $acts \
 ' '            && waits_for >= id
 '
 mutant "acts: who does not answer is not waited for any less" src/core/group/claim.rs \
-    'Claim::Promoting { until, .. } if until <= self.now => self.not_promoted(true, out),' \
-    'Claim::Promoting { until, .. } if until <= self.now => self.put_on(advert_at, out),'
+    'None => self.not_promoted(true, out),' 'None => self.put_on(advert_at, out),'
+mutant "acts: whoever answers meanwhile is not looked for" $acts \
+    'true if self.is_native() => self.put_on' 'true => self.put_on'
 mutant "acts: a planned end asks nobody" $acts \
     'if within.is_zero() || !matches!(self.role, Role::Master { .. }) {' 'if true {'
 mutant "acts: a planned end waits though the lease is lost" $acts \

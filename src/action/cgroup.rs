@@ -153,15 +153,15 @@ impl Cgroup {
         Err(io::Error::other("some of it lives on"))
     }
 
-    /// The processes in it, without those that are dead and not reaped yet.
+    /// The processes in it, and in what a script may have made below it, without those that are dead and not reaped
+    /// yet.
     ///
     /// # Errors
     /// It cannot be read.
     pub fn pids(&self) -> io::Result<Vec<i32>> {
-        let text = fs::read_to_string(self.path.join("cgroup.procs"))?;
-        // Those that this process cannot see are all called 0.
-        let pids = text.lines().filter_map(|line| line.parse().ok());
-        Ok(pids.filter(|pid| *pid != 0).collect())
+        let mut all = Vec::new();
+        collect(&self.path, &mut all)?;
+        Ok(all)
     }
 
     /// Whether nothing lives in it, nor in what a script may have made below it.
@@ -178,14 +178,38 @@ impl Cgroup {
     /// # Errors
     /// Something is left in it.
     pub fn remove(mut self) -> io::Result<()> {
-        fs::remove_dir(mem::take(&mut self.path))
+        remove_all(&mem::take(&mut self.path))
     }
+}
+
+fn collect(path: &Path, all: &mut Vec<i32>) -> io::Result<()> {
+    let text = fs::read_to_string(path.join("cgroup.procs"))?;
+    // Those that this process cannot see are all called 0.
+    let pids = text.lines().filter_map(|line| line.parse::<i32>().ok());
+    all.extend(pids.filter(|pid| *pid != 0));
+    for below in below_of(path) {
+        // It may just have gone.
+        let _ = collect(&below, all);
+    }
+    Ok(())
+}
+
+fn below_of(path: &Path) -> impl Iterator<Item = PathBuf> {
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    let entries = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    entries.map(|entry| entry.path())
+}
+
+/// With all that is below it, as far as nothing lives in there.
+fn remove_all(path: &Path) -> io::Result<()> {
+    below_of(path).for_each(|below| drop(remove_all(&below)));
+    fs::remove_dir(path)
 }
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
         // What is left in there needs it still, and the next one of this name gets a number.
-        let _ = fs::remove_dir(&self.path);
+        let _ = remove_all(&self.path);
     }
 }
 

@@ -53,6 +53,11 @@ impl<T> Queue<T> {
         target == Target::Down && self.runs(Target::Up)
     }
 
+    /// What has not begun for another target is worth nothing any more, and there is nothing to do for this one.
+    pub fn turn_to(&mut self, target: Target) {
+        self.waiting.retain(|item| item.target == target);
+    }
+
     /// What is to begin now; nothing while something runs.
     pub fn begin(&mut self) -> Option<T> {
         if self.running.is_some() {
@@ -123,6 +128,20 @@ mod tests {
         assert_eq!(queue.begin(), Some("demoted again"));
         queue.done();
         assert!(queue.is_idle());
+    }
+
+    #[test]
+    fn a_target_that_is_worked_for_already_ends_what_waits_for_the_other_one() {
+        let mut queue = Queue::default();
+        queue.push(Down, Deed, "demote");
+        queue.begin();
+        queue.push(Up, Deed, "promote");
+        queue.turn_to(Down);
+        queue.done();
+        assert_eq!(queue.begin(), None);
+        queue.push(Down, Notice, "demoted");
+        queue.turn_to(Down);
+        assert_eq!(queue.begin(), Some("demoted"));
     }
 
     #[test]

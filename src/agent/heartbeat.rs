@@ -484,7 +484,7 @@ impl Heartbeat {
         self.withdraw();
         let is_gone = |slot: &Slot| plan.groups.iter().all(|planned| planned.key != slot.key);
         for slot in old.iter_mut().filter(|slot| is_gone(slot)) {
-            slot.step(now, Event::Stop, &mut self.out);
+            slot.end(now, &mut self.out);
         }
         for mut planned in plan.groups {
             for line in &mut planned.lines {

@@ -10,7 +10,7 @@ use crate::config::ActionEvent;
 use crate::core::election::{OWNER, RESIGN};
 use crate::core::lease::{self, Epoch};
 use crate::core::record::What;
-use crate::core::{Act, Effect, Event, Group, Instant, Report, RoleName, Say};
+use crate::core::{Act, Actions, Effect, Event, Group, Instant, Report, RoleName, Say, Settings};
 use crate::disk::steward::Plea;
 use crate::net::heartbeat::Sender;
 use crate::wire::native::GroupId;
@@ -256,6 +256,24 @@ impl Slot {
         out.record(self.key, now, What::Event(event));
         self.group.step(now, event, &mut out.effects);
         self.carry_out(out);
+    }
+
+    /// A reload has taken the group away. Nobody hears for it any more, and another one may have its addresses: it
+    /// goes at once, without waiting for scripts.
+    pub(crate) fn end(&mut self, now: Instant, out: &mut Out) {
+        let settings = *self.group.settings();
+        let actions = Actions {
+            demote: Duration::ZERO,
+            ..settings.actions
+        };
+        let at_once = Settings {
+            actions,
+            ..settings
+        };
+        if at_once != settings {
+            self.step(now, Event::Settings(at_once), out);
+        }
+        self.step(now, Event::Stop, out);
     }
 
     pub(crate) fn hear(

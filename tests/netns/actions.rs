@@ -214,6 +214,71 @@ fn a_script_that_hangs_delays_a_planned_move_by_its_timeout_and_nothing_else() {
     assert_eq!(a.count("the lease was lost"), 0, "{}", a.log());
 }
 
+/// It has been told to end already when the addresses are to be given up.
+#[test]
+fn what_comes_after_a_script_that_is_late_does_not_begin_for_a_master_that_goes() {
+    let site = site();
+    let late =
+        "#!/bin/sh\ntrap 'echo told to end >>/run/lab/told' TERM\nwhile :; do sleep 0.05; done\n";
+    let host = &site.hosts[0];
+    host.write("late", late).unwrap();
+    host.sh("chmod 755 /run/lab/late").unwrap();
+    let group = Group::web(150)
+        .action("promoted", &path("late"), "timeout = \"200ms\"")
+        .action("promoted", &path("linger"), "timeout = \"10m\"")
+        .action("demote", &path("tell"), "");
+    let a = site.start_with(0, &native(NODES[0], group));
+    told_last(host, &["told to end"]);
+    a.stop();
+    told_last(host, &["told to end", "demote MASTER BACKUP on=1"]);
+    assert!(host.sh("test -e /run/lab/lingers").is_err(), "{}", a.log());
+}
+
+#[test]
+fn a_lease_that_is_lost_in_a_planned_move_ends_what_was_left_behind_too() {
+    let site = site();
+    let leave = "#!/bin/sh\nsetsid sleep 47113 >/dev/null 2>&1 &\necho $! >/run/lab/lingers\n";
+    let slow = "#!/bin/sh\necho begins >>/run/lab/told\nsleep 3\necho ends >>/run/lab/told\n";
+    for host in &site.hosts {
+        host.write("leave", leave).unwrap();
+        host.write("slow", slow).unwrap();
+        host.sh("chmod 755 /run/lab/leave /run/lab/slow").unwrap();
+    }
+    let group = |priority| {
+        Group::web(priority)
+            .action("promoted", &path("leave"), "")
+            .action("demote", &path("slow"), "")
+    };
+    let [a, b] = site.native_pair_of(|node, priority| native(node, group(priority)));
+    let left = || a.host.sh("test -s /run/lab/lingers").is_ok();
+    assert!(clock::wait_until(SOON, left), "{}", a.log());
+    a.signal(Signal::SIGTERM);
+    told_last(&a.host, &["begins"]);
+    a.signal(Signal::SIGSTOP);
+    b.becomes("MASTER");
+    a.signal(Signal::SIGCONT);
+    a.said("of its actions were killed, and gone after");
+    assert!(are_gone(&a.host, "/run/lab/lingers"), "{}", a.log());
+    a.demand_good_end();
+    assert_eq!(told(&a.host), ["begins", "ends"], "once, and to its end");
+}
+
+/// The old group and the new one have the same addresses.
+#[test]
+fn a_reload_that_makes_another_router_of_a_group_waits_for_no_scripts() {
+    let site = site();
+    let group = || telling(150).action("demote", &path("linger"), "timeout = \"10m\"");
+    let a = site.start_with(0, &native(NODES[0], group()));
+    a.becomes("MASTER");
+    let mark = a.mark();
+    let other = group().addresses(&["10.77.0.100/24", "fd77::100/64"]);
+    a.reload(&native(NODES[0], other));
+    a.becomes_after(mark, "web", "MASTER");
+    let lingers = || is_one_there(&a.host, "/run/lab/lingers");
+    assert!(lingers(), "{}", a.log());
+    assert_eq!(a.count("is put back"), 0, "{}", a.log());
+}
+
 #[test]
 fn keepalived_s_scripts_drop_in() {
     let site = Site::new();

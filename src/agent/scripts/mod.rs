@@ -16,6 +16,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
 use tokio::runtime::Builder;
+use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{LocalSet, spawn_local};
 
@@ -170,6 +171,8 @@ struct Lane {
     kept: Rc<RefCell<Kept>>,
     /// Ends what runs.
     stop: Option<oneshot::Sender<Stop>>,
+    /// The group has stopped: nothing comes after that.
+    ends: bool,
 }
 
 /// The cgroups of a group's scripts.
@@ -263,8 +266,13 @@ impl Desk {
         let is_demotion = (target, kind) == (Target::Down, Kind::Deed);
         // What puts this host in order runs already: it is neither ended nor done twice.
         if is_demotion && work.answer.is_none() && lane.queue.prepares(Target::Down) {
+            lane.queue.turn_to(Target::Down);
+            if lost {
+                lane.fall(&group, &self.journal);
+            }
             return;
         }
+        lane.ends = work.moment.event == ActionEvent::Stop;
         let acts_for_the_other = lane.queue.push(target, kind, work);
         if lost {
             lane.fall(&group, &self.journal);
@@ -279,6 +287,8 @@ impl Desk {
             lane.stop = None;
         }
         self.go_on(key, done);
+        self.lanes
+            .retain(|_, lane| !(lane.ends && lane.queue.is_idle()));
     }
 
     fn go_on(&mut self, key: Key, done: &mpsc::UnboundedSender<Key>) {
@@ -354,6 +364,7 @@ impl Lane {
             queue: Queue::default(),
             kept: Rc::default(),
             stop: None,
+            ends: false,
         }
     }
 
@@ -371,10 +382,11 @@ impl Lane {
         }
         let began = clock::now();
         let fallen = self.kept.borrow().up.clone();
-        let count: usize = fallen.iter().map(|cgroup| count(cgroup)).sum();
-        if count == 0 {
+        let is_empty = |cgroup: &Rc<Cgroup>| matches!(cgroup.is_empty(), Ok(true));
+        if fallen.iter().all(is_empty) {
             return;
         }
+        let count: usize = fallen.iter().map(|cgroup| count(cgroup)).sum();
         let killed: io::Result<()> = fallen.iter().try_for_each(|cgroup| cgroup.kill());
         let (group, journal) = (Arc::clone(group), journal.clone());
         spawn_local(async move {
@@ -434,7 +446,10 @@ impl Performance {
         let event = work.moment.event;
         for action in work.scripts.at(event) {
             let ended = self.run(work, action, &mut stopped).await;
-            if let Ended::Killed { .. } = ended {
+            // Also where it was late, and had ended before it heard of that.
+            if matches!(ended, Ended::Killed { .. })
+                || stopped.try_recv() != Err(TryRecvError::Empty)
+            {
                 return false;
             }
             if event == ActionEvent::Promote && action.required && !ended.is_good() {

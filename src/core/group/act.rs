@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 use super::role::{Claim, Role};
-use super::{Group, HOLD_OFF, HOLD_OFF_MAX};
-use crate::core::event::{Blocked, Cause, Effect};
+use super::{Group, HOLD_OFF, HOLD_OFF_MAX, LOOK_WITHIN};
+use crate::core::event::{Alarm, Blocked, Cause, Effect};
 use crate::core::time::Instant;
 
 /// How long the scripts of a group may take, all of one kind together; nothing where there is none.
@@ -73,9 +73,12 @@ impl Group {
     /// What a group does that may claim: first its scripts, if it has any for that.
     pub(super) fn prepare(&mut self, out: &mut Vec<Effect>) -> Option<Claim> {
         let within = self.settings.actions.promotion();
-        (!within.is_zero()).then(|| Claim::Promoting {
+        // The addresses of their owner are on, whatever scripts say.
+        let waits = !within.is_zero() && !self.is_owner();
+        waits.then(|| Claim::Promoting {
             id: self.act(Act::Promote, out),
             until: self.now + within,
+            look: None,
         })
     }
 
@@ -89,17 +92,57 @@ impl Group {
     pub(super) fn on_acted(&mut self, id: u64, is_good: bool, out: &mut Vec<Effect>) {
         if let Role::Candidate {
             advert_at,
-            claim: Claim::Promoting { id: waits_for, .. },
+            claim:
+                Claim::Promoting {
+                    id: waits_for,
+                    look: None,
+                    ..
+                },
         } = self.role
             && waits_for == id
         {
             return match is_good {
-                true => self.put_on(advert_at, out),
+                // Votes are confirmed when the addresses are on.
+                true if self.is_native() => self.put_on(advert_at, out),
+                true => self.look_again(advert_at, id, out),
                 false => self.not_promoted(false, out),
             };
         }
         if self.demotion.is_some_and(|demotion| demotion.id == id) {
             self.demoted(out);
+        }
+    }
+
+    /// That may have taken long, and others need not have heard of this claim: answered means alive.
+    fn look_again(&mut self, advert_at: Instant, id: u64, out: &mut Vec<Effect>) {
+        self.ticket += 1;
+        out.push(Effect::Look(self.ticket));
+        let claim = Claim::Promoting {
+            id,
+            until: self.now + LOOK_WITHIN,
+            look: Some(self.ticket),
+        };
+        self.role = Role::Candidate { advert_at, claim };
+    }
+
+    /// What was asked once more; an older answer is none.
+    pub(super) fn looked_again(&mut self, of: u64, answered: bool, out: &mut Vec<Effect>) {
+        let Role::Candidate {
+            advert_at,
+            claim: Claim::Promoting {
+                look: Some(ticket), ..
+            },
+        } = self.role
+        else {
+            return;
+        };
+        match of == ticket {
+            true if answered => {
+                self.raise(Alarm::Answered, out);
+                self.release(Cause::Answered, out);
+            }
+            true => self.put_on(advert_at, out),
+            false => {}
         }
     }
 

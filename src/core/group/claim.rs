@@ -55,7 +55,11 @@ impl Group {
                 self.acquire(advert_at, self.cause, out);
             }
             Claim::Asking { give_up_at, .. } if give_up_at <= self.now => self.give_up(out),
-            Claim::Promoting { until, .. } if until <= self.now => self.not_promoted(true, out),
+            Claim::Promoting { until, look, .. } if until <= self.now => match look {
+                // Without an answer by then nobody answers.
+                Some(_) => self.put_on(advert_at, out),
+                None => self.not_promoted(true, out),
+            },
             Claim::Acquiring(attempt) => self.fire_acquiring(advert_at, attempt, out),
             Claim::Asking { .. } | Claim::Promoting { .. } => {}
         }

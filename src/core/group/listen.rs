@@ -189,7 +189,7 @@ impl Group {
             return self.vote(lease::Event::Looked(of, answered), out);
         }
         let Role::Backup(vigil) = self.role else {
-            return;
+            return self.looked_again(of, answered, out);
         };
         let Look::Asked { ticket, until } = vigil.look else {
             return;

@@ -164,8 +164,13 @@ pub(super) enum Claim {
         clear_at: Instant,
         give_up_at: Instant,
     },
-    /// Nobody is in the way, and an operator's scripts make ready, until then at most.
-    Promoting { id: u64, until: Instant },
+    /// Nobody is in the way, and an operator's scripts make ready, until then at most. They are when `look` says by
+    /// which number the network is asked once more who answers.
+    Promoting {
+        id: u64,
+        until: Instant,
+        look: Option<u64>,
+    },
     /// The addresses are going on.
     Acquiring(Attempt),
 }

@@ -189,6 +189,37 @@ fn who_loses_the_right_to_answer_waits_for_nothing_and_what_acts_for_it_ends() {
 }
 
 #[test]
+fn under_vrrp_another_host_that_answers_when_the_scripts_are_done_is_left_alone() {
+    let (mut bench, id) = Bench::promoting(with_scripts());
+    bench.wait(SECOND * 8);
+    // The adverts of neither came through to the other one.
+    bench.answered = Some(true);
+    bench.hear(Event::Acted(id, true));
+    assert_eq!((bench.role(), bench.acquires()), (RoleName::Releasing, 0));
+    assert_eq!(bench.silenced(), [false]);
+
+    let (mut bench, id) = Bench::promoting(with_scripts());
+    bench.answered = None;
+    bench.hear(Event::Acted(id, true));
+    assert_eq!(bench.acquires(), 0, "nobody knows yet");
+    bench.hear(Event::Acted(id, false));
+    bench.wait(LOOK_WITHIN);
+    assert_eq!(bench.acquires(), 1, "without an answer nobody answers");
+}
+
+#[test]
+fn the_addresses_of_their_owner_wait_for_no_scripts() {
+    let owner = Settings {
+        priority: OWNER,
+        ..with_scripts()
+    };
+    let mut bench = Bench::new(owner);
+    bench.released(Ok(()));
+    assert_eq!(bench.asked_for(Act::Promote), None);
+    assert_eq!(bench.acquires(), 1);
+}
+
+#[test]
 fn a_gate_that_is_taken_away_ends_a_promotion_before_the_addresses_are_on() {
     let (mut bench, id) = Bench::promoting(Settings {
         lease: Some(SECOND * 2),

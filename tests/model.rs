@@ -22,7 +22,7 @@ mod search;
 mod world;
 
 use floatlock::core::lease::Resign;
-use search::{Found, search, wander};
+use search::{Found, World, search, wander};
 use world::{Bounds, Flaw, L, State};
 
 /// Nothing else goes wrong than messages, sleep and clocks.
@@ -633,6 +633,8 @@ const PROVEN: proven::Bounds = proven::Bounds {
     horizon: 6,
     questions: [4, 3],
     freezes: [0, 0],
+    hangs: [0, 0],
+    pauses: [0, 0],
     crashes: [0, 0],
     handovers: 0,
     slow: 0,
@@ -688,6 +690,8 @@ fn nothing_that_happens_besides_makes_two_hold_but_in_the_gap() {
     proven_is_safe("lost and found", bounds);
     let freezes = [1, 1];
     proven_is_safe("frozen", proven::Bounds { freezes, ..PROVEN });
+    let pauses = [1, 1];
+    proven_is_safe("paused", proven::Bounds { pauses, ..PROVEN });
     let crashes = [1, 1];
     proven_is_safe("crashed", proven::Bounds { crashes, ..PROVEN });
     let handovers = 1;
@@ -718,6 +722,7 @@ fn all_of_it_together_makes_no_two_of_a_pair_hold_but_in_the_gap() {
             horizon: 20,
             questions: [60, 60],
             freezes: [2, 2],
+            pauses: [2, 2],
             crashes: [1, 1],
             handovers: 2,
             slow: 2,
@@ -762,6 +767,129 @@ fn two_that_are_proven_and_parted_do_both_answer() {
     proven_gets("two answer in the gap", start, |state| {
         state.gap && state.parted && state.answering().count() == 2
     });
+}
+
+/// Nothing is parted; either of them stands still, whenever it likes.
+const STILL: proven::Bounds = proven::Bounds {
+    cuts: 0,
+    horizon: 7,
+    questions: [20, 20],
+    ..PROVEN
+};
+
+/// Far beyond what is searched.
+fn proven_is_safe_far_away(name: &str, bounds: proven::Bounds) {
+    let (start, walks) = (proven::State::held(bounds), states(STATES) as u64 / 10);
+    let found = wander(&start, (11, walks, 80), |_| None);
+    println!("proven, {name}, far away: {} states", found.states);
+    if let Some((invariant, way)) = found.way {
+        panic!("proven, {name}, far away: {invariant}, after {way:#?}");
+    }
+}
+
+/// Whoever goes on answers by then for no longer than its gate was told before, and was seen in a look.
+#[test]
+fn no_host_that_stands_still_makes_two_answer_unless_it_is_looked_for_just_then() {
+    for reach in REACHES {
+        let (freezes, pauses) = ([1, 1], [2, 2]);
+        let bounds = proven::Bounds {
+            reach,
+            freezes,
+            pauses,
+            slow: 1,
+            ..STILL
+        };
+        proven_is_safe_far_away(&format!("paused, {reach:?}"), bounds);
+    }
+}
+
+/// Nothing of the other one comes for a promise, and its host stands still just when it is looked for:
+/// `docs/leases.md` says so.
+#[test]
+fn a_host_that_stands_still_when_it_is_looked_for_answers_beside_the_other_one() {
+    let bounds = proven::Bounds {
+        pauses: [1, 1],
+        gap: true,
+        ..STILL
+    };
+    proven_gets_somehow("unseen", bounds, |state| {
+        state.unseen && !state.gap && state.answering().count() == 2
+    });
+}
+
+/// An agent that stands still after it has read the clock, and then does what that time allowed, does no harm
+/// where one of them alone reaches the reference ...
+#[test]
+fn no_agent_that_stands_still_within_a_turn_makes_two_answer_where_one_is_proven() {
+    for reach in &REACHES[..3] {
+        let (reach, hangs) = (*reach, [1, 1]);
+        let bounds = |bounds| proven::Bounds {
+            reach,
+            hangs,
+            ..bounds
+        };
+        let name = format!("frozen within a turn, {reach:?}");
+        let start = proven::State::held(bounds(PROVEN));
+        proven_is_safe_in(states(STATES / 2), &name, start);
+        proven_is_safe_far_away(&name, bounds(STILL));
+    }
+}
+
+/// ... but where both do and neither hears the other one: nobody answered its look, it stands still right before it
+/// opens its gate, and the other one looks as well meanwhile.
+#[test]
+fn an_agent_that_stands_still_before_it_opens_its_gate_answers_beside_the_other_one() {
+    let (hangs, horizon) = ([0, 1], 5);
+    let bounds = proven::Bounds {
+        hangs,
+        horizon,
+        ..STILL
+    };
+    let start = proven::State::held(bounds);
+    let found = wander(&start, (5, 200_000, 60), |_| None);
+    println!("proven, opens late: after {} states", found.states);
+    let what = found.way.as_ref().map(|(what, _)| what.as_str());
+    assert_eq!(what, Some("S1: two answer"));
+}
+
+/// So does one that stands still right before it moves the end of its open gate, which shuts meanwhile: what it tells
+/// the gate then has not ended, and opens it again.
+#[test]
+fn an_agent_that_stands_still_before_it_renews_its_gate_answers_beside_the_other_one() {
+    use proven::Action::{Answer, Freeze, Hang, LookEnds, Tick};
+    let hangs = [1, 0];
+    let mut state = proven::State::held(proven::Bounds { hangs, ..STILL });
+    let way = [
+        Tick(0),
+        // By its own vote, since nothing comes back.
+        Answer(0, 0),
+        Answer(1, 0),
+        Tick(0),
+        Hang(0),
+        Answer(0, 0),
+        Tick(0),
+        // The other one has heard nothing for a promise, and looks: the gate has just shut.
+        Answer(1, 0),
+        LookEnds(1),
+    ];
+    for action in way {
+        assert!(state.actions().contains(&action), "{action:?}");
+        assert_eq!(state.apply(action), Ok(()), "{action:?}");
+    }
+    assert!(state.answering().eq([1]));
+    assert_eq!(state.apply(Freeze(0)), Err("S1: two answer".into()));
+    assert!(!state.parted && !state.gap && !state.unseen);
+}
+
+/// Too far for a search.
+fn proven_gets_somehow(name: &str, bounds: proven::Bounds, goal: fn(&proven::State) -> bool) {
+    let start = proven::State::held(bounds);
+    let found = wander(&start, (5, 200_000, 60), |state| {
+        goal(state).then(|| "reached".to_owned())
+    });
+    println!("proven, {name}: after {} states", found.states);
+    let what = found.way.as_ref().map(|(what, _)| what.as_str());
+    assert_eq!(what, Some("reached"), "proven, {name}: {found:#?}");
 }
 
 /// Both lost the reference, or one of them: the rows of the table in `docs/reference.md`.

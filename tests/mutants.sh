@@ -233,6 +233,14 @@ mutant "the reference counts from the answer" src/core/lease/mod.rs \
 mutant "a look is enough without the reference" src/core/lease/answers.rs \
     '!silent || !proven' \
     '!silent'
+mutant "a look counts as an answer of the reference" src/core/lease/answers.rs \
+    'if !silent || !proven || !self.epochs.stored(epoch) {
+            return;
+        }' 'if !silent || !self.epochs.stored(epoch) {
+            return;
+        }
+        let _ = proven;
+        self.proof.show(self.now + self.settings.lease);'
 mutant "a takeover without the reference" src/core/lease/proof.rs \
     'match self.settings.reference && !self.proof.solo {' \
     'match self.settings.reference && !self.proof.solo && self.authority().is_some() {'

@@ -3,12 +3,17 @@
 //! A message arrives never, late, twice and in any order, until the next of its kind takes its place. The
 //! reference is asked in each tick; where it is reached, the answer comes at any time, or never. A look takes
 //! less than a tick: it is over, late or never, and sees who answers and who looks in the tick in which it is
-//! asked, unless the network is parted. Whoever does not stand still does in each tick what is to be done; the
-//! core is not told that it stood still, and has less to go by than in an agent. Both clocks go together, or with
-//! [`Bounds::skewed`] either is behind by a tick.
+//! asked, unless the network is parted. Whoever does not stand still does in each tick what is to be done. Both
+//! clocks go together, or with [`Bounds::skewed`] either is behind by a tick.
+//!
+//! What stands still is an agent, between two turns or within one, or a whole host. Its clock goes on, and so does its
+//! gate; the reference is not asked. An agent that goes on within a turn takes what had come by the time that it had
+//! read before, and then carries out what follows; otherwise the core is told the time of now, and sees how long it was
+//! away. A host that stands still answers nobody, a look neither.
 
 use std::time::Duration;
 
+use floatlock::core::Instant;
 use floatlock::core::lease::{
     Authority, Boot, BootId, Effect, Effects, Epoch, Event, Lease, NodeId, Nonce, Settings, Voters,
 };
@@ -29,8 +34,12 @@ pub(crate) struct Bounds {
     pub(crate) horizon: u64,
     /// What each node asks the other one and the network in one boot.
     pub(crate) questions: [Nonce; 2],
-    /// How often either agent stands still.
+    /// How often either agent stands still between two turns ...
     pub(crate) freezes: [u8; 2],
+    /// ... and how often after it has read the clock, and before anything follows from what it takes then.
+    pub(crate) hangs: [u8; 2],
+    /// How often either host stands still as a whole.
+    pub(crate) pauses: [u8; 2],
     pub(crate) crashes: [u8; 2],
     /// How often a holder hands over or stops, all together.
     pub(crate) handovers: u8,
@@ -68,10 +77,22 @@ struct Node {
     boots: u8,
     told: bool,
     frozen: bool,
+    /// The host stands still, and with it the agent.
+    paused: bool,
+    /// The next turn is the one in which the agent stands still.
+    hangs: bool,
+    /// It does, and goes on with this.
+    turn: Option<Action>,
+    /// It has gone on, by the time that it had read.
+    late: bool,
     stored: Epoch,
     clock: u64,
+    /// So many ticks ago the core was told the time.
+    lag: u64,
     /// The addresses are on, and the gate is open while the clock is below.
     gate: u64,
+    /// The agent has opened it, and not shut it since.
+    opened: bool,
     /// The next addresses go on slowly.
     slow: bool,
     look: Option<Look>,
@@ -98,7 +119,7 @@ struct Record {
     alone: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Action {
     Tick(NodeId),
     Wake(NodeId),
@@ -118,6 +139,10 @@ pub(crate) enum Action {
     Solo(NodeId),
     /// Its agent stands still, or goes on.
     Freeze(NodeId),
+    /// Its agent stands still within its next turn.
+    Hang(NodeId),
+    /// The host stands still, or goes on.
+    Pause(NodeId),
     Crash(NodeId),
     Restart(NodeId),
 }
@@ -131,6 +156,8 @@ pub(crate) struct State {
     pub(crate) parted: bool,
     /// Both were proven while it was.
     pub(crate) gap: bool,
+    /// Both were proven while one looked for the other, whose gate was open and whose host stood still.
+    pub(crate) unseen: bool,
     /// The last three that began to answer, the latest first.
     pub(crate) holders: [Option<NodeId>; 3],
     flips: [u8; 2],
@@ -139,14 +166,57 @@ pub(crate) struct State {
     pub(crate) handovers: u8,
     slow: u8,
     freezes: [u8; 2],
+    hangs: [u8; 2],
+    pauses: [u8; 2],
     ticks_left: u64,
     /// Node 0 stays dead.
     widowed: bool,
 }
 
+impl Action {
+    /// Whose turn it is, where an agent does it.
+    const fn turn_of(self) -> Option<NodeId> {
+        match self {
+            Self::Wake(id)
+            | Self::Stand(id)
+            | Self::Arrive(_, id)
+            | Self::Answer(id, _)
+            | Self::LookEnds(id)
+            | Self::On(id)
+            | Self::HandOver(id)
+            | Self::Stop(id) => Some(id),
+            _ => None,
+        }
+    }
+}
+
 impl Node {
     fn answers(&self) -> bool {
+        self.is_open() && !self.paused
+    }
+
+    fn is_open(&self) -> bool {
         self.clock < self.gate
+    }
+
+    fn stands_still(&self) -> bool {
+        self.frozen || self.paused
+    }
+
+    /// The time as the agent has read it, so many ticks before now.
+    fn read_ago(&self) -> u64 {
+        match self.late {
+            true => self.lag,
+            false => 0,
+        }
+    }
+
+    fn now(&self) -> Instant {
+        self.ago(self.read_ago())
+    }
+
+    fn ago(&self, ticks: u64) -> Instant {
+        at(self.clock) - Duration::from_nanos(ticks * TICK)
     }
 
     /// It may go on by its own vote.
@@ -156,13 +226,13 @@ impl Node {
 
     /// Whoever does not stand still does what is to be done before its clock goes on.
     fn is_due(&self) -> bool {
-        let lease = self.lease.as_ref().filter(|_| !self.frozen);
+        let lease = self.lease.as_ref().filter(|_| !self.stands_still());
         lease.is_some_and(|lease| lease.deadline() <= at(self.clock))
     }
 
     /// What a look sees is what there is in the tick in which it is asked.
     fn looks(&self) -> bool {
-        self.look.is_some_and(|look| look.asked_at == self.clock)
+        self.look.is_some_and(|look| look.asked_at == self.clock) && !self.paused
     }
 
     fn authority(&self) -> Option<Authority> {
@@ -178,9 +248,15 @@ impl State {
             boots: 0,
             told: false,
             frozen: false,
+            paused: false,
+            hangs: false,
+            turn: None,
+            late: false,
             stored: Epoch::default(),
             clock: 0,
+            lag: 0,
             gate: 0,
+            opened: false,
             slow: false,
             look: None,
             reach,
@@ -193,6 +269,7 @@ impl State {
             sent: Vec::new(),
             parted: false,
             gap: false,
+            unseen: false,
             holders: [None; 3],
             flips: bounds.flips,
             cuts: bounds.cuts,
@@ -200,6 +277,8 @@ impl State {
             handovers: bounds.handovers,
             slow: bounds.slow,
             freezes: bounds.freezes,
+            hangs: bounds.hangs,
+            pauses: bounds.pauses,
             ticks_left: bounds.horizon * (1 + u64::from(bounds.skewed)),
             widowed: false,
         };
@@ -265,6 +344,7 @@ impl State {
         let settings = settings(self.bounds, id);
         let node = &mut self.nodes[usize::from(id)];
         node.boots += 1;
+        (node.lag, node.opened) = (0, false);
         (node.gate, node.slow, node.look) = (0, false, None);
         node.record = Record::default();
         // Nobody else knows what the boot before asked.
@@ -283,9 +363,11 @@ impl State {
     fn step(&mut self, id: NodeId, event: Event) -> Result<(), String> {
         let node = &mut self.nodes[usize::from(id)];
         let mut said = Effects::new();
+        let now = node.now();
         if let Some(lease) = &mut node.lease {
-            lease.step(at(node.clock), event, &mut said);
+            lease.step(now, event, &mut said);
         }
+        node.lag = node.read_ago();
         // A refusal that teaches nothing is not sent.
         let dull = |effect: &Effect| match (effect, event) {
             (Effect::Refuse(_, _, floor), Event::Request(_, request)) => *floor <= request.epoch,
@@ -293,6 +375,8 @@ impl State {
         };
         said.retain(|effect| !dull(effect));
         self.carry_out_all(id, said)?;
+        // What else it does in this turn, it does by the time of now.
+        self.nodes[usize::from(id)].late = false;
         let record = &mut self.nodes[usize::from(id)].record;
         // Whoever has company counts on that, unless it serves alone.
         record.solo &= !record.has_company || record.alone;
@@ -314,7 +398,8 @@ impl State {
         let node = &mut self.nodes[usize::from(id)];
         match effect {
             Effect::Request(request) => {
-                node.record.asked.push((request.nonce, node.clock + L));
+                let until = (node.clock + L).saturating_sub(node.read_ago());
+                node.record.asked.push((request.nonce, until));
                 node.record.last = request.nonce;
                 self.send(Message::Request(id, request));
             }
@@ -332,14 +417,14 @@ impl State {
                 return self.step(id, Event::Persisted(mark));
             }
             Effect::Lost(_) => {
-                (node.gate, node.look) = (0, None);
+                (node.gate, node.opened, node.look) = (0, false, None);
                 let record = &mut node.record;
                 (record.granted, record.alone) = (0, false);
                 record.asked.clear();
             }
             Effect::Authority(own) => {
                 node.record.alone = own.alone;
-                if node.gate > 0 {
+                if node.opened {
                     node.gate = ticks(own.until);
                 }
             }
@@ -367,8 +452,8 @@ impl State {
 
     fn open(&mut self, id: NodeId, own: Authority) {
         let node = &mut self.nodes[usize::from(id)];
-        (node.gate, node.slow) = (ticks(own.until), false);
-        if self.holders[0] != Some(id) {
+        (node.gate, node.opened, node.slow) = (ticks(own.until), true, false);
+        if node.is_open() && self.holders[0] != Some(id) {
             self.holders = [Some(id), self.holders[0], self.holders[1]];
         }
     }
@@ -422,7 +507,7 @@ impl State {
     /// Who took long looks once more, where the core wants it; who did not is open already.
     fn on(&mut self, id: NodeId) -> Result<(), String> {
         let node = &mut self.nodes[usize::from(id)];
-        let must = |lease: &Lease| lease.must_confirm(at(node.clock));
+        let must = |lease: &Lease| lease.must_confirm(node.now());
         match (node.lease.as_ref().is_some_and(must), node.authority()) {
             (true, _) => self.step(id, Event::Confirm),
             (false, Some(own)) => {
@@ -448,6 +533,12 @@ impl State {
         if self.parted {
             return;
         }
+        let is_missed = |me: usize, peer: usize| {
+            let (me, peer) = (&self.nodes[me], &self.nodes[peer]);
+            me.looks() && peer.is_open() && peer.paused
+        };
+        let are_proven = self.nodes.iter().all(Node::is_proven);
+        self.unseen |= are_proven && (is_missed(0, 1) || is_missed(1, 0));
         let met = self.nodes.iter().all(Node::looks);
         let answer = [1, 0].map(|peer: usize| self.nodes[peer].answers());
         for (me, answer) in self.nodes.iter_mut().zip(answer) {
@@ -462,7 +553,10 @@ impl State {
     fn tick(&mut self, id: NodeId) {
         let node = &mut self.nodes[usize::from(id)];
         node.clock += 1;
-        node.answers = (node.answers << 1 | u64::from(node.reach)) & ((1 << L) - 1);
+        let stands_still = node.stands_still();
+        node.lag += u64::from(stands_still);
+        let asks = node.reach && !stands_still;
+        node.answers = (node.answers << 1 | u64::from(asks)) & ((1 << L) - 1);
     }
 
     fn may_tick(&self, id: NodeId) -> bool {
@@ -479,21 +573,23 @@ impl State {
         self.crashes[usize::from(id)] -= 1;
         let node = &mut self.nodes[usize::from(id)];
         (node.lease, node.look) = (None, None);
-        (node.slow, node.frozen) = (false, false);
+        (node.slow, node.frozen, node.turn) = (false, false, None);
     }
 
     fn flip(&mut self, id: NodeId) {
         self.flips[usize::from(id)] -= 1;
         let node = &mut self.nodes[usize::from(id)];
         node.reach = !node.reach;
-        node.answers |= u64::from(node.reach);
+        node.answers |= u64::from(node.reach && !node.stands_still());
     }
 
     fn prove(&mut self, id: NodeId, ago: u64) -> Result<(), String> {
         let node = &mut self.nodes[usize::from(id)];
-        node.record.proven = node.record.proven.max(node.clock + L - ago);
+        let ago = ago + node.read_ago();
+        let until = (node.clock + L).saturating_sub(ago);
+        node.record.proven = node.record.proven.max(until);
         (node.record.solo, node.record.was_proven) = (false, true);
-        let asked_at = at(node.clock) - Duration::from_nanos(ago * TICK);
+        let asked_at = node.ago(ago);
         self.step(id, Event::Proven(asked_at))
     }
 
@@ -510,12 +606,17 @@ impl State {
             }
             return;
         }
-        if node.frozen {
-            actions.push(Action::Freeze(id));
+        if node.paused || self.pauses[usize::from(id)] > 0 {
+            actions.push(Action::Pause(id));
+        }
+        if node.paused {
             return;
         }
-        if self.freezes[usize::from(id)] > 0 {
+        if node.frozen || self.freezes[usize::from(id)] > 0 {
             actions.push(Action::Freeze(id));
+        }
+        if node.frozen {
+            return;
         }
         if node.is_due() {
             actions.push(Action::Wake(id));
@@ -546,10 +647,110 @@ impl State {
         }
     }
 
-    fn freeze(&mut self, id: NodeId) {
+    fn happens(&mut self, action: Action) -> Result<(), String> {
+        match action {
+            Action::Tick(id) => {
+                self.ticks_left -= 1;
+                match self.bounds.skewed {
+                    true => self.tick(id),
+                    false => [0, 1].into_iter().for_each(|id| self.tick(id)),
+                }
+            }
+            Action::Wake(id) => self.step(id, Event::Time)?,
+            Action::Stand(id) => {
+                self.nodes[usize::from(id)].told = true;
+                self.step(id, Event::Stand)?;
+            }
+            Action::Arrive(message, to) => self.arrive(message, to)?,
+            Action::Answer(id, ago) => self.prove(id, ago)?,
+            Action::Flip(id) => self.flip(id),
+            Action::Cut => {
+                self.cuts -= 1;
+                self.parted = !self.parted;
+            }
+            Action::LookEnds(id) => self.look_ends(id)?,
+            Action::Slow(id) => {
+                self.slow -= 1;
+                self.nodes[usize::from(id)].slow = true;
+            }
+            Action::On(id) => self.on(id)?,
+            Action::HandOver(id) => {
+                self.handovers -= 1;
+                self.step(id, Event::HandOver(1 - id))?;
+            }
+            Action::Stop(id) => {
+                self.handovers -= 1;
+                self.nodes[usize::from(id)].told = false;
+                self.step(id, Event::Rest)?;
+            }
+            Action::Solo(id) => {
+                let record = &mut self.nodes[usize::from(id)].record;
+                record.solo = !record.has_company;
+                self.step(id, Event::Solo)?;
+            }
+            Action::Freeze(id) => self.freeze(id)?,
+            Action::Hang(id) => {
+                self.hangs[usize::from(id)] -= 1;
+                self.nodes[usize::from(id)].hangs = true;
+            }
+            Action::Pause(id) => self.pause(id),
+            Action::Crash(id) => self.crash(id),
+            Action::Restart(id) => {
+                self.boot(id)?;
+                self.nodes[usize::from(id)].told = true;
+                self.step(id, Event::Stand)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// It stands still between two turns, or goes on: with the turn, if it is in one.
+    fn freeze(&mut self, id: NodeId) -> Result<(), String> {
         let node = &mut self.nodes[usize::from(id)];
         node.frozen = !node.frozen;
-        self.freezes[usize::from(id)] -= u8::from(node.frozen);
+        if node.frozen {
+            self.freezes[usize::from(id)] -= 1;
+            return Ok(());
+        }
+        node.answers |= u64::from(node.reach);
+        let Some(turn) = node.turn.take() else {
+            return Ok(());
+        };
+        node.late = true;
+        self.happens(turn)?;
+        self.nodes[usize::from(id)].late = false;
+        Ok(())
+    }
+
+    fn pause(&mut self, id: NodeId) {
+        let node = &mut self.nodes[usize::from(id)];
+        node.paused = !node.paused;
+        node.answers |= u64::from(node.reach && !node.stands_still());
+        self.pauses[usize::from(id)] -= u8::from(node.paused);
+    }
+
+    /// Whoever has a turn may stand still within it; that is then what happens next.
+    fn hang_in(&self, actions: &mut Vec<Action>) {
+        for (id, node) in (0..).zip(&self.nodes) {
+            let is_turn = |action: &Action| action.turn_of() == Some(id);
+            if node.hangs {
+                actions.retain(is_turn);
+                return;
+            }
+            let may = self.hangs[usize::from(id)] > 0 && node.lag == 0;
+            if may && actions.iter().any(is_turn) {
+                actions.push(Action::Hang(id));
+            }
+        }
+    }
+
+    /// Whoever is to stand still within this turn, does.
+    fn hangs_in(&mut self, action: Action) -> bool {
+        let Some(node) = self.nodes.iter_mut().find(|node| node.hangs) else {
+            return false;
+        };
+        (node.hangs, node.frozen, node.turn) = (false, true, Some(action));
+        true
     }
 
     /// All times relative to the slower clock; what is over is over.
@@ -566,7 +767,8 @@ impl State {
             node.clock -= slowest;
             let clock = node.clock;
             node.record.proven = end(node.record.proven);
-            let moved = |lease: Lease| lease.moved(at(now), at(clock));
+            let lag = Duration::from_nanos(node.lag * TICK);
+            let moved = |lease: Lease| lease.moved(at(now) - lag, at(clock) - lag);
             node.lease = node.lease.take().map(moved);
             if let Some(look) = &mut node.look {
                 look.asked_at = match look.asked_at == now {
@@ -585,7 +787,7 @@ impl State {
                 true => own,
                 false => own.min(node.record.proven),
             };
-            if node.answers() && node.gate > node.record.granted.max(own) {
+            if node.is_open() && node.gate > node.record.granted.max(own) {
                 return Err(format!("{id} answers beyond its proof"));
             }
             let until = node.authority().map_or(0, |own| ticks(own.until));
@@ -597,7 +799,7 @@ impl State {
             }
         }
         match self.answering().count() {
-            2 if !self.gap => Err("S1: two answer".into()),
+            2 if !self.gap && !self.unseen => Err("S1: two answer".into()),
             _ => Ok(()),
         }
     }
@@ -651,62 +853,18 @@ impl World for State {
         for message in &self.sent {
             for to in 0..2 {
                 let node = &self.nodes[usize::from(to)];
-                if node.lease.is_some() && !node.frozen && concerns(message, to) {
+                if node.lease.is_some() && !node.stands_still() && concerns(message, to) {
                     actions.push(Action::Arrive(*message, to));
                 }
             }
         }
+        self.hang_in(&mut actions);
         actions
     }
 
     fn apply(&mut self, action: Action) -> Result<(), String> {
-        match action {
-            Action::Tick(id) => {
-                self.ticks_left -= 1;
-                match self.bounds.skewed {
-                    true => self.tick(id),
-                    false => [0, 1].into_iter().for_each(|id| self.tick(id)),
-                }
-            }
-            Action::Wake(id) => self.step(id, Event::Time)?,
-            Action::Stand(id) => {
-                self.nodes[usize::from(id)].told = true;
-                self.step(id, Event::Stand)?;
-            }
-            Action::Arrive(message, to) => self.arrive(message, to)?,
-            Action::Answer(id, ago) => self.prove(id, ago)?,
-            Action::Flip(id) => self.flip(id),
-            Action::Cut => {
-                self.cuts -= 1;
-                self.parted = !self.parted;
-            }
-            Action::LookEnds(id) => self.look_ends(id)?,
-            Action::Slow(id) => {
-                self.slow -= 1;
-                self.nodes[usize::from(id)].slow = true;
-            }
-            Action::On(id) => self.on(id)?,
-            Action::HandOver(id) => {
-                self.handovers -= 1;
-                self.step(id, Event::HandOver(1 - id))?;
-            }
-            Action::Stop(id) => {
-                self.handovers -= 1;
-                self.nodes[usize::from(id)].told = false;
-                self.step(id, Event::Rest)?;
-            }
-            Action::Solo(id) => {
-                let record = &mut self.nodes[usize::from(id)].record;
-                record.solo = !record.has_company;
-                self.step(id, Event::Solo)?;
-            }
-            Action::Freeze(id) => self.freeze(id),
-            Action::Crash(id) => self.crash(id),
-            Action::Restart(id) => {
-                self.boot(id)?;
-                self.nodes[usize::from(id)].told = true;
-                self.step(id, Event::Stand)?;
-            }
+        if !self.hangs_in(action) {
+            self.happens(action)?;
         }
         self.watch();
         let checked = self.check();
@@ -717,7 +875,7 @@ impl World for State {
     fn within_bounds(&self) -> bool {
         let asks = self.nodes.iter().zip(self.bounds.questions);
         let few = |(node, most): (&Node, Nonce)| node.record.last <= most;
-        asks.into_iter().all(few) && (self.bounds.gap || !self.gap)
+        asks.into_iter().all(few) && (self.bounds.gap || !self.gap && !self.unseen)
     }
 
     fn sort(action: Action) -> u64 {
@@ -735,7 +893,8 @@ impl World for State {
             Action::Slow(id) | Action::On(id) => (10, id),
             Action::HandOver(id) | Action::Stop(id) => (11, id),
             Action::Solo(id) => (12, id),
-            Action::Freeze(id) => (14, id),
+            Action::Freeze(id) | Action::Hang(id) => (14, id),
+            Action::Pause(id) => (15, id),
             Action::Crash(id) | Action::Restart(id) => (13, id),
         };
         8 * sort + u64::from(id)

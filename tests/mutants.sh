@@ -406,7 +406,7 @@ mutant "lease: a group that begins anew repeats its nonces" src/agent/voting.rs 
 
 acts=src/core/group/act.rs
 mutant "acts: the addresses go on before the scripts have ended" $acts \
-    '(!within.is_zero()).then(|| Claim::Promoting {' '(!within.is_zero() && within.is_zero()).then(|| Claim::Promoting {'
+    'let waits = !within.is_zero() && !self.is_owner();' 'let waits = false;'
 mutant "acts: a refusal is none" $acts \
     'false => self.not_promoted(false, out),' 'false => self.put_on(advert_at, out),'
 mutant "acts: an answer to an older question counts" $acts \

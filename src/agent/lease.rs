@@ -44,6 +44,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::core::Effect;
     use crate::core::right::LATE;
 
     const LEASE: Duration = Duration::from_secs(1);
@@ -89,6 +90,26 @@ mod tests {
         lease.warrant(START + LEASE / 4, START);
         lease.warrant(START + LEASE, START + LEASE / 2);
         assert!(lease.has_ended(START + LEASE / 2));
+    }
+
+    #[test]
+    fn what_has_ended_is_not_begun_anew_by_votes_that_were_counted_before() {
+        let (mut lease, _) = open(START);
+        let ends = START + LEASE;
+        let extend = |lease: &mut Lease, until, now| {
+            lease.carry_out(Effect::Extend(until), Duration::ZERO, || now);
+        };
+        extend(&mut lease, ends + LEASE / 2, ends - Duration::from_nanos(1));
+        assert_eq!(lease.row().until, Some(ends + LEASE / 2));
+        // The agent stood still after it had read the time.
+        extend(&mut lease, ends + LEASE, ends + LEASE / 2);
+        assert_eq!(lease.row().until, Some(ends + LEASE / 2));
+        assert!(lease.has_ended(ends + LEASE / 2), "the group is told");
+        // Shut, and opened with a right of its own.
+        lease.shut();
+        extend(&mut lease, ends + LEASE * 2, ends + LEASE);
+        lease.open();
+        assert_eq!(lease.row().until, Some(ends + LEASE * 2));
     }
 
     #[test]

@@ -63,7 +63,7 @@ impl<G: Gate> Right<G> {
     pub fn carry_out(&mut self, effect: Effect, early: Duration, now: impl FnOnce() -> Instant) {
         match effect {
             Effect::Renew(until) => self.ask(until - early),
-            Effect::Extend(until) => self.extend(until - early),
+            Effect::Extend(until) => self.extend(until - early, now()),
             Effect::Warrant(until) => self.warrant(until - early, now()),
             Effect::Open => self.open(),
             Effect::Release(_) => self.shut(),
@@ -118,8 +118,13 @@ impl<G: Gate> Right<G> {
         self.gate.open_until(self.granted());
     }
 
-    /// The votes allow it until then: later than before, or earlier.
-    fn extend(&mut self, until: Instant) {
+    /// The votes allow it until then: later than before, or earlier. What has ended, since the agent stood still after
+    /// it read the time, is not begun anew by that: whoever looked meanwhile found the gate shut.
+    fn extend(&mut self, until: Instant, now: Instant) {
+        let has_begun = self.open && self.renewed != Instant::default();
+        if has_begun && self.granted() <= now {
+            return;
+        }
         self.renewed = until;
         self.asked = None;
         if self.open {

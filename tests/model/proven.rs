@@ -424,7 +424,8 @@ impl State {
             }
             Effect::Authority(own) => {
                 node.record.alone = own.alone;
-                if node.opened {
+                // What has ended is not begun anew: the agent gives up.
+                if node.opened && node.is_open() {
                     node.gate = ticks(own.until);
                 }
             }

@@ -454,7 +454,6 @@ impl Agent {
         self.note(Level::Info, "stopping: handing over".to_owned());
         self.heart.send(Command::Stop);
         join(self.heartbeat_thread);
-        self.scripts.end();
         if let Some(disk) = &self.disk {
             disk.pleas.send(ToDisk::Stop);
             wait_for(&disk.thread);
@@ -480,6 +479,8 @@ impl Agent {
         if let Some(dog) = self.dog {
             dog.end(swept.is_ok());
         }
+        // After all that nobody may wait for.
+        self.scripts.end();
         let left = swept.and_then(|()| remove_gate());
         self.journal
             .offer(Entry::Note(Level::Info, "stopped".to_owned()));

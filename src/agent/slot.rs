@@ -131,9 +131,9 @@ pub(crate) struct Slot {
 #[derive(Debug)]
 struct Course {
     scripts: Option<Arc<Scripts>>,
-    /// Numbers the changes of where it goes: up or down.
+    /// Numbers the changes: what was prepared for one belongs to it.
     transition: u64,
-    is_up: bool,
+    last: Option<ActionEvent>,
 }
 
 /// What a group has to do with the arbiter's vote.
@@ -195,7 +195,7 @@ impl Slot {
             course: Course {
                 scripts: planned.scripts,
                 transition: 0,
-                is_up: false,
+                last: None,
             },
         };
         out.plead(Plea::Owes(slot.key.into()));
@@ -506,8 +506,16 @@ impl Slot {
         let Some(scripts) = &self.course.scripts else {
             return;
         };
-        let is_up = matches!(event, ActionEvent::Promote | ActionEvent::Promoted);
-        if std::mem::replace(&mut self.course.is_up, is_up) != is_up {
+        let last = self.course.last.replace(event);
+        let is_one_change = matches!(
+            (last, event),
+            (Some(ActionEvent::Promote), ActionEvent::Promoted)
+                | (
+                    Some(ActionEvent::Demote),
+                    ActionEvent::Demoted | ActionEvent::Fault | ActionEvent::Stop
+                )
+        );
+        if !is_one_change {
             self.course.transition += 1;
         }
         let view = self.group.view();

@@ -263,19 +263,28 @@ fn a_lease_that_is_lost_in_a_planned_move_ends_what_was_left_behind_too() {
     assert_eq!(told(&a.host), ["begins", "ends"], "once, and to its end");
 }
 
-/// The old group and the new one have the same addresses.
+/// The old group and the new one have the same addresses, and the same scripts.
 #[test]
-fn a_reload_that_makes_another_router_of_a_group_waits_for_no_scripts() {
+fn a_reload_that_makes_another_router_of_a_group_waits_for_no_scripts_and_their_order_stays() {
     let site = site();
-    let group = || telling(150).action("demote", &path("linger"), "timeout = \"10m\"");
+    let host = &site.hosts[0];
+    let slow = "#!/bin/sh\necho begins >>/run/lab/told\nsleep 2\necho ends >>/run/lab/told\n";
+    host.write("slow", slow).unwrap();
+    host.sh("chmod 755 /run/lab/slow").unwrap();
+    let group = || {
+        Group::web(150)
+            .action("promote", &path("tell"), "")
+            .action("demote", &path("slow"), "")
+    };
     let a = site.start_with(0, &native(NODES[0], group()));
     a.becomes("MASTER");
     let mark = a.mark();
     let other = group().addresses(&["10.77.0.100/24", "fd77::100/64"]);
     a.reload(&native(NODES[0], other));
     a.becomes_after(mark, "web", "MASTER");
-    let lingers = || is_one_there(&a.host, "/run/lab/lingers");
-    assert!(lingers(), "{}", a.log());
+    let promote = "promote BACKUP MASTER on=0";
+    assert_eq!(told(host), [promote, "begins", "ends", promote]);
+    assert_eq!(a.count("the lease was lost"), 0, "{}", a.log());
     assert_eq!(a.count("is put back"), 0, "{}", a.log());
 }
 

@@ -160,6 +160,7 @@ impl Door {
 
 /// What is to run for one event of one group.
 struct Work {
+    key: Key,
     scripts: Arc<Scripts>,
     moment: Moment,
     answer: Option<u64>,
@@ -218,7 +219,8 @@ impl Kept {
 
 /// All groups that have scripts.
 struct Desk {
-    lanes: HashMap<Key, Lane>,
+    /// By group: a reload may make another router of one, whose scripts come after those of the old one.
+    lanes: HashMap<Arc<str>, Lane>,
     heart: Heart,
     journal: Outbox<Entry>,
     runner: Runner,
@@ -243,8 +245,9 @@ impl Desk {
             tokio::select! {
                 step = steps.recv() => match step {
                     Some(Step::Happens { key, scripts, moment, answer, lost }) => {
-                        self.take(key, Work { scripts, moment, answer }, lost);
-                        self.go_on(key, &done);
+                        let group = Arc::clone(&scripts.group);
+                        self.take(&group, Work { key, scripts, moment, answer }, lost);
+                        self.go_on(&group, &done);
                     }
                     Some(Step::End(within, said)) => {
                         self.end(within, &done, &mut ended).await;
@@ -254,45 +257,45 @@ impl Desk {
                     }
                     None => return,
                 },
-                Some(key) = ended.recv() => self.go_on_after(key, &done),
+                Some(group) = ended.recv() => self.go_on_after(&group, &done),
             }
         }
     }
 
-    fn take(&mut self, key: Key, work: Work, lost: bool) {
-        let group = Arc::clone(&work.scripts.group);
-        let lane = self.lanes.entry(key).or_insert_with(Lane::new);
+    fn take(&mut self, group: &Arc<str>, work: Work, lost: bool) {
+        let lane = self.lanes.entry(Arc::clone(group));
+        let lane = lane.or_insert_with(Lane::new);
         let (target, kind) = course(work.moment.event);
         let is_demotion = (target, kind) == (Target::Down, Kind::Deed);
         // What puts this host in order runs already: it is neither ended nor done twice.
         if is_demotion && work.answer.is_none() && lane.queue.prepares(Target::Down) {
             lane.queue.turn_to(Target::Down);
             if lost {
-                lane.fall(&group, &self.journal);
+                lane.fall(group, &self.journal);
             }
             return;
         }
         lane.ends = work.moment.event == ActionEvent::Stop;
         let acts_for_the_other = lane.queue.push(target, kind, work);
         if lost {
-            lane.fall(&group, &self.journal);
+            lane.fall(group, &self.journal);
         } else if acts_for_the_other {
             lane.stop(Stop::Gently);
         }
     }
 
-    fn go_on_after(&mut self, key: Key, done: &mpsc::UnboundedSender<Key>) {
-        if let Some(lane) = self.lanes.get_mut(&key) {
+    fn go_on_after(&mut self, group: &Arc<str>, done: &mpsc::UnboundedSender<Arc<str>>) {
+        if let Some(lane) = self.lanes.get_mut(group) {
             lane.queue.done();
             lane.stop = None;
         }
-        self.go_on(key, done);
+        self.go_on(group, done);
         self.lanes
             .retain(|_, lane| !(lane.ends && lane.queue.is_idle()));
     }
 
-    fn go_on(&mut self, key: Key, done: &mpsc::UnboundedSender<Key>) {
-        let Some((lane, work)) = self.lanes.get_mut(&key).and_then(|lane| {
+    fn go_on(&mut self, group: &Arc<str>, done: &mpsc::UnboundedSender<Arc<str>>) {
+        let Some((lane, work)) = self.lanes.get_mut(group).and_then(|lane| {
             let work = lane.queue.begin()?;
             Some((lane, work))
         }) else {
@@ -306,16 +309,16 @@ impl Desk {
             journal: self.journal.clone(),
             transition: work
                 .scripts
-                .transition(&self.tag, key, work.moment.transition),
+                .transition(&self.tag, work.key, work.moment.transition),
         };
-        let (heart, done) = (self.heart.clone(), done.clone());
+        let (heart, done, group) = (self.heart.clone(), done.clone(), Arc::clone(group));
         spawn_local(async move {
             let is_good = performance.of(&work, stopped).await;
             if let Some(id) = work.answer {
-                heart.send(Command::Acted(key, id, is_good));
+                heart.send(Command::Acted(work.key, id, is_good));
             }
             // The desk is there for as long as this runs.
-            let _ = done.send(key);
+            let _ = done.send(group);
         });
     }
 
@@ -323,14 +326,14 @@ impl Desk {
     async fn end(
         &mut self,
         within: Duration,
-        done: &mpsc::UnboundedSender<Key>,
-        ended: &mut mpsc::UnboundedReceiver<Key>,
+        done: &mpsc::UnboundedSender<Arc<str>>,
+        ended: &mut mpsc::UnboundedReceiver<Arc<str>>,
     ) {
         let too_long = tokio::time::sleep(within);
         tokio::pin!(too_long);
         while !self.lanes.values().all(|lane| lane.queue.is_idle()) {
             tokio::select! {
-                Some(key) = ended.recv() => self.go_on_after(key, done),
+                Some(group) = ended.recv() => self.go_on_after(&group, done),
                 () = &mut too_long => break,
             }
         }

@@ -180,9 +180,7 @@ impl Group {
             return;
         };
         // Who was ready then need not be now.
-        if matches!(cause, Cause::Stop | Cause::Maintenance) {
-            self.choose_successor();
-        }
+        self.confirm_successor();
         self.release(cause, out);
     }
 

@@ -475,7 +475,8 @@ impl Group {
 
     /// Design, section 6: preemption is a handover by the one that holds.
     pub(super) fn on_ask(&mut self, from: NodeId, out: &mut Vec<Effect>) {
-        let Role::Master { .. } = self.role else {
+        // Who is on the way already goes where it was to go.
+        let (Role::Master { .. }, None) = (self.role, self.demotion) else {
             return;
         };
         let (now, priority) = (self.now, self.settings.priority);
@@ -502,6 +503,21 @@ impl Group {
     pub(super) fn choose_successor(&mut self) {
         let now = self.now;
         if let Some(native) = &mut self.native {
+            native.successor = native.best_ready(now);
+        }
+    }
+
+    /// Whom it was to go to, if that one is still ready; else whoever is.
+    pub(super) fn confirm_successor(&mut self) {
+        let now = self.now;
+        let Some(native) = &mut self.native else {
+            return;
+        };
+        let is_ready = |to: NodeId| {
+            let mut living = native.living(now);
+            living.any(|peer| peer.node == to && peer.fitness > Fitness::Unfit)
+        };
+        if !native.successor.is_some_and(is_ready) {
             native.successor = native.best_ready(now);
         }
     }

@@ -157,7 +157,11 @@ impl World {
                     let stored = Event::Vote(lease::Event::Persisted(epoch));
                     self.send(ms(3), at, stored);
                 }
-                Effect::Act(..) => {}
+                Effect::Act(id, Act::Promote) => self.send(TICK, at, Event::Acted(id, true)),
+                Effect::Act(id, Act::Demote) => {
+                    self.send(Duration::from_secs(3), at, Event::Acted(id, true));
+                }
+                Effect::Act(_, Act::Silenced { .. }) => {}
                 Effect::Look(ticket) => {
                     let answered = self.answering().any(|other| other != at);
                     self.send(ms(13), at, Event::Looked(ticket, answered));
@@ -758,4 +762,56 @@ fn who_stands_rests_when_a_reload_gives_it_a_start_delay() {
     world.run(Duration::from_secs(9));
     assert_eq!(world.role(0), RoleName::Backup);
     world.until_master(0, Duration::from_secs(2));
+}
+
+/// Three nodes, the first one MASTER, whose scripts take 3 s when it is to go.
+fn with_scripts(priorities: [u8; 3]) -> World {
+    let with_demote = |me: usize| Settings {
+        actions: Actions {
+            demote: Duration::from_secs(10),
+            ..Actions::default()
+        },
+        ..settings(me as NodeId, priorities[me], 0b111, 0)
+    };
+    let mut world = World::of((0..3).map(with_demote));
+    world.run(Duration::from_secs(4));
+    assert_eq!(world.master(), 0);
+    world
+}
+
+/// Who answers next, and how long nobody did before.
+fn who_is_next(world: &mut World) -> (usize, Duration) {
+    while world.answering().eq([0]) {
+        world.run(TICK);
+    }
+    let began = world.now;
+    while world.answering().next().is_none() {
+        world.run(TICK);
+    }
+    (world.master(), world.now.since(began))
+}
+
+/// Law 12.
+#[test]
+fn a_successor_that_dies_while_the_scripts_run_is_none() {
+    let mut world = with_scripts([150, 100, 90]);
+    world.step(0, Event::HandOver(Some(1)));
+    world.run(ms(500));
+    (world.nodes[1].dead, world.nodes[1].cut) = (true, true);
+    let (next, silence) = who_is_next(&mut world);
+    assert_eq!(next, 2);
+    assert!(silence < ms(20), "{silence:?}");
+}
+
+#[test]
+fn who_asks_for_the_addresses_while_they_are_on_their_way_does_not_get_them() {
+    let mut world = with_scripts([100, 90, 80]);
+    world.step(0, Event::HandOver(Some(1)));
+    world.run(ms(300));
+    let better = Settings {
+        priority: 200,
+        ..*world.nodes[2].group.settings()
+    };
+    world.step(2, Event::Settings(better));
+    assert_eq!(who_is_next(&mut world).0, 1);
 }

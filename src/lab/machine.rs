@@ -174,10 +174,24 @@ fn own_cgroup(name: &str) -> io::Result<PathBuf> {
     const MOUNT: &str = "/sys/fs/cgroup";
     static COUNT: AtomicU64 = AtomicU64::new(0);
     mount_new("cgroup2", MOUNT)?;
+    sweep(Path::new(MOUNT));
     let (process, number) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
     let path = Path::new(MOUNT).join(format!("floatlock-lab-{process}-{number}-{name}"));
     fs::create_dir(&path)?;
     Ok(path)
+}
+
+/// What laboratories have left behind that were killed.
+fn sweep(mount: &Path) {
+    for entry in fs::read_dir(mount).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let rest = name.strip_prefix("floatlock-lab-");
+        let process = rest.and_then(|rest| rest.split('-').next());
+        let is_dead = |process: &str| !Path::new("/proc").join(process).exists();
+        if process.is_some_and(is_dead) {
+            remove(&entry.path());
+        }
+    }
 }
 
 /// With what the programs have made in there; all of them are dead.

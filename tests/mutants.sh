@@ -438,6 +438,47 @@ mutant "acts: two run at a time" $queue \
         }' ''
 
 disk=src/core/disk/mod.rs
+tenure=src/core/disk/tenure.rs
+mutant "tenure: a slot of another start is this one's" $tenure \
+    '*boot == self.boot || Some(*boot) == self.guard.before' '*boot != BootId(0)'
+mutant "tenure: the start before on this host is a stranger" $tenure \
+    ' || Some(*boot) == self.guard.before' ''
+mutant "tenure: a claim counts at once" $tenure \
+    'if asked >= at + settle => State::Ours' 'if asked >= at => State::Ours'
+mutant "tenure: a claim is written over a slot that is held" $tenure \
+    'true => pause.max(wait),' 'true => pause,'
+mutant "tenure: a claim is not answered" $tenure \
+    'State::Ours if is_fresh => Duration::ZERO,' 'State::Ours if is_fresh => settle,'
+mutant "tenure: who did not look for long still has the slot" $tenure \
+    'now < looked_at + self.guard.look * (SETTLE - 1)' 'now >= looked_at'
+mutant "tenure: who was written over says nothing" $tenure \
+    'self.lost = self.lost.saturating_add(1);' ''
+mutant "tenure: whoever answers a claim stands for nothing meanwhile" $tenure \
+    'defends: self.is_ours() && is_fresh && is_claim,' 'defends: false,'
+mutant "tenure: a claim says that nobody holds" $disk \
+    'self.write(Hold::Claimed, self.intent(), self.owned(), out);' \
+    'self.write(Hold::Clean, self.intent(), self.owned(), out);'
+mutant "tenure: who has not the slot declares" $disk \
+    '_ if !self.is_tenant() => Instant::NEVER,' ''
+mutant "tenure: who has not the slot says that it is clean" $disk \
+    'self.is_tenant() && self.has_to_clear()' 'self.has_to_clear()'
+mutant "tenure: who renews does not look before it writes" $disk \
+    'let checks = !self.is_fresh_from(renew_at);' 'let checks = false && !self.is_fresh_from(renew_at);'
+mutant "tenure: who looked long ago claims" $disk \
+    'Phase::Committing { .. } if !self.is_fresh() => {' 'Phase::Committing { .. } if false => {'
+mutant "tenure: who looked long ago declares" $disk \
+    'match is_free && self.is_fresh() {' 'match is_free {'
+mutant "tenure: a holder whose slot is taken goes on" $disk \
+    'if is_let_go {' 'if false && is_let_go {'
+mutant "tenure: a copy is given what another start has written over" src/core/disk/mirror.rs \
+    'stands.boot != own.boot && stands.seq >= own.seq' 'false && stands.boot != own.boot && stands.seq >= own.seq'
+mutant "tenure: who has not the slot stands" src/core/group/native.rs \
+    '!self.stopping && !self.maintenance && self.is_tenant();' '!self.stopping && !self.maintenance;'
+mutant "tenure: who has not the slot promises" src/core/group/native.rs \
+    'if matches!(event, lease::Event::Request(..)) && !self.is_tenant() {' 'if false {'
+mutant "tenure: a MASTER whose slot is taken goes on" src/core/group/native.rs \
+    'if tenancy == Tenancy::Contested {' 'if false {'
+
 mutant "disk: nobody waits for a slot that is held" $disk \
     'since + self.settings.wait,' 'since,'
 mutant "disk: the wait is a quarter too short" $disk \
@@ -469,7 +510,9 @@ mutant "disk: an epoch serves before the slot says it" src/core/disk/desk/mod.rs
 mutant "disk: a read that took long has seen the disk as it is now" $disk \
     'seen_at: self.pending_since,' 'seen_at: self.now,'
 mutant "disk: a slot is mended while what it allowed may be on" $disk \
-    'let is_clean = self.clean || self.wants && !self.may_hold;' 'let is_clean = true;'
+    'self.clean || self.wants && !self.may_hold
+' 'true || self.clean || self.wants && !self.may_hold
+'
 mutant "disk: a mended slot forgets the epochs that were served" src/core/disk/counter.rs \
     'self.served = self.served.max(epoch);' ''
 mutant "disk: a slot that nobody can read is not mended" $disk \
@@ -494,7 +537,9 @@ mutant "disk: clean is said of what the next vote allows, too" $disk \
         self.clean = false;' \
     '// However it is lost.'
 mutant "disk: who wants the vote again mends what it held" $disk \
-    'self.wants && !self.may_hold;' 'self.wants;'
+    'self.clean || self.wants && !self.may_hold
+' 'self.clean || self.wants
+'
 mutant "disk: a claim that failed has not landed" $disk \
     'self.own_unsure |= self.writes;' \
     'self.own_unsure |= self.writes;
@@ -645,7 +690,8 @@ mutant "disk, copies: what one has missed is not written again" $mirror \
 mutant "disk, copies: one that lies is believed" $mirror \
     'let failed = copy.lies && !is_alone;' 'let failed = copy.lies && is_alone;'
 mutant "disk, copies: one that lied once is believed the next time" $mirror \
-    'self.lies = (self.lies || is_other) && !is_latest;' 'self.lies = is_other && !is_latest;'
+    'self.lies = (self.lies || is_other) && !is_latest && !is_foreign;' \
+    'self.lies = is_other && !is_latest && !is_foreign;'
 mutant "disk, copies: one is asked while it has not answered" $mirror \
     'if copy.busy.is_some() {
             return;

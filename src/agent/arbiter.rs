@@ -12,7 +12,8 @@ use nix::sys::time::TimeSpec;
 
 use crate::config::Config;
 use crate::core::Instant;
-use crate::core::disk::Blocked;
+use crate::core::disk::{Blocked, Tenancy};
+use crate::core::lease::BootId;
 use crate::disk::steward::{Place, Plea, Steward, Word};
 use crate::sys::clock;
 use crate::sys::wake::{self, Wake};
@@ -44,7 +45,7 @@ pub(super) struct Disk {
 pub(super) fn start(
     config: &Config,
     host: &str,
-    elector: Option<Elector>,
+    (elector, before): (Option<Elector>, Option<BootId>),
     (heart, journal, beat): (&Heart, &Outbox<Entry>, &Arc<Board>),
 ) -> Result<Option<Disk>, AgentError> {
     let cluster = config.cluster.as_ref().zip(elector);
@@ -59,6 +60,7 @@ pub(super) fn start(
         cluster: cluster.name.clone(),
         node: config.node.name.clone(),
         boot: elector.boot_id(),
+        before,
         lease: config.fencing.reckoned_disk_lease(),
         host: host.to_owned(),
     };
@@ -78,6 +80,7 @@ pub(super) fn start(
         is_hung: false,
         always: config.fencing.needs_disk(),
         is_sound: false,
+        tenancy: Tenancy::default(),
         ends_at: None,
     };
     let realtime = config.node.realtime;
@@ -144,6 +147,7 @@ pub(super) struct Arbiter {
     always: bool,
     /// As the groups were told.
     is_sound: bool,
+    tenancy: Tenancy,
     ends_at: Option<Instant>,
 }
 
@@ -176,6 +180,7 @@ impl Arbiter {
             }
             self.show();
             self.tell_of_soundness();
+            self.tell_of_tenancy();
             let is_over = |at: Instant| self.steward.is_at_rest() || at <= clock::now();
             if self.ends_at.is_some_and(is_over) {
                 return;
@@ -231,6 +236,27 @@ impl Arbiter {
         }
     }
 
+    fn tell_of_tenancy(&mut self) {
+        let tenancy = self.steward.tenancy();
+        if std::mem::replace(&mut self.tenancy, tenancy) == tenancy {
+            return;
+        }
+        self.heart.send(Command::Slot(tenancy));
+        let text = match tenancy {
+            Tenancy::Contested => {
+                "disk lock: another agent writes this node's slot: a host was started under this node's name; this \
+                 one holds nothing and promises nothing before the other one has ended"
+            }
+            Tenancy::Claiming => return,
+            Tenancy::Settled => "disk lock: this node's slot is this agent's",
+        };
+        let level = match tenancy {
+            Tenancy::Contested => Level::Error,
+            _ => Level::Info,
+        };
+        self.journal.offer(Entry::Note(level, text.to_owned()));
+    }
+
     fn board(&self) -> MutexGuard<'_, DiskRow> {
         lock(&self.board)
     }
@@ -253,6 +279,7 @@ impl Arbiter {
             Blocked::Outbid(slot) => format!("{} was quicker", member(slot)),
             Blocked::Stuck(_) => "a read or write of it has not come back".to_owned(),
             Blocked::Failed => "the last read or write of it failed".to_owned(),
+            Blocked::Namesake => "another agent writes this node's slot".to_owned(),
             Blocked::Lying => "it does not show what was written to it".to_owned(),
         }
     }

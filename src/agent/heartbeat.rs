@@ -13,6 +13,7 @@ use std::time::Duration;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
 use crate::config::Family;
+use crate::core::disk::Tenancy;
 use crate::core::{Event, Immovable, Instant, lease};
 use crate::disk::steward::Plea;
 use crate::net::addresses::Placed;
@@ -70,6 +71,7 @@ pub(crate) struct Heartbeat {
     maintenance: bool,
     /// The arbiter can be read and written.
     arbiter_sound: bool,
+    tenancy: Tenancy,
     /// The arbiter was told that no other node is heard.
     silence: bool,
     /// The way to the watchdog, if there is one.
@@ -125,6 +127,7 @@ impl Heartbeat {
             unsaid: Vec::new(),
             maintenance,
             arbiter_sound: false,
+            tenancy: Tenancy::default(),
             silence: false,
             handler: None,
             inbox,
@@ -278,6 +281,10 @@ impl Heartbeat {
             Command::ArbiterSound(is_sound) => {
                 self.arbiter_sound = is_sound;
                 return self.tell_all(Event::ArbiterSound(is_sound));
+            }
+            Command::Slot(tenancy) => {
+                self.tenancy = tenancy;
+                return self.tell_all(Event::Slot(tenancy));
             }
             Command::HandOver(key, to, force, answer) => {
                 return self.hand_over(key, to, force, &answer);
@@ -519,6 +526,7 @@ impl Heartbeat {
         if self.arbiter_sound {
             slot.step(now, Event::ArbiterSound(true), &mut self.out);
         }
+        slot.step(now, Event::Slot(self.tenancy), &mut self.out);
         slot
     }
 

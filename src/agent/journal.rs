@@ -71,6 +71,7 @@ fn write_role(group: &str, from: RoleName, to: RoleName, cause: Cause) {
             | Cause::Unvoted
             | Cause::Unproven
             | Cause::Unarbitrated
+            | Cause::Namesake
             | Cause::Unreached { .. }
             | Cause::Outvoted
             | Cause::Answered

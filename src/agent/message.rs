@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
 use crate::config::Announce;
+use crate::core::disk::Tenancy;
 use crate::core::lease::{self, Epoch, NodeId};
 use crate::core::{Cause, Immovable, Instant, Outcome, Report, Term};
 use crate::net::addresses::Placed;
@@ -39,6 +40,8 @@ pub(crate) enum Command {
     Proven(Arc<[Key]>, Instant),
     /// The arbiter can be read and written, or not any more.
     ArbiterSound(bool),
+    /// Whose this node's slot of the disk is.
+    Slot(Tenancy),
     /// Move the addresses to this node, or to whoever is ready; by force, whether or not one is.
     HandOver(Key, Option<NodeId>, bool, SyncSender<Result<(), Immovable>>),
     /// Could this node be taken out of service?

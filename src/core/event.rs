@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::disk::Tenancy;
 use super::lease;
 use super::time::Instant;
 
@@ -77,6 +78,8 @@ pub enum Event {
     Proven(Instant),
     /// The arbiter, without which nobody holds here, can be read and written from here; or not any more.
     ArbiterSound(bool),
+    /// Native: whose this node's slot of the disk is.
+    Slot(Tenancy),
     /// Native: this host may have stood still for so long without its clock knowing.
     Doubt(Duration),
     /// Give the addresses to this node, or to whoever takes them; see [`super::Group::successor`].
@@ -395,6 +398,8 @@ pub enum Cause {
         /// Who reaches it.
         by: NodeName,
     },
+    /// Native: another agent of this node's name writes this node's slot of the disk.
+    Namesake,
     /// Native: another holder has the greater epoch.
     Outvoted,
     /// Native: of two that hear nobody, another one answers for the addresses, or is about to.
@@ -447,6 +452,8 @@ pub enum Blocked {
     Reference,
     /// The arbiter, without which nobody holds here, has not voted for this node.
     Arbiter,
+    /// Another agent of this node's name writes this node's slot of the disk, or it is not known yet that none does.
+    Namesake,
     /// The operator's scripts for a promotion have failed.
     Promote {
         /// They have not ended in time.
@@ -465,6 +472,7 @@ impl Cause {
                 | Cause::Unvoted
                 | Cause::Unproven
                 | Cause::Unarbitrated
+                | Cause::Namesake
                 | Cause::Away(_)
         )
     }

@@ -91,6 +91,9 @@ impl fmt::Display for Cause {
             Cause::Unreached { by } => {
                 write!(f, "the reference does not answer here, and {by} reaches it")
             }
+            Cause::Namesake => {
+                f.write_str("another agent of this node's name writes this node's slot of the disk")
+            }
             Cause::Outvoted => f.write_str("another node holds with a greater epoch"),
             Cause::Preempted { by } => write!(f, "{by} ranks higher, is ready and asked for it"),
             Cause::Moved { to: Some(to) } => write!(f, "an operator moved the addresses to {to}"),
@@ -116,6 +119,9 @@ impl fmt::Display for Blocked {
             }
             Blocked::Arbiter => f.write_str(
                 "the disk lock has not voted for this node, and without that nobody holds",
+            ),
+            Blocked::Namesake => f.write_str(
+                "this node's slot of the disk is not known to be this agent's: another one of this name may run",
             ),
             Blocked::Promote { late: true } => {
                 f.write_str("the actions for a promotion have not ended in time")

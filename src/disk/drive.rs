@@ -13,7 +13,7 @@ use crate::sys::clock;
 use crate::wire::disk::{Block, Header, Malformed, View};
 
 /// How often a disk that nobody needs is looked at, so that its loss is known before it is needed.
-const LOOK_EVERY: Duration = Duration::from_millis(400);
+pub(super) const LOOK_EVERY: Duration = Duration::from_millis(400);
 /// After a clerk that is gone the next one is started ...
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// ... and after one that found the device to be of no use.
@@ -134,9 +134,9 @@ impl Drive {
         self.open().is_some() && self.trouble.is_none() && self.late_since.is_none()
     }
 
-    /// Whether an order is under way that may still be carried out soon.
+    /// Whether a write is under way that may still land soon.
     pub(super) fn is_busy(&self) -> bool {
-        self.late_since.is_none() && self.asked.iter().any(|(op, ..)| *op < LOOKS)
+        self.late_since.is_none() && self.asked.iter().any(|(.., is_write)| *is_write)
     }
 
     /// Hears the clerk, and lets time pass.

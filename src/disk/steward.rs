@@ -11,13 +11,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::clerk::Ask;
-use super::drive::{Drive, Heard, Open, Said};
+use super::drive::{Drive, Heard, LOOK_EVERY, Open, Said};
 use super::refused::Why;
 use crate::core::Instant;
 pub use crate::core::disk::Plea;
 use crate::core::disk::mirror::{Answer, CopyId, Effect, Mirror, What};
 use crate::core::disk::{
-    Blocked, Counter, DeskEffect, Event, GroupKey, Hold, Record, Settings, SlotId,
+    Blocked, Counter, DeskEffect, Event, GroupKey, Guard, Hold, Record, Settings, SlotId, Tenancy,
 };
 use crate::core::lease::{self, BootId};
 use crate::sys::clock;
@@ -42,6 +42,8 @@ pub struct Place {
     pub node: String,
     /// This start of the agent.
     pub boot: BootId,
+    /// The start of the agent before this one on this host, if the host was not booted since.
+    pub before: Option<BootId>,
     /// What the configuration takes for its lease, if it matters.
     pub lease: Option<Duration>,
     /// This host's name, for people.
@@ -200,6 +202,12 @@ impl Steward {
         is_enough && self.known.is_some() && self.counter.blocked() != Some(Blocked::Lying)
     }
 
+    /// Whose the own slot is.
+    #[must_use]
+    pub fn tenancy(&self) -> Tenancy {
+        self.counter.tenancy()
+    }
+
     /// Why it has not, though it is wanted.
     #[must_use]
     pub fn blocked(&self) -> Option<Blocked> {
@@ -210,8 +218,8 @@ impl Steward {
     #[must_use]
     pub fn is_at_rest(&self) -> bool {
         let known = self.known.as_ref();
-        let asks = known.is_some_and(|known| known.mirror.asks());
-        !asks && !self.drives.iter().any(Drive::is_busy) && self.counter.is_at_rest()
+        let writes = known.is_some_and(|known| known.mirror.writes());
+        !writes && !self.drives.iter().any(Drive::is_busy) && self.counter.is_at_rest()
     }
 
     /// The name of the node whose slot it is.
@@ -385,6 +393,10 @@ impl Steward {
             wait: header.times.wait(),
             poll,
             hurry: HURRY.min(poll),
+            guard: Some(Guard {
+                look: LOOK_EVERY,
+                before: self.place.before,
+            }),
         };
         let mirror = Mirror::new(self.drives.len(), me, poll / 4);
         self.known = Some(Known { header, me, mirror });
@@ -538,6 +550,7 @@ impl From<&Slot> for Record {
             seq: slot.seq,
             hold: match slot.state {
                 State::Held => Hold::Held,
+                State::Claimed => Hold::Claimed,
                 State::Free => Hold::Free,
                 State::Clean => Hold::Clean,
             },
@@ -550,6 +563,7 @@ impl From<Hold> for State {
     fn from(hold: Hold) -> Self {
         match hold {
             Hold::Held => Self::Held,
+            Hold::Claimed => Self::Claimed,
             Hold::Free => Self::Free,
             Hold::Clean => Self::Clean,
         }

@@ -47,7 +47,7 @@ fn a_header() -> impl Strategy<Value = Header> {
 }
 
 fn a_slot() -> impl Strategy<Value = Slot> {
-    let state = select(vec![State::Held, State::Free, State::Clean]);
+    let state = select(vec![State::Held, State::Claimed, State::Free, State::Clean]);
     let numbers = any::<(u64, u64, u64, u64, u32)>();
     let text = (any::<[u8; 16]>(), vec(any::<u8>(), 64));
     (0_u8..64, any::<[u32; 2]>(), state, numbers, text).prop_map(
@@ -158,11 +158,12 @@ fn with(byte: u8, at: usize) -> Result<Slot, Malformed> {
 }
 
 #[test]
-fn only_three_values_of_the_flags_mean_anything() {
+fn only_four_values_of_the_flags_mean_anything() {
     for flags in 0..=u8::MAX {
         let expected = match flags {
             1 => Ok(State::Held),
             2 => Ok(State::Free),
+            3 => Ok(State::Claimed),
             6 => Ok(State::Clean),
             _ => Err(Malformed::Flags { flags }),
         };

@@ -171,6 +171,7 @@ impl State {
             wait: Duration::from_nanos(self.bounds.wait * TICK),
             poll: Duration::from_nanos(TICK),
             hurry: Duration::from_nanos(TICK),
+            guard: None,
         };
         let mut said = Effects::new();
         let node = &mut self.nodes[usize::from(id)];

@@ -164,6 +164,7 @@ impl State {
             wait: Duration::from_nanos(self.bounds.wait * TICK),
             poll: Duration::from_nanos(TICK),
             hurry: Duration::from_nanos(TICK),
+            guard: None,
         };
         let bounds = self.bounds;
         let node = &mut self.nodes[usize::from(id)];

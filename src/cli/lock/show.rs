@@ -118,6 +118,7 @@ impl Row {
             number: watched.member.number,
             state: match slot.map(|slot| slot.state) {
                 Some(State::Held) => "held",
+                Some(State::Claimed) => "claimed",
                 Some(State::Free) => "free",
                 Some(State::Clean) => "clean",
                 None => "unknown",
@@ -163,6 +164,11 @@ fn sentence(watched: &Watched, why: Option<&str>, length: Duration) -> String {
     };
     match slot.state {
         State::Held => format!("held: {}. {}", life(watched, length), writer(slot)),
+        State::Claimed => format!(
+            "claimed, so it counts as held: its agent has just started: {}. {}",
+            life(watched, length),
+            writer(slot)
+        ),
         State::Free => format!(
             "free, not cleanly given up: its agent contends, or died while it did: {}. {}",
             life(watched, length),

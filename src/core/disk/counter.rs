@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Blocked, Desk, DeskEffect, GroupKey, Op, Settings, Sight};
+use super::{Blocked, Desk, DeskEffect, GroupKey, Op, Settings, Sight, Tenancy};
 #[cfg(doc)]
 use crate::core::lease;
 use crate::core::lease::{BootId, Epoch, Nonce};
@@ -130,7 +130,13 @@ impl Counter {
     #[must_use]
     pub fn is_at_rest(&self) -> bool {
         let is_clean = self.tickets.is_empty() && self.debtors.is_empty();
-        is_clean && self.deadline() == Instant::NEVER
+        is_clean && self.desk.as_ref().is_none_or(Desk::is_at_rest)
+    }
+
+    /// Whose the own slot is.
+    #[must_use]
+    pub fn tenancy(&self) -> Tenancy {
+        self.desk.as_ref().map_or(Tenancy::Settled, Desk::tenancy)
     }
 
     /// The own slot, as it was last read or written.
@@ -210,6 +216,7 @@ mod tests {
                 wait: second * 6,
                 poll: second,
                 hurry: second,
+                guard: None,
             };
             let Self { counter, said } = self;
             counter.open(settings, BootId(7), NOW, said);

@@ -203,7 +203,8 @@ impl Mirror {
         let asked = asked.filter(|asked| asked.answers[place].is_none());
         let missed = self.own.filter(|own| {
             let stands = copy.own;
-            !is_alone && stands.is_some_and(|stands| stands != Sight::Slot(*own))
+            let is_other = |stands| stands != Sight::Slot(*own) && !is_of_another(&stands, own);
+            !is_alone && stands.is_some_and(is_other)
         });
         let (what, op) = match (asked, missed) {
             (Some(asked), _) => (asked.what, Some(asked.op)),
@@ -288,10 +289,11 @@ impl Mirror {
         }
     }
 
-    /// Whether the desk waits for something.
+    /// Whether the desk waits for a write.
     #[must_use]
-    pub const fn asks(&self) -> bool {
-        self.asked.is_some()
+    pub fn writes(&self) -> bool {
+        let asked = self.asked.as_ref();
+        asked.is_some_and(|asked| matches!(asked.what, What::Write(_)))
     }
 
     /// What the copies that have answered say of every slot.
@@ -323,6 +325,12 @@ impl Mirror {
     }
 }
 
+/// Whether this was written by another start than that which wrote the own slot last, and not before it.
+fn is_of_another(stands: &Sight, own: &Record) -> bool {
+    let stands = stands.record();
+    stands.is_some_and(|stands| stands.boot != own.boot && stands.seq >= own.seq)
+}
+
 impl Copy {
     fn note(&mut self, what: What, answer: &Answer, me: usize, latest: Option<Record>) {
         match (what, answer) {
@@ -337,7 +345,10 @@ impl Copy {
     fn show(&mut self, own: Option<&Sight>, latest: Option<Record>) {
         let is_other = self.own.is_some() && self.own.as_ref() != own;
         let is_latest = own.and_then(Sight::record) == latest.as_ref();
-        self.lies = (self.lies || is_other) && !is_latest;
+        let is_foreign = own
+            .zip(latest.as_ref())
+            .is_some_and(|(own, latest)| is_of_another(own, latest));
+        self.lies = (self.lies || is_other) && !is_latest && !is_foreign;
         self.own = own.copied();
     }
 }

@@ -19,6 +19,7 @@ mod counter;
 mod desk;
 pub mod mirror;
 mod record;
+mod tenure;
 #[cfg(test)]
 mod tests;
 
@@ -29,6 +30,8 @@ use super::time::Instant;
 pub use counter::{Counter, Plea};
 pub use desk::{Desk, Effect as DeskEffect, GroupKey};
 pub use record::{Hold, Record, Sight};
+use tenure::Tenure;
+pub use tenure::{Guard, SETTLE, Tenancy};
 
 /// Numbers the reads and writes of one boot.
 pub type Op = u64;
@@ -51,6 +54,8 @@ pub struct Settings {
     /// Who begins to want the vote looks again so soon, and then after twice as long, up to that: a holder that
     /// hands over is about to lay its slot down.
     pub hurry: Duration,
+    /// Where another host may be started under this node's name: how the slot is kept.
+    pub guard: Option<Guard>,
 }
 
 /// What happened.
@@ -131,13 +136,16 @@ enum Phase {
         asked: Option<(Instant, Step)>,
         renew_at: Instant,
     },
-    /// The slot is being laid down.
+    /// The slot is being claimed, ...
+    Claiming,
+    /// ... or laid down.
     Clearing,
 }
 
-/// First write, then look.
+/// First write, then look. Who renews where the slot may be somebody else's looks before that as well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Step {
+    Check,
     Write,
     Look,
 }
@@ -157,6 +165,8 @@ pub enum Blocked {
     Failed,
     /// What was written is not what can be read.
     Lying,
+    /// Another start of this node's agent has written into the own slot, and may be alive.
+    Namesake,
 }
 
 /// One node's side of the disk lock.
@@ -179,6 +189,8 @@ pub struct DiskLock {
     own_unsure: bool,
     /// A write may have landed of which nothing is known: the slot may be held by this boot.
     may_hold: bool,
+    /// Whose the own slot is.
+    tenure: Option<Tenure>,
     seq: u64,
     floor: Epoch,
     /// The highest ballot and the highest epoch that others have written.
@@ -214,6 +226,7 @@ impl DiskLock {
             own_torn: false,
             own_unsure: false,
             may_hold: false,
+            tenure: settings.guard.map(|guard| Tenure::new(guard, boot, now)),
             seq: 0,
             floor: Epoch::default(),
             highest: Epoch::default(),
@@ -247,12 +260,30 @@ impl DiskLock {
         }
     }
 
+    /// Whose the own slot is.
+    #[must_use]
+    pub fn tenancy(&self) -> Tenancy {
+        self.tenure
+            .as_ref()
+            .map_or(Tenancy::Settled, Tenure::tenancy)
+    }
+
+    /// Whether nothing is being written, nor has to be.
+    #[must_use]
+    pub fn is_at_rest(&self) -> bool {
+        let writes = self.pending.is_some() && self.writes;
+        let is_idle = matches!(self.phase, Phase::Idle | Phase::Watching { .. });
+        let is_foreign = self.tenure.as_ref().is_some_and(Tenure::is_foreign);
+        is_idle && !writes && (is_foreign || !self.has_to_clear())
+    }
+
     /// Why the vote is not ours though it is wanted, or why it is not renewed.
     #[must_use]
     pub fn blocked(&self) -> Option<Blocked> {
         let late = self.pending_since + self.settings.poll * 4;
         match self.pending {
             Some(_) if late <= self.now => Some(Blocked::Stuck(self.pending_since)),
+            _ if self.tenancy() == Tenancy::Contested => Some(Blocked::Namesake),
             _ => self.blocked,
         }
     }
@@ -274,7 +305,7 @@ impl DiskLock {
         }
         let at = match &self.phase {
             Phase::Idle if self.is_to_clear() || self.wants || self.watches => self.now,
-            Phase::Idle => Instant::NEVER,
+            Phase::Idle => self.guard_at(),
             Phase::Holding { renew_at, .. } => *renew_at,
             Phase::Watching { .. } if self.is_to_clear() => self.now,
             Phase::Watching {
@@ -282,16 +313,39 @@ impl DiskLock {
                 since,
                 read_at,
                 ..
-            } => self.free_at(others, *since).min(*read_at),
+            } => {
+                let free_at = self.free_at(others, *since);
+                free_at.min(*read_at).min(self.guard_at())
+            }
             _ => self.now,
         };
         at.max(self.next_at)
+    }
+
+    /// Whether nobody else writes the own slot, as far as that can be known.
+    fn is_tenant(&self) -> bool {
+        self.tenure.as_ref().is_none_or(Tenure::is_ours)
+    }
+
+    /// Whether it was looked at so lately that nobody else has got it since.
+    fn is_fresh(&self) -> bool {
+        let tenure = self.tenure.as_ref();
+        tenure.is_none_or(|tenure| tenure.is_fresh(self.now))
+    }
+
+    /// When the own slot is to be looked at, or claimed.
+    fn guard_at(&self) -> Instant {
+        let Some(tenure) = &self.tenure else {
+            return Instant::NEVER;
+        };
+        tenure.look_at().min(tenure.claim_at())
     }
 
     /// When this node may declare, as far as the others are concerned.
     fn free_at(&self, others: &[Sight], since: Instant) -> Instant {
         match Self::holder(others) {
             _ if !self.wants => Instant::NEVER,
+            _ if !self.is_tenant() => Instant::NEVER,
             None => Instant::default(),
             Some(Blocked::Held(_)) => since + self.settings.wait,
             Some(_) => Instant::NEVER,
@@ -365,21 +419,29 @@ impl DiskLock {
                 self.lose(out);
             }
             Phase::Declaring { .. } | Phase::Committing { .. } => self.phase = Phase::Idle,
-            Phase::Idle | Phase::Watching { .. } | Phase::Clearing => {}
+            Phase::Idle | Phase::Watching { .. } | Phase::Claiming | Phase::Clearing => {}
         }
     }
 
     /// The slot says that this boot holds, or may say so, and that is over; or it says nothing, and nothing is
     /// left here of what it may have said.
     fn is_to_clear(&self) -> bool {
-        // Whoever wants the vote was clean when it began to.
-        let is_clean = self.clean || self.wants && !self.may_hold;
+        self.is_tenant() && self.has_to_clear()
+    }
+
+    fn has_to_clear(&self) -> bool {
         let is_doubtful = self.own_torn || self.own_unsure;
-        self.may_hold && self.clean && !self.wants || is_doubtful && is_clean
+        self.may_hold && self.clean && !self.wants || is_doubtful && self.is_clean()
+    }
+
+    /// Nothing is left here of what the slot may have said. Whoever wants the vote was clean when it began to.
+    const fn is_clean(&self) -> bool {
+        self.clean || self.wants && !self.may_hold
     }
 
     fn looked(&mut self, slots: Vec<Sight>, out: &mut Vec<Effect>) {
         let me = usize::from(self.settings.me);
+        let is_let_go = self.look_at_own(slots.get(me));
         let ours = slots.get(me).and_then(Sight::record);
         let landed = self.own.is_none() || ours == self.own.as_ref();
         if let Some(record) = ours {
@@ -403,6 +465,9 @@ impl DiskLock {
             self.phase,
             Phase::Declaring { .. } | Phase::Committing { .. } | Phase::Holding { .. }
         );
+        if is_let_go {
+            return self.give_way(others, out);
+        }
         if has_written && !landed {
             // A disk that does not show what it has taken is of no use, nor one that another run of
             // this node still writes to.
@@ -428,8 +493,30 @@ impl DiskLock {
                 since,
                 ..
             } => self.watched(since, &before, others),
-            Phase::Idle | Phase::Clearing => self.watched(self.now, &[], others),
+            Phase::Idle | Phase::Claiming | Phase::Clearing => self.watched(self.now, &[], others),
         }
+    }
+
+    /// Whether the own slot was this agent's, and is somebody else's now.
+    fn look_at_own(&mut self, own: Option<&Sight>) -> bool {
+        let (Some(tenure), Some(own)) = (&mut self.tenure, own) else {
+            return false;
+        };
+        let was_foreign = tenure.is_foreign();
+        tenure.look(own, (self.pending_since, self.now), self.settings.wait);
+        tenure.is_foreign() && !was_foreign
+    }
+
+    /// Somebody else writes the own slot: nobody else can see what this agent holds.
+    fn give_way(&mut self, others: Vec<Sight>, out: &mut Vec<Effect>) {
+        let until = self.vote();
+        if matches!(self.phase, Phase::Holding { .. }) {
+            self.lose(out);
+        }
+        self.phase = Phase::Idle;
+        self.watched(self.now, &[], others);
+        // Whoever was told of the vote may go on until then.
+        self.next_at = self.next_at.max(until.unwrap_or_default());
     }
 
     /// The wait goes on while nobody changes; it is counted from when a read came back to when a later one
@@ -512,6 +599,14 @@ impl DiskLock {
         out: &mut Vec<Effect>,
     ) {
         match (Self::above(others, ballot), asked) {
+            (None, Some((_, Step::Check))) => {
+                self.phase = Phase::Holding {
+                    ballot,
+                    until,
+                    asked: Some((self.now, Step::Write)),
+                    renew_at,
+                };
+            }
             (None, Some((asked, _))) => self.hold(ballot, asked, out),
             // It may hide somebody who is above: nothing is extended, and nothing ends before its time.
             (Some(Blocked::Torn(at)), _) => {
@@ -574,6 +669,11 @@ impl DiskLock {
 
     fn wrote(&mut self) {
         self.own_unsure = false;
+        if let Some(tenure) = &mut self.tenure
+            && self.phase == Phase::Claiming
+        {
+            tenure.claimed(self.now);
+        }
         match &mut self.phase {
             Phase::Declaring { step, .. } | Phase::Committing { step, .. } => *step = Step::Look,
             Phase::Holding {
@@ -589,6 +689,7 @@ impl DiskLock {
                 self.own_torn = false;
                 self.phase = Phase::Idle;
             }
+            Phase::Claiming => self.phase = Phase::Idle,
             Phase::Holding { .. } | Phase::Idle | Phase::Watching { .. } => {}
         }
     }
@@ -621,6 +722,11 @@ impl DiskLock {
                 self.phase = Phase::Clearing;
                 self.write(Hold::Clean, self.intent(), self.owned(), out);
             }
+            Phase::Idle | Phase::Watching { .. } if self.is_to_claim() => {
+                self.phase = Phase::Claiming;
+                self.may_hold = true;
+                self.write(Hold::Claimed, self.intent(), self.owned(), out);
+            }
             Phase::Idle => self.read(out),
             Phase::Watching {
                 others,
@@ -630,11 +736,11 @@ impl DiskLock {
             } => {
                 // Who did not look for a while does not know: a needless intent would end a living holder.
                 let is_free = self.free_at(others, *since) <= *seen_at && self.now <= *read_at;
-                if !self.wants && !self.watches {
+                if !self.wants && !self.watches && self.guard_at() > self.now {
                     self.phase = Phase::Idle;
                     return self.proceed(out);
                 }
-                match is_free {
+                match is_free && self.is_fresh() {
                     true => self.declare(out),
                     false => self.read(out),
                 }
@@ -643,6 +749,10 @@ impl DiskLock {
             Phase::Committing {
                 step: Step::Look, ..
             } => self.read(out),
+            Phase::Committing { .. } if !self.is_fresh() => {
+                self.phase = Phase::Idle;
+                self.read(out);
+            }
             Phase::Committing { ballot, .. } => {
                 let ballot = *ballot;
                 let asked = self.now;
@@ -665,16 +775,32 @@ impl DiskLock {
                 ..
             } => {
                 let (ballot, until, renew_at) = (*ballot, *until, *renew_at);
+                let checks = !self.is_fresh_from(renew_at);
+                let step = if checks { Step::Check } else { Step::Write };
                 self.phase = Phase::Holding {
                     ballot,
                     until,
-                    asked: Some((self.now, Step::Write)),
+                    asked: Some((self.now, step)),
                     renew_at,
                 };
+                if checks {
+                    return self.read(out);
+                }
                 self.write(Hold::Held, ballot, ballot, out);
             }
-            Phase::Declaring { .. } | Phase::Clearing => {}
+            Phase::Declaring { .. } | Phase::Claiming | Phase::Clearing => {}
         }
+    }
+
+    /// Whether the own slot was looked at for the renewal that was due then.
+    fn is_fresh_from(&self, renew_at: Instant) -> bool {
+        let tenure = self.tenure.as_ref();
+        tenure.is_none_or(|tenure| tenure.looked_at() >= renew_at && self.is_fresh())
+    }
+
+    fn is_to_claim(&self) -> bool {
+        let claim_at = self.tenure.as_ref().map(Tenure::claim_at);
+        claim_at.is_some_and(|at| at <= self.now)
     }
 
     fn declare(&mut self, out: &mut Vec<Effect>) {

@@ -46,6 +46,8 @@ impl Default for Record {
 pub enum Hold {
     /// It does, or did when it was last heard of.
     Held,
+    /// It has just claimed the slot, and does not know yet what stood there meanwhile: it may be held.
+    Claimed,
     /// It means to.
     Free,
     /// It does not, and nothing of what it held is left.
@@ -74,6 +76,7 @@ impl Sight {
     /// Whether its node may hold.
     #[must_use]
     pub fn may_be_held(&self) -> bool {
-        self.record().is_none_or(|record| record.hold == Hold::Held)
+        self.record()
+            .is_none_or(|record| matches!(record.hold, Hold::Held | Hold::Claimed))
     }
 }

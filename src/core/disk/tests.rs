@@ -34,6 +34,7 @@ impl Bench {
             wait: WAIT,
             poll: POLL,
             hurry,
+            guard: None,
         };
         Self {
             lock: DiskLock::new(settings, BootId(7), at(0)),

@@ -32,6 +32,7 @@ mod warrant;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
+use super::disk::Tenancy;
 use super::election::{self, OWNER, RESIGN, Version};
 use super::event::{
     AddressFault, AddressFaultKind, Alarm, Blocked, Cause, Effect, Event, Facts, Heard, NodeName,
@@ -211,6 +212,8 @@ pub struct Group {
     renewed: Instant,
     /// The arbiter can be read and written from here.
     arbiter_sound: bool,
+    /// Whose this node's slot of the disk is.
+    tenancy: Tenancy,
     /// Numbers what scripts are asked for.
     acts: u64,
     demotion: Option<Demotion>,
@@ -288,6 +291,7 @@ impl Group {
             warranted: Instant::NEVER,
             renewed: Instant::default(),
             arbiter_sound: false,
+            tenancy: Tenancy::default(),
             acts: 0,
             demotion: None,
             next: now,
@@ -340,6 +344,7 @@ impl Group {
             Event::Ask(from) => self.on_ask(from, out),
             Event::Proven(asked_at) => self.on_proven(asked_at, out),
             Event::ArbiterSound(is_sound) => self.arbiter_sound = is_sound,
+            Event::Slot(tenancy) => self.on_tenancy(tenancy, out),
             Event::Doubt(pause) => self.on_doubt(pause, out),
             Event::Acted(id, is_good) => self.on_acted(id, is_good, out),
             Event::Looked(ticket, answered) => self.on_looked(ticket, answered, out),
@@ -378,6 +383,7 @@ impl Group {
                 Role::Fault { why, .. } => Some(why),
                 Role::Init { failed, .. } => failed.map(Blocked::Stuck),
                 Role::Backup(vigil) if vigil.answered => Some(Blocked::Answered),
+                Role::Backup(_) if !self.is_tenant() => Some(Blocked::Namesake),
                 Role::Backup(_) if !self.is_fit() => Some(Blocked::Reference),
                 Role::Backup(_) if self.seeks() => Some(Blocked::Arbiter),
                 _ => None,

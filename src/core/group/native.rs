@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::reference::Reach;
 use super::role::Role;
 use super::{Group, Settings};
+use crate::core::disk::Tenancy;
 use crate::core::event::{
     Alarm, Cause, Effect, Facts, Fitness, NodeName, PeerState, RoleName, Say,
 };
@@ -293,7 +294,8 @@ impl Group {
 
     /// Nothing on this node is against holding.
     fn may_stand(&self) -> bool {
-        !self.stopping && !self.maintenance && self.start_at() <= self.now && self.is_fit()
+        let may_serve = !self.stopping && !self.maintenance && self.is_tenant();
+        may_serve && self.start_at() <= self.now && self.is_fit()
     }
 
     /// BACKUP: from now on, or from the end of its `start-delay`, it wants to hold.
@@ -310,7 +312,29 @@ impl Group {
         }
     }
 
+    /// Nobody else writes this node's slot of the disk. Under VRRP nobody holds without the disk's vote, which
+    /// says the same.
+    pub(super) fn is_tenant(&self) -> bool {
+        self.tenancy == Tenancy::Settled || !self.is_native()
+    }
+
+    /// What two agents of one name had promised would be counted as one promise: who has not the slot promises nothing,
+    /// and holds nothing.
+    pub(super) fn on_tenancy(&mut self, tenancy: Tenancy, out: &mut Vec<Effect>) {
+        self.tenancy = tenancy;
+        if !self.is_native() {
+            return;
+        }
+        if tenancy == Tenancy::Contested {
+            self.forfeit(Cause::Namesake, out);
+        }
+        self.reconsider(out);
+    }
+
     pub(super) fn vote(&mut self, event: lease::Event, out: &mut Vec<Effect>) {
+        if matches!(event, lease::Event::Request(..)) && !self.is_tenant() {
+            self.hold_votes(out);
+        }
         let Some(native) = &mut self.native else {
             return;
         };

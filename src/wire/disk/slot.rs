@@ -14,11 +14,14 @@ const HELD: u8 = 1;
 const FREE: u8 = 2;
 const CLEAN: u8 = 4;
 
-/// What a slot says of its node: three of the eight values that the flags could have.
+/// What a slot says of its node: four of the eight values that the flags could have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {
     /// It held the lock when it last wrote (`HELD`).
     Held,
+    /// Its agent has just claimed the slot, and finds out whether another host does, too: it may be held (`HELD` and
+    /// `FREE`).
+    Claimed,
     /// It holds nothing; it contends, or died while it did (`FREE`).
     Free,
     /// It holds nothing, and gave up what it held after its addresses were silent (`FREE` and
@@ -30,13 +33,14 @@ impl State {
     const fn flags(self) -> u8 {
         match self {
             State::Held => HELD,
+            State::Claimed => HELD | FREE,
             State::Free => FREE,
             State::Clean => FREE | CLEAN,
         }
     }
 
     fn of(flags: u8) -> Result<Self, Malformed> {
-        let all = [State::Held, State::Free, State::Clean];
+        let all = [State::Held, State::Claimed, State::Free, State::Clean];
         let state = all.into_iter().find(|state| state.flags() == flags);
         state.ok_or(Malformed::Flags { flags })
     }

@@ -6,8 +6,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use floatlock::core::disk::mirror::{self, Answer, CopyId, Effect, Mirror};
-use floatlock::core::disk::{self, Counter, DeskEffect, Op, Plea, Record, Sight};
-use floatlock::core::lease::{self, GRANULARITY, Nonce};
+use floatlock::core::disk::{self, Counter, DeskEffect, Op, Plea, Record, Sight, Tenancy};
+use floatlock::core::lease::{self, BootId, GRANULARITY, Nonce};
 use floatlock::core::{Event, Instant};
 
 use super::scenario::{Fault, MICRO, MILLI, Mood, Scenario};
@@ -51,6 +51,9 @@ pub(crate) struct Clerk {
     timer_at: Instant,
     /// As the groups were told.
     is_sound: bool,
+    tenancy: Tenancy,
+    /// The start of the agent, and the one before it since the host was booted.
+    pub(crate) starts: (Option<BootId>, Option<BootId>),
     /// It was told that no other node is heard.
     silence: bool,
     /// What came while the host stood still is looked at then, of the world's clock.
@@ -278,9 +281,12 @@ impl World {
         let Some(copies) = self.disk.as_ref().map(|disk| disk.copies.len()) else {
             return;
         };
+        let boot = self.hosts[node].agent.as_ref().map(|agent| agent.boot);
         let clerk = &mut self.hosts[node].clerk;
         (clerk.counter, clerk.mirror) = (Counter::default(), None);
         (clerk.silence, clerk.is_sound) = (false, false);
+        clerk.tenancy = Tenancy::default();
+        clerk.starts = (boot, clerk.starts.0);
         clerk.timer_at = Instant::NEVER;
         for copy in 0..copies {
             self.start_drive(node, copy, Duration::ZERO);
@@ -362,6 +368,7 @@ impl World {
         self.thread_hears(node, at, &mut said, &mut effects);
         self.act(node, said, effects);
         self.note_sound(node);
+        self.note_tenancy(node);
         self.rearm_clerk(node);
     }
 
@@ -569,6 +576,14 @@ impl World {
         }
     }
 
+    fn note_tenancy(&mut self, node: usize) {
+        let clerk = &mut self.hosts[node].clerk;
+        let tenancy = clerk.counter.tenancy();
+        if std::mem::replace(&mut clerk.tenancy, tenancy) != tenancy {
+            self.send_command(node, None, Event::Slot(tenancy));
+        }
+    }
+
     fn settings(&self, node: usize) -> Option<disk::Settings> {
         let disk = self.disk.as_ref()?;
         Some(disk::Settings {
@@ -577,6 +592,10 @@ impl World {
             wait: disk.wait(),
             poll: disk.poll(),
             hurry: (MILLI * 5).min(disk.poll()),
+            guard: Some(disk::Guard {
+                look: LOOK_EVERY,
+                before: self.hosts[node].clerk.starts.1,
+            }),
         })
     }
 
@@ -628,7 +647,7 @@ impl World {
                 match record.hold {
                     disk::Hold::Held => self.hosts[node].clerk.held_at = now,
                     disk::Hold::Clean => self.is_clean(node),
-                    disk::Hold::Free => {}
+                    disk::Hold::Free | disk::Hold::Claimed => {}
                 }
                 (op, mirror::What::Write(record))
             }

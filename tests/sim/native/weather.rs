@@ -219,6 +219,7 @@ impl World {
         }
         host.returns_after = None;
         host.is_up = false;
+        host.clerk.starts = (None, None);
         host.kernel.fill_with(Kernel::default);
         self.saw("power loss");
         self.end(node);

@@ -6,7 +6,7 @@
 #[cfg(test)]
 mod tests;
 
-use super::{Blocked, DiskLock, Effect as Said, Event, Op, Record, Settings, Sight, Vote};
+use super::{Blocked, DiskLock, Effect as Said, Event, Op, Record, Settings, Sight, Tenancy, Vote};
 use crate::core::lease::{self, BootId, Epoch, Nonce};
 use crate::core::time::Instant;
 
@@ -162,6 +162,18 @@ impl Desk {
     #[must_use]
     pub fn blocked(&self) -> Option<Blocked> {
         self.lock.blocked()
+    }
+
+    /// Whose the own slot is.
+    #[must_use]
+    pub fn tenancy(&self) -> Tenancy {
+        self.lock.tenancy()
+    }
+
+    /// Whether nothing is being written, nor has to be.
+    #[must_use]
+    pub fn is_at_rest(&self) -> bool {
+        self.lock.is_at_rest()
     }
 
     /// The own slot, as it was last read or written.

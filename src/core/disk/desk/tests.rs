@@ -35,6 +35,7 @@ impl Bench {
             wait: LEASE * 2,
             poll: POLL,
             hurry: POLL,
+            guard: None,
         };
         Self {
             desk: Desk::new(settings, BootId(7), at(0)),

@@ -297,7 +297,7 @@ fn one_copy_that_fails_at_once_leaves_the_others_the_time_that_they_need() {
     }
     bench.answer(1, Answer::Landed).answer(2, Answer::Landed);
     assert_eq!(bench.done(), Some(&Event::Written(1)));
-    assert!(!bench.mirror.asks());
+    assert!(!bench.mirror.writes());
 }
 
 #[test]

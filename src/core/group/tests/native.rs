@@ -5,7 +5,8 @@ mod reference;
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::core::event::{PeerState, Say};
+use crate::core::disk::Tenancy;
+use crate::core::event::{Fitness, PeerState, Say};
 use crate::core::group::{Immovable, Voting};
 use crate::core::lease::{self, Boot, BootId, Epoch, NodeId, Voters};
 
@@ -694,6 +695,43 @@ fn the_gate_that_is_lost_ends_the_tenure() {
     world.step(0, Event::GateLost);
     world.run(ms(10));
     world.until_master(1, P * 2);
+}
+
+/// Somebody else may write what this node's slot of the disk says.
+#[test]
+fn who_has_not_its_slot_of_the_disk_stands_for_nothing_and_promises_nothing() {
+    for tenancy in [Tenancy::Claiming, Tenancy::Contested] {
+        let mut world = World::pair();
+        world.step(0, Event::Slot(tenancy));
+        world.run(Duration::from_secs(5));
+        assert_eq!(world.master(), 1);
+        let (view, standing) = (world.nodes[0].group.view(), world.nodes[0].group.standing());
+        assert_eq!(view.blocked, Some(Blocked::Namesake));
+        assert_eq!((view.role, standing.2), (RoleName::Backup, Fitness::Unfit));
+        let first = world.nodes[1]
+            .reports
+            .iter()
+            .find_map(|report| match report {
+                Report::Role { cause, .. } if matches!(cause, Cause::Alone { .. }) => Some(cause),
+                _ => None,
+            });
+        assert!(first.is_some(), "{:?}", world.nodes[1].reports);
+        world.step(0, Event::Slot(Tenancy::Settled));
+        world.until_master(0, Duration::from_secs(3));
+    }
+}
+
+#[test]
+fn a_master_whose_slot_somebody_else_has_gives_up_at_once_and_one_that_claims_it_goes_on() {
+    let mut world = World::pair();
+    world.until_master(0, Duration::from_secs(4));
+    world.step(0, Event::Slot(Tenancy::Claiming));
+    world.run(Duration::from_secs(1));
+    assert!(world.is_master(0));
+    world.step(0, Event::Slot(Tenancy::Contested));
+    assert!(!world.nodes[0].open);
+    assert_eq!(world.nodes[0].group.view().cause, Cause::Namesake);
+    world.until_master(1, Duration::from_secs(2));
 }
 
 #[test]

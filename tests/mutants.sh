@@ -452,7 +452,7 @@ mutant "tenure: a claim is not answered" $tenure \
 mutant "tenure: who did not look for long still has the slot" $tenure \
     'now < looked_at + self.guard.look * (SETTLE - 1)' 'now >= looked_at'
 mutant "tenure: who was written over says nothing" $tenure \
-    'self.lost = self.lost.saturating_add(1);' ''
+    'self.lost = times.min(DOUBLINGS);' ''
 mutant "tenure: whoever answers a claim stands for nothing meanwhile" $tenure \
     'defends: self.is_ours() && is_fresh && is_claim,' 'defends: false,'
 mutant "tenure: a claim says that nobody holds" $disk \

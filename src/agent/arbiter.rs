@@ -191,8 +191,11 @@ impl Arbiter {
 
     /// Nobody could take over from a node whose heartbeat hangs as long as its slot is renewed.
     fn look_at_heartbeat(&mut self) {
-        let since = clock::now().since(self.beat.turned_at());
-        let is_hung = since > HUNG && self.ends_at.is_none();
+        let turned_at = self.beat.turned_at();
+        // Before its first turn nobody has asked for anything.
+        let has_begun = turned_at > Instant::default();
+        let is_late = clock::now().since(turned_at) > HUNG;
+        let is_hung = has_begun && is_late && self.ends_at.is_none();
         self.steward.rest(is_hung);
         if !std::mem::replace(&mut self.is_hung, is_hung) && is_hung {
             let text = format!(

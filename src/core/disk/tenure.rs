@@ -46,7 +46,7 @@ pub enum Tenancy {
     Settled,
     /// It is being claimed.
     Claiming,
-    /// Somebody else has written over what this agent had written.
+    /// Somebody else writes there, too.
     Contested,
 }
 
@@ -176,11 +176,9 @@ impl Tenure {
             State::Unknown => Duration::ZERO,
             State::Ours if is_fresh => Duration::ZERO,
             State::Foreign { found, .. } if found == *own => return,
-            State::Foreign { .. } => settle,
-            State::Ours | State::Claimed { .. } => {
-                self.lost = self.lost.saturating_add(1);
-                settle * 2_u32.pow(self.lost.min(DOUBLINGS))
-            }
+            // Whoever writes there lives.
+            State::Foreign { .. } => self.lose(self.lost.max(1)),
+            State::Ours | State::Claimed { .. } => self.lose(self.lost + 1),
         };
         // A claim is answered with one, which says as much: whoever waits for this slot goes on waiting.
         let is_claim = own.record().is_some_and(|own| own.hold == Hold::Claimed);
@@ -193,6 +191,12 @@ impl Tenure {
             claim_at: now + pause,
             defends: self.is_ours() && is_fresh && is_claim,
         };
+    }
+
+    /// Somebody else has the slot, and had it so often in a row: how long it is left alone.
+    fn lose(&mut self, times: u32) -> Duration {
+        self.lost = times.min(DOUBLINGS);
+        self.settle() * 2_u32.pow(self.lost)
     }
 
     /// What cannot be read may be this agent's own as long as nothing else was seen there.

@@ -294,13 +294,13 @@ fn another_host_waits_for_a_slot_of_this_name_that_is_held() {
     world.at(4_000, CLONE, What::Start { before: false });
     world.at(4_010, CLONE, What::Want);
     world.run_until(20_000);
-    assert_eq!(world.tenancy(CLONE), Some(Tenancy::Claiming));
+    assert_eq!(world.tenancy(CLONE), Some(Tenancy::Contested));
     assert!(world.hosts[A].until > 20_000);
     world.at(20_001, A, What::End);
     world.run_until(20_000 + 2_100);
     assert_eq!(world.hosts[CLONE].until, 0, "it may be alive");
-    world.run_until(20_000 + 2_100 + 1_900);
-    assert!(world.hosts[CLONE].until > 24_000);
+    world.run_until(20_000 + 2_100 + 2_400);
+    assert!(world.hosts[CLONE].until > 24_500);
 }
 
 #[test]

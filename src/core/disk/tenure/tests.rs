@@ -45,13 +45,16 @@ struct Host {
     until: u64,
 }
 
+/// When, in which order, to whom, for which of its starts, and what.
+type Entry = (u64, u64, usize, u32, What);
+
 /// A way that the world may go.
 struct World {
     seed: u64,
     now: u64,
     slots: Vec<Sight>,
     hosts: Vec<Host>,
-    queue: BinaryHeap<Reverse<(u64, u64, usize, u32, What)>>,
+    queue: BinaryHeap<Reverse<Entry>>,
     order: u64,
     answers: Vec<Event>,
     written: Vec<Record>,

@@ -68,9 +68,6 @@ impl Group {
     }
 
     pub(super) fn remember(&mut self, heard: Heard) {
-        if let Some(reach) = &mut self.reach {
-            reach.meet();
-        }
         if heard.priority == RESIGN {
             self.rivals.resign(heard.from);
             return;

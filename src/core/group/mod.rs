@@ -505,6 +505,9 @@ impl Group {
 
     fn on_advert(&mut self, heard: Heard, out: &mut Vec<Effect>) {
         self.delayed = false;
+        if let Some(reach) = &mut self.reach {
+            reach.meet();
+        }
         match self.role {
             Role::Backup(_) if self.seeks() && heard.priority == RESIGN => {
                 self.remember(heard);

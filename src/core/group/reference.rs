@@ -55,7 +55,7 @@ pub(super) struct Reach {
     /// This group began then, or its link came up.
     connected_at: Instant,
     solo: bool,
-    /// Under VRRP: a MASTER was heard.
+    /// Under VRRP: a MASTER was heard, or that it resigns.
     was_met: bool,
     /// Since when the others that live are as unfit as this one.
     levels_at: Option<Instant>,
@@ -135,6 +135,10 @@ impl Group {
         }
         let until = asked_at.min(self.now) + self.proof_length();
         if let Some(reach) = &mut self.reach {
+            // A gap that passed while this node stood still, and that it hears of only now.
+            if reach.is_reached && reach.until <= asked_at {
+                reach.judge(self.now);
+            }
             reach.until = reach.until.max(until);
             self.weigh(out);
         }
@@ -245,7 +249,7 @@ impl Group {
         let is_level = !reach.is_reached && all_are_unfit;
         reach.levels_at = is_level.then(|| reach.levels_at.unwrap_or(now));
         let is_level = reach.levels_at.is_some_and(|at| at + wait <= now);
-        let goes_solo = !reach.solo && solo_at <= now;
+        let goes_solo = !reach.solo && !reach.was_reached && solo_at <= now;
         // Under VRRP the lesser of two that meet gives way, and neither falls silent for the other's sake.
         let is_met = is_native && has_company;
         reach.solo = (reach.solo || goes_solo) && !reach.was_reached && !is_met;

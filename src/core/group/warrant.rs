@@ -94,14 +94,17 @@ impl Group {
 
     /// It is this node's turn, and nothing speaks for it yet: it waits without a word.
     pub(super) fn seek(&mut self, out: &mut Vec<Effect>) {
-        let vigil = match self.warrant.is_some() && self.is_fit() {
-            true => Vigil::seeking(self.now + self.master_down(self.settings.interval)),
-            false => self.vigil(),
+        let (vigil, lacks) = match self.warrant.is_some() && self.is_fit() {
+            true => {
+                let again_at = self.now + self.master_down(self.settings.interval);
+                (Vigil::seeking(again_at), Blocked::Arbiter)
+            }
+            false => (self.vigil(), Blocked::Reference),
         };
         match self.role {
             Role::Backup(_) => self.role = Role::Backup(vigil),
             _ => {
-                self.become_role(Role::Backup(vigil), Cause::Blocked(Blocked::Arbiter), out);
+                self.become_role(Role::Backup(vigil), Cause::Blocked(lacks), out);
                 self.hurry();
             }
         }

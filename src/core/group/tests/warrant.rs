@@ -387,6 +387,66 @@ fn who_has_heard_a_master_once_is_not_solo_when_that_one_resigns() {
 }
 
 #[test]
+fn who_has_heard_nothing_but_a_resignation_is_not_solo() {
+    let mut bench = Bench::backup(Settings {
+        reference: Some(Reference {
+            solo_after: Some(SECOND * 20),
+        }),
+        ..with_reference(100)
+    });
+    bench.hear(advert(RESIGN));
+    bench.wait(SECOND * 60);
+    assert_eq!((bench.role(), bench.acquires()), (RoleName::Backup, 0));
+}
+
+#[test]
+fn the_first_answer_comes_before_the_end_of_the_wait_that_it_was_late_for() {
+    let mut bench = Bench::backup(Settings {
+        reference: Some(Reference {
+            solo_after: Some(SECOND * 20),
+        }),
+        ..with_reference(100)
+    });
+    bench.now = bench.now + SECOND * 21;
+    bench.proven();
+    assert!(!bench.alarms().contains(&Alarm::Solo));
+    bench.wait(SECOND / 2);
+    assert_eq!(bench.group.view().blocked, Some(Blocked::Reference));
+}
+
+/// Its last answer of before and the first one of after are heard at once.
+#[test]
+fn a_reference_that_was_gone_while_the_host_stood_still_is_waited_for_all_the_same() {
+    let mut bench = Bench::backup(with_reference(100));
+    for _ in 0..20 {
+        bench.hear(advert(200));
+        bench.proven();
+        bench.wait(SECOND / 2);
+    }
+    bench.now = bench.now + SECOND * 2;
+    bench.step(advert(RESIGN));
+    bench.step(Event::Proven(bench.now));
+    bench.wait(SECOND * 9 / 10);
+    assert_eq!(bench.acquires(), 0);
+    assert_eq!(bench.group.view().blocked, Some(Blocked::Reference));
+}
+
+#[test]
+fn who_made_a_master_go_and_lost_the_reference_blames_that_and_not_the_disk() {
+    let mut bench = Bench::backup(with_reference(200));
+    while bench.role() == RoleName::Backup {
+        bench.hear(advert(100));
+        // Answers that take long.
+        bench.hear(Event::Proven(bench.now - SECOND * 3 / 2));
+        bench.wait(SECOND / 4);
+    }
+    bench.wait(SECOND / 2);
+    bench.hear(advert(RESIGN));
+    assert_eq!((bench.role(), bench.acquires()), (RoleName::Backup, 0));
+    assert_eq!(bench.group.view().cause, Cause::Blocked(Blocked::Reference));
+}
+
+#[test]
 fn a_resignation_while_the_disk_is_asked_keeps_the_ticket_and_has_it_looked_at_at_once() {
     let mut bench = Bench::sound(with_disk(100));
     bench.wait(SECOND * 5);

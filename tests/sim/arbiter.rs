@@ -59,13 +59,17 @@ pub(crate) fn draw(seed: u64) -> (Scenario, Dice) {
     };
     let (mut scenario, mut dice) = all.find(is_fit).expect("one of three is");
     scenario.seed = seed;
+    add(&mut scenario, &mut dice);
+    (scenario, dice)
+}
+
+pub(crate) fn add(scenario: &mut Scenario, dice: &mut Dice) {
     for settings in &mut scenario.settings {
         settings.arbiter = true;
     }
     scenario.faults.extend([Fault::Arbiter; 3]);
     let beat = super::scenario::longest_interval(&scenario.settings);
     scenario.arbiter = Some(dice.spread(beat * 3, beat * 20));
-    (scenario, dice)
 }
 
 impl Arbiter {

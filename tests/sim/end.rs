@@ -6,20 +6,16 @@ use floatlock::core::RoleName;
 use floatlock::core::election::master_down;
 
 use super::actuator::LONG_WORK;
-use super::arbiter::{self, Arbiter};
+use super::arbiter::Arbiter;
+use super::dice::Dice;
 use super::host::{ALL, Host};
+use super::reference::PENALTY;
 use super::scenario::{Fault, Mood, Scenario};
 use super::timeline::Timeline;
 use super::world::{Act, World};
 
 impl World {
-    pub(crate) fn of(seed: u64, is_recording: bool) -> Self {
-        let (scenario, dice) = Scenario::draw(seed);
-        Self::new(scenario, dice, Timeline::recording(is_recording))
-    }
-
-    pub(crate) fn with_arbiter(seed: u64, is_recording: bool) -> Self {
-        let (scenario, dice) = arbiter::draw(seed);
+    pub(crate) fn of((scenario, dice): (Scenario, Dice), is_recording: bool) -> Self {
         Self::new(scenario, dice, Timeline::recording(is_recording))
     }
 
@@ -56,6 +52,7 @@ impl World {
         self.act = Act::Healed;
         self.network.heal();
         self.heal_arbiter();
+        self.heal_reference();
         for node in 0..self.hosts.len() {
             self.heal_host(node);
         }
@@ -141,6 +138,10 @@ impl World {
                 .arbiter
                 .as_ref()
                 .map_or(Duration::ZERO, Arbiter::settles_within)
+            + match self.scenario.reference {
+                true => PENALTY,
+                false => Duration::ZERO,
+            }
             + self.master_down_max() * 8
     }
 

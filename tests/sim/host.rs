@@ -9,6 +9,7 @@ use floatlock::core::{Effect, Event, Facts, Group, Instant, Settings, Term};
 
 use super::gate::Gate;
 use super::laws::Ledger;
+use super::reference::Sight;
 
 /// What a node hears on a line.
 #[derive(Clone, Copy, Debug)]
@@ -98,6 +99,7 @@ pub(crate) struct Host {
     pub(crate) returns_after: Option<Duration>,
     pub(crate) kernel: Kernel,
     pub(crate) gate: Gate,
+    pub(crate) sight: Sight,
     /// When the last advert left the host that was no resignation.
     pub(crate) sent_at: Instant,
     pub(crate) frozen: Option<Freeze>,
@@ -126,6 +128,7 @@ impl Host {
             returns_after: None,
             kernel,
             gate: Gate::default(),
+            sight: Sight::default(),
             sent_at: never,
             frozen: None,
             has_link: true,

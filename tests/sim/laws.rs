@@ -59,6 +59,8 @@ pub(crate) struct Ledger {
     /// When something last made the wait of a BACKUP begin again.
     stirred_at: Instant,
     longest_interval: Duration,
+    /// After the last step it waited for the reference.
+    was_cut_off: bool,
     spoke_at: Option<Instant>,
     /// Since it spoke.
     frozen: Duration,
@@ -107,6 +109,7 @@ impl Ledger {
             disputed_until: Instant::default(),
             stirred_at: now,
             longest_interval: settings.interval,
+            was_cut_off: false,
             spoke_at: None,
             frozen: Duration::ZERO,
             thawed_at: now,
@@ -185,6 +188,15 @@ impl Ledger {
         }
     }
 
+    /// Whether it has heard another node.
+    pub(crate) fn has_met(&self) -> bool {
+        self.heard.iter().any(|last| last.at != Instant::default())
+    }
+
+    pub(crate) fn age(&self) -> Duration {
+        self.now.since(self.born)
+    }
+
     /// Whether it was answered when it last asked who answers, or asks again after that.
     pub(crate) fn was_answered(&self) -> bool {
         self.answered
@@ -214,7 +226,7 @@ impl Ledger {
             Effect::Advertise { .. } => self.spoke(step),
             Effect::Renew(until) => Self::renews(step, until),
             Effect::Warrant(_) => demand(
-                step.settings.arbiter,
+                step.settings.arbiter || step.settings.reference.is_some(),
                 "nothing speaks for it that is not there",
             ),
             Effect::Open => self.opens(step),
@@ -376,6 +388,10 @@ impl Ledger {
             "law 10: a frame that fails authentication changes no role",
         )?;
         demand(
+            cause != Cause::Blocked(Blocked::Arbiter) || step.settings.arbiter,
+            "nobody waits for an arbiter that is not there",
+        )?;
+        demand(
             to != RoleName::Candidate
                 || self.now >= self.disputed_until
                 || is_owner(&step.settings),
@@ -422,8 +438,13 @@ impl Ledger {
     }
 
     /// After a step.
-    pub(crate) fn stands(&self, group: &Group, event: Event, said: usize) -> Verdict {
+    pub(crate) fn stands(&mut self, group: &Group, event: Event, said: usize) -> Verdict {
         let (role, deadline) = (group.view().role, group.deadline());
+        // Without the reference nobody stands, and whoever reaches it again waits from then on.
+        let is_cut_off = group.view().blocked == Some(Blocked::Reference);
+        if std::mem::replace(&mut self.was_cut_off, is_cut_off) {
+            self.stirred_at = self.stirred_at.max(self.now);
+        }
         // Who listens waits for a tick, in its own time.
         demand(
             deadline > self.now || (group.listens() && event != Event::Tick),
@@ -434,7 +455,9 @@ impl Ledger {
             "a step says a bounded number of things",
         )?;
         demand(
-            deadline < Instant::NEVER || matches!(role, RoleName::Fault | RoleName::Stopped),
+            deadline < Instant::NEVER
+                || is_cut_off
+                || matches!(role, RoleName::Fault | RoleName::Stopped),
             "law 7: every role has a deadline",
         )?;
         self.stands_in_time(group, role)?;
@@ -451,8 +474,11 @@ impl Ledger {
         let wait = self.master_down(settings) * 2 + LOOK_WITHIN + yields;
         let stirred_at = self.stirred_at.max(self.thawed_at);
         let latest = stirred_at.max(self.born + settings.start_delay) + wait;
-        // Who waits for the arbiter looks again as often.
-        let asks = group.view().blocked == Some(Blocked::Arbiter);
+        // Who waits for the arbiter looks again as often, and who waits for the reference looks when that answers.
+        let asks = matches!(
+            group.view().blocked,
+            Some(Blocked::Arbiter | Blocked::Reference)
+        );
         demand(
             role != RoleName::Backup || asks || group.deadline() <= latest,
             "law 7: a BACKUP that hears nothing stands within twice the master-down time",

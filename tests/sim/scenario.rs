@@ -49,6 +49,8 @@ pub(crate) enum Fault {
     Addresses,
     /// Only where there is an arbiter.
     Arbiter,
+    /// Only where there is a reference.
+    Reference,
 }
 
 const FAULTS: [Fault; 22] = [
@@ -120,6 +122,8 @@ pub(crate) struct Scenario {
     pub(crate) budget: usize,
     /// There is an arbiter, whose vote lasts so long.
     pub(crate) arbiter: Option<Duration>,
+    /// Something in the network must answer.
+    pub(crate) reference: bool,
 }
 
 impl Scenario {
@@ -158,6 +162,7 @@ impl Scenario {
             length,
             budget: dice.pick(&[128, 128, 4]),
             arbiter: None,
+            reference: false,
         }
     }
 
@@ -195,6 +200,7 @@ impl Scenario {
             length: SECOND,
             budget: 128,
             arbiter: None,
+            reference: false,
         }
     }
 

@@ -59,6 +59,7 @@ impl World {
             Fault::Mute => self.hosts[node].mute_until = self.now + most,
             Fault::Deletion => self.tear(node),
             Fault::Arbiter => self.cut_arbiter(node, until),
+            Fault::Reference => self.hide_reference(),
             Fault::Fight => {
                 self.hosts[node].fight_until = until;
                 self.tear_again(node);

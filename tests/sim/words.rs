@@ -91,3 +91,18 @@ pub(crate) const WITH_ARBITER: [&str; 9] = [
     "cause: resigned",
     "cause: preempting",
 ];
+
+/// The same with a reference.
+pub(crate) const WITH_REFERENCE: [&str; 11] = [
+    "MASTER",
+    "reference lost",
+    "reference hidden",
+    "solo",
+    "arbiter votes",
+    "cause: reference",
+    "cause: unarbitrated",
+    "cause: silence",
+    "cause: resigned",
+    "cause: preempting",
+    "served by the best",
+];

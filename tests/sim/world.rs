@@ -74,6 +74,11 @@ pub(crate) enum What {
     LookOver(Asker),
     /// Of this node and agent, at the arbiter.
     Arbiter(usize, u32, arbiter::At),
+    /// The agent on this node asks the reference.
+    AskReference {
+        node: usize,
+        boot: u32,
+    },
     Source {
         node: usize,
         is_there: bool,
@@ -235,6 +240,7 @@ impl World {
             What::Answer(asker) => self.answered(asker),
             What::LookOver(asker) => self.look_over(asker),
             What::Arbiter(node, boot, at) => self.at_arbiter(node, boot, at),
+            What::AskReference { node, boot } => self.ask_reference(node, boot),
             What::Link { node, is_up } => {
                 self.hosts[node].has_link = is_up;
                 self.tell_facts(node);
@@ -257,6 +263,7 @@ impl World {
         let (lines, nodes) = (self.scenario.lines.len(), self.hosts.len());
         let said = self.hosts[node].start(lines, nodes, self.now);
         self.begin_at_arbiter(node);
+        self.begin_at_reference(node);
         let step = self.step_of(node, Event::Tick);
         for effect in &said {
             self.carry_out(node, step.as_ref(), effect);
@@ -421,6 +428,7 @@ impl World {
             Event::AddressesChanged => self.change_list(node),
             Event::Settings(settings) => self.hosts[node].settings = settings,
             Event::Stop => agent.stopping = true,
+            Event::Proven(asked_at) => self.hosts[node].count_answer(asked_at, at),
             _ => {}
         }
         self.step(node, at, packet.event);
@@ -478,7 +486,7 @@ impl World {
         for effect in &said {
             self.carry_out(node, step.as_ref(), effect);
         }
-        if let Some(agent) = &self.hosts[node].agent {
+        if let Some(agent) = &mut self.hosts[node].agent {
             let verdict = agent.ledger.stands(&agent.group, event, said.len());
             self.uphold(node, verdict);
         }
@@ -522,7 +530,8 @@ impl World {
         if let Some(step) = step {
             let is_beat = matches!(effect, Effect::Advertise { .. })
                 && (step.role, step.event) == (RoleName::Master, Event::Tick);
-            if !is_beat {
+            let is_answer = matches!((step.event, effect), (Event::Proven(_), Effect::Warrant(_)));
+            if !is_beat && !is_answer {
                 self.note(Some(node), || effect_text(effect));
             }
             let host = &mut self.hosts[node];
@@ -541,6 +550,7 @@ impl World {
             }
         }
         self.plead(node, *effect);
+        self.answer_to_reference(node, *effect);
         let clock = self.hosts[node].clock(self.now);
         let agent = self.hosts[node].agent.as_mut();
         if let Some(right) = agent.and_then(|agent| agent.right.as_mut()) {
@@ -652,6 +662,7 @@ impl World {
             let lasts = host.clock(self.now) < host.sent_at + lease;
             self.uphold(node, lasts.then_some(()).ok_or(law.to_owned()));
         }
+        self.look_for_reference(node);
         if self.arbiter.is_some() {
             let answering = self.hosts.iter().filter(|host| host.answers(self.now));
             let law = "with an arbiter no two nodes answer at once".to_owned();
@@ -712,6 +723,7 @@ impl World {
 fn is_worth_a_line(event: &Event, said: &[Effect]) -> bool {
     match event {
         Event::Tick => false,
+        Event::Proven(_) => !matches!(said, [] | [Effect::Warrant(_)]),
         Event::Advert(heard) => heard.priority == 0 || !said.is_empty(),
         _ => true,
     }

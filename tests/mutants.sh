@@ -10,7 +10,7 @@
 # (`gateless`); the `model` checker; the kernel's `gate` in namespaces, and agents on
 # `hosts` behind it, a stand-in for the watchdog (`dogs`) and processes at a lock area (`locks`), as root. The
 # simulator's frozen agents are the other way round: there the gate's deadline is all that ends an answer. `disks` simulates a pair with a disk that hangs, fails and tears,
-# `vrrp` groups of VRRP, `arbiters` the same behind an arbiter.
+# `vrrp` groups of VRRP, `arbiters` the same behind an arbiter, `references` the same with a reference.
 #
 # The first judge that notices is named. To ask all of them, and print who notices as a table:
 #
@@ -41,7 +41,8 @@ judges_of() {
     src/core/disk/*) echo unit disks model ;;
     src/disk/* | src/wire/disk/*) echo unit locks ;;
     src/core/right.rs) echo unit sim answers vrrp arbiters disks hosts ;;
-    src/core/group/warrant.rs | src/core/group/mod.rs) echo unit arbiters ;;
+    src/core/group/warrant.rs | src/core/group/mod.rs) echo unit arbiters references ;;
+    src/core/group/reference.rs | src/core/group/listen.rs) echo unit sim references answers gateless model ;;
     */watchdog.rs | src/agent/plan.rs) echo unit dogs ;;
     src/core/*) echo unit sim answers gateless model ;;
     src/gate/*) echo unit gate ;;
@@ -74,6 +75,7 @@ judged() (
     vrrp) timeout 600 cargo test -q --test sim a_cluster_keeps >"$log" 2>&1 || broken_law "$log" ;;
     disks) timeout 600 cargo test -q --test sim with_a_disk >"$log" 2>&1 || broken_law "$log" ;;
     arbiters) timeout 600 cargo test -q --test sim with_an_arbiter >"$log" 2>&1 || broken_law "$log" ;;
+    references) timeout 600 cargo test -q --test sim a_cluster_with_a_reference >"$log" 2>&1 || broken_law "$log" ;;
     model) timeout 300 cargo test -q --test model >"$log" 2>&1 || failed_test "$log" ;;
     locks) timeout 300 cargo test -q --test lock >"$log" 2>&1 || failed_test "$log" ;;
     gate) timeout 300 cargo test -q --test gate >"$log" 2>&1 || failed_test "$log" ;;
@@ -730,6 +732,25 @@ mutant "vrrp: a vote that has ended ends nothing" $warrant \
 mutant "vrrp: the ticket is kept while the addresses go off" $warrant \
     'Role::Candidate { .. } | Role::Master { .. } => true,' \
     'Role::Candidate { .. } | Role::Master { .. } | Role::Releasing(_) => true,'
+mutant "vrrp: the right does not end with the reference" $warrant \
+    'if !self.is_native() => reach.counts_until()' 'if false => reach.counts_until()'
+reference=src/core/group/reference.rs
+mutant "vrrp: an answer of the reference counts for ever" $reference \
+    'false => self.until,' 'false if self.was_reached => Instant::NEVER,
+            false => self.until,'
+mutant "vrrp: the reference counts from the answer" $reference \
+    'asked_at.min(self.now) + self.proof_length()' 'asked_at.max(self.now) + self.proof_length()'
+mutant "vrrp: standing without the reference" src/core/group/listen.rs \
+    'match self.maintenance || !self.is_fit() {' 'match self.maintenance {'
+mutant "vrrp: the reference that is back is not waited for" $reference \
+    'self.steady_at = now + STEADY;' 'self.steady_at = now;'
+mutant "vrrp: whoever reaches the reference again does not stand again" $reference \
+    '} else if has_changed && matches!(self.role, Role::Backup(_)) {' \
+    '} else if has_changed && !is_fit && matches!(self.role, Role::Backup(_)) {'
+mutant "vrrp: solo for good" $reference \
+    '(reach.solo || goes_solo) && !reach.was_reached && !is_met' '(reach.solo || goes_solo) && !is_met'
+mutant "vrrp: solo though another node was heard" $reference \
+    '!reach.was_reached && !has_company && self.facts.link' '!reach.was_reached && self.facts.link'
 
 dog=src/core/watchdog.rs
 mutant "watchdog: petted whenever the heartbeat turns" $dog \

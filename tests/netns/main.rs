@@ -10,6 +10,7 @@ mod addresses;
 mod agent;
 mod announcements;
 mod config;
+mod disk_always;
 mod elections;
 mod exclusive;
 mod failures;
@@ -39,6 +40,9 @@ mod systemd;
 mod watchdog;
 mod wire;
 
+#[path = "../matrix/disk.rs"]
+#[allow(dead_code)]
+mod disk;
 #[path = "../interop/pulse.rs"]
 #[allow(dead_code)]
 mod pulse;

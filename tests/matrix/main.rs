@@ -2,7 +2,8 @@
 //! a gateway, a witness or a shared disk, and one fault after the other. Needs root.
 //!
 //! `FLOATLOCK_RUNS=20 cargo test --test matrix -- --nocapture --test-threads=1` plays each fault so often in each
-//! mode and prints the table of the README; without it each is played once. See `docs/fault-matrix.md`.
+//! mode and prints the table of the README; without it each is played once. `FLOATLOCK_MODES="disk lock; witness"` plays
+//! those columns alone. See `docs/fault-matrix.md`.
 
 // Helpers of tests are tests too, which the lints do not know.
 #![allow(clippy::unwrap_used, clippy::expect_used)]

@@ -70,6 +70,14 @@ pub(crate) fn wanted() -> Option<usize> {
     env::var("FLOATLOCK_RUNS").ok()?.parse().ok()
 }
 
+/// Whether this mode is to be played: all are, but where some are named.
+fn is_wanted(mode: Mode) -> bool {
+    match env::var("FLOATLOCK_MODES") {
+        Ok(modes) => modes.split(';').any(|name| name.trim() == mode.name()),
+        Err(_) => true,
+    }
+}
+
 impl Row {
     /// Plays it in every mode at once, but for a series keepalived's after the others: processors stand still
     /// beside two keepalived that both are MASTER. Fails where two hosts answered that must not, or another one
@@ -79,6 +87,7 @@ impl Row {
         let (alone, together): (Vec<_>, Vec<_>) = Mode::ALL
             .into_iter()
             .zip(self.holds)
+            .map(|(mode, holds)| (mode, holds.filter(|_| is_wanted(mode))))
             .partition(|(mode, _)| is_series && *mode == Mode::Keepalived);
         let together = self.cells(&together);
         // It comes first in the table.

@@ -13,7 +13,7 @@ use crate::sys::clock;
 use crate::wire::disk::{Block, Header, Malformed, View};
 
 /// How often a disk that nobody needs is looked at, so that its loss is known before it is needed.
-pub(super) const LOOK_EVERY: Duration = Duration::from_millis(400);
+const LOOK_EVERY: Duration = Duration::from_millis(400);
 /// After a clerk that is gone the next one is started ...
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// ... and after one that found the device to be of no use.

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::clerk::Ask;
-use super::drive::{Drive, Heard, LOOK_EVERY, Open, Said};
+use super::drive::{Drive, Heard, Open, Said};
 use super::refused::Why;
 use crate::core::Instant;
 pub use crate::core::disk::Plea;
@@ -393,10 +393,8 @@ impl Steward {
             wait: header.times.wait(),
             poll,
             hurry: HURRY.min(poll),
-            guard: Some(Guard {
-                look: LOOK_EVERY,
-                before: self.place.before,
-            }),
+            // With it a MASTER whose pair is cut got the vote later than it should, once in twenty too late.
+            guard: None::<Guard>,
         };
         let mirror = Mirror::new(self.drives.len(), me, poll / 4);
         self.known = Some(Known { header, me, mirror });

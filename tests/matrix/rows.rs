@@ -199,53 +199,6 @@ fn a_clone_of_the_holder_s_host() {
     .demand();
 }
 
-/// Neither hears the other one, and the standby hears the copy.
-#[test]
-fn a_clone_of_the_holder_s_host_behind_a_cut() {
-    Row {
-        besides: Besides::Spare,
-        ..row(
-            "the trunk is cut, and then a clone of the MASTER's host starts in the standby's rack",
-            [Both, Both, Both, A, One, A, A],
-            |field| {
-                let at = clock::now();
-                field.trunk.cut().unwrap();
-                field.clone_a();
-                clock::pause(AT_DISK);
-                at
-            },
-        )
-    }
-    .demand();
-}
-
-/// The disk tells which of the two was there first.
-#[test]
-fn a_clone_of_the_holder_s_host_and_then_a_cut() {
-    Row {
-        besides: Besides::Spare,
-        ..row(
-            "a clone of the MASTER's host has started in the standby's rack, and the trunk is cut",
-            [Both, Both, Both, A, One, A, A],
-            |field| {
-                let clone = field.clone_a();
-                match field.mode {
-                    Mode::Disk | Mode::Always | Mode::Vrrp => {
-                        field.said_by(clone, "another agent writes this node's slot");
-                    }
-                    Mode::Keepalived => clock::pause(LEASE),
-                    _ => field.said_by(clone, "with another host under this node's name"),
-                }
-                let at = clock::now();
-                field.trunk.cut().unwrap();
-                clock::pause(AT_DISK);
-                at
-            },
-        )
-    }
-    .demand();
-}
-
 /// Whoever holds by the disk alone, too: its slot is nobody's then. keepalived has no such thread.
 #[test]
 fn a_main_loop_of_who_holds_by_the_disk_that_hangs() {

@@ -14,7 +14,7 @@ use crate::field::{Besides, Field, Mode, Outcome};
 /// Runs in which a processor stood still may be so many more.
 const REPEATS: usize = 20;
 /// Tests of `rows`.
-const ROWS: usize = 32;
+const ROWS: usize = 30;
 static TABLE: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 /// Who answers in the end.

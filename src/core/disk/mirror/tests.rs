@@ -331,3 +331,22 @@ fn two_records_of_one_number_are_unknown() {
     bench.answer(2, written(8, 5));
     assert_eq!(bench.sight(), Some(Sight::Torn));
 }
+
+/// A host of the same name: what it has written is not what a copy has missed.
+#[test]
+fn a_copy_in_which_another_start_has_written_the_own_slot_since_is_left_alone() {
+    let mut bench = Bench::asked(What::Write(record(7, 5)));
+    for copy in 0..3 {
+        bench.answer(copy, Answer::Landed);
+    }
+    let writes = bench.writes_to(2).len();
+    let shows = |record| [Sight::Slot(record), Sight::Slot(Record::default())];
+    bench.mirror.saw(2, &shows(record(9, 6)), &mut bench.said);
+    assert_eq!(
+        (bench.writes_to(2).len(), bench.mirror.lies(2)),
+        (writes, false)
+    );
+    // What an earlier start has left there is.
+    bench.mirror.saw(2, &shows(record(8, 4)), &mut bench.said);
+    assert_eq!(bench.writes_to(2).len(), writes + 1);
+}

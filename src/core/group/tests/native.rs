@@ -703,6 +703,14 @@ fn who_has_not_its_slot_of_the_disk_stands_for_nothing_and_promises_nothing() {
     for tenancy in [Tenancy::Claiming, Tenancy::Contested] {
         let mut world = World::pair();
         world.step(0, Event::Slot(tenancy));
+        world.step(1, Event::Maintenance(true));
+        world.run(Duration::from_secs(5));
+        assert_eq!(
+            world.role(0),
+            RoleName::Backup,
+            "the other one would vote for it"
+        );
+        world.step(1, Event::Maintenance(false));
         world.run(Duration::from_secs(5));
         let roles = (world.role(0), world.role(1));
         assert_eq!(

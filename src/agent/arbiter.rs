@@ -13,7 +13,6 @@ use nix::sys::time::TimeSpec;
 use crate::config::Config;
 use crate::core::Instant;
 use crate::core::disk::{Blocked, Tenancy};
-use crate::core::lease::BootId;
 use crate::disk::steward::{Place, Plea, Steward, Word};
 use crate::sys::clock;
 use crate::sys::wake::{self, Wake};
@@ -45,7 +44,7 @@ pub(super) struct Disk {
 pub(super) fn start(
     config: &Config,
     host: &str,
-    (elector, before): (Option<Elector>, Option<BootId>),
+    elector: Option<Elector>,
     (heart, journal, beat): (&Heart, &Outbox<Entry>, &Arc<Board>),
 ) -> Result<Option<Disk>, AgentError> {
     let cluster = config.cluster.as_ref().zip(elector);
@@ -60,7 +59,6 @@ pub(super) fn start(
         cluster: cluster.name.clone(),
         node: config.node.name.clone(),
         boot: elector.boot_id(),
-        before,
         lease: config.fencing.reckoned_disk_lease(),
         host: host.to_owned(),
     };

@@ -85,7 +85,7 @@ use message::{Command, Entry, Heart, Job, Level, Outbox};
 use observe::Observer;
 use prepare::{
     clear_leftovers, demand_right, interfaces, is_out_of_service, lock_memory, open_store,
-    prepare_runtime_dir, remember_lease, remember_start, remove_gate, sweep_all,
+    prepare_runtime_dir, remember_lease, remove_gate, sweep_all,
 };
 use rig::{Rig, RigError};
 use store::Task;
@@ -274,14 +274,7 @@ impl Agent {
             is_out_of_service(&store),
         )
         .map_err(AgentError::system("setting up the heartbeat"))?;
-        let before =
-            elector.and_then(|elector| remember_start(&runtime_dir, elector.boot_id(), &journal));
-        let disk = arbiter::start(
-            &config,
-            start.hostname,
-            (elector, before),
-            (&heart, &journal, &board),
-        )?;
+        let disk = arbiter::start(&config, start.hostname, elector, (&heart, &journal, &board))?;
         if let Some(disk) = &disk {
             heartbeat.plead_to(disk.pleas.clone());
         }

@@ -9,7 +9,7 @@ use super::store::Store;
 use super::threads::spawn;
 use super::{AgentError, operator};
 use crate::config::Config;
-use crate::core::lease::{BootId, GRANULARITY, promise};
+use crate::core::lease::{GRANULARITY, promise};
 use crate::gate;
 use crate::net::addresses::sweep;
 use crate::net::rtnl::Rtnl;
@@ -66,35 +66,6 @@ pub(super) fn remember_lease(
         say(store.change(|state| state.lease_ns = nanos));
     };
     spawn("lease", forget).map(drop)
-}
-
-/// Which start of the agent was the one before this one, since the host was booted? Its process is dead.
-pub(super) fn remember_start(
-    runtime_dir: &Path,
-    start: BootId,
-    journal: &Outbox<Entry>,
-) -> Option<BootId> {
-    let path = runtime_dir.join("start");
-    let tell = |error: io::Error| {
-        let text = format!(
-            "{}: {error}: the next start will claim this node's slot of the disk as another host would",
-            path.display()
-        );
-        journal.offer(Entry::Note(Level::Warning, text));
-    };
-    let kernel = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map_err(tell);
-    let kernel = kernel.ok()?;
-    let kernel = kernel.trim();
-    let before = std::fs::read_to_string(&path).ok();
-    let before = before.and_then(|text| {
-        let (host, start) = text.trim().split_once(' ')?;
-        (host == kernel).then(|| u128::from_str_radix(start, 16).ok())?
-    });
-    let new = runtime_dir.join("start.new");
-    let text = format!("{kernel} {:032x}\n", start.0);
-    let written = std::fs::write(&new, text).and_then(|()| std::fs::rename(&new, &path));
-    written.map_err(tell).ok()?;
-    before.map(BootId)
 }
 
 /// An operator took this node out of service before it was started, and that has not ended.

@@ -42,8 +42,6 @@ pub struct Place {
     pub node: String,
     /// This start of the agent.
     pub boot: BootId,
-    /// The start of the agent before this one on this host, if the host was not booted since.
-    pub before: Option<BootId>,
     /// What the configuration takes for its lease, if it matters.
     pub lease: Option<Duration>,
     /// This host's name, for people.

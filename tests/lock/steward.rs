@@ -56,7 +56,6 @@ impl Pair {
         let devices = devices.collect();
         let node = ["lb-a", "lb-b"][at];
         let place = Place {
-            before: None,
             program: PROGRAM.into(),
             devices,
             cluster: "shop-front".into(),
